@@ -1,0 +1,1 @@
+"""The command line: one file a verb. It builds the whole house; nobody imports it."""

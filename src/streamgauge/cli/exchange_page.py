@@ -1,0 +1,169 @@
+"""`show` as a page: times, usage, cost, attempts, oddities. Computes nothing that it can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamgauge.cli.cost_terms import cost_lines
+from streamgauge.cli.figures import Signs, duration, status_colour, tokens, when
+from streamgauge.cli.ledger_table import printable, signs_of
+
+__all__ = ["print_exchange"]
+
+Row = Mapping[str, Any]
+
+_MOMENTS = (
+    ("latency_ms", "headers of the attempt that served"),
+    ("first_byte_ms", "first byte of its answer"),
+    ("ttft_ms", "first content"),
+    ("stream_duration_ms", "end marker"),
+)
+_FACTS = (
+    "client_request_id", "session_id", "repeats", "key_id", "client_app", "dialect", "endpoint",
+    "streaming", "requested_model", "upstream", "upstream_model", "response_model", "route",
+    "service_tier", "http_status", "finish_reason", "finish_normal", "delivered", "disposition",
+    "error_code", "error_message", "frames_in", "frames_out", "bytes_in", "bytes_out",
+    "stream_sha1", "config_version", "owner",
+)  # fmt: skip
+_USAGE = (
+    ("input", "input_tokens", "input_source"),
+    ("  cache read", "cache_read_tokens", "input_source"),
+    ("  cache write", "cache_write_tokens", "input_source"),
+    ("output", "output_tokens", "usage_source"),
+    ("  reasoning", "reasoning_tokens", "usage_source"),
+)
+_SOURCES = {
+    "provider": "the upstream's final numbers",
+    "timings": "llama.cpp's timings",
+    "running": "the upstream's running count when it was cut",
+    "counted": "counted here: frames with content, at most the tokens",
+}
+_ATTEMPT_TITLES = ("n", "upstream", "dialect", "model", "http", "outcome", "error", "first byte",
+                   "took", "billed", "in", "out")  # fmt: skip
+
+
+def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> None:
+    """Print the whole page to `console`."""
+    signs = signs_of(console)
+    head = Text(f"{request['id']}  ", "bold")
+    head.append(signs.status(printable(request["status"])), status_colour(request["status"]))
+    console.print(head)
+    _section(console, "request", _facts(request))
+    _section(console, "timeline", _timeline(request, attempts, signs))
+    _section(console, "pace", _pace(request))
+    _section(console, "usage as booked", _usage(request, signs))
+    _section(console, "cost", cost_lines(request, signs))
+    console.print(Text("\nattempts", "bold"))
+    console.print(_attempts(attempts, signs) if attempts else "  none: no upstream was called")
+    _section(console, "anomalies", [(name, "") for name in request["anomalies"]] or [("none", "")])
+
+
+def _section(console: Console, title: str, lines: Sequence[tuple[str, str]]) -> None:
+    if not lines:
+        return
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in lines:
+        grid.add_row(Text(f"  {printable(name)}"), Text(printable(value)))
+    console.print(Text(f"\n{title}", "bold"))
+    console.print(grid)
+
+
+def _facts(request: Row) -> list[tuple[str, str]]:
+    return [(name, _fact(request[name])) for name in _FACTS if request[name] is not None]
+
+
+def _fact(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _timeline(request: Row, attempts: Sequence[Row], signs: Signs) -> list[tuple[str, str]]:
+    start = request["started_at"]
+    moments = [(0.0, f"begun  {when(start)}")]
+    moments += [(request[name], text) for name, text in _MOMENTS if request[name] is not None]
+    for attempt in attempts:
+        moments += _tries(attempt, start)
+    if request["finished_at"] is not None:
+        moments.append(((request["finished_at"] - start) / 1000, "row closed"))
+    # Sorting is stable: what happened in the same instant stays in the order of its causes.
+    moments.sort(key=lambda moment: moment[0])
+    lines = [(f"+{duration(ms)}" if ms >= 0 else f"{ms:.1f} ms", text) for ms, text in moments]
+    if request["finished_at"] is None:
+        lines.append((signs.dash, "not ended"))
+    return lines
+
+
+def _tries(attempt: Row, start: int) -> Iterator[tuple[float, str]]:
+    name = f"attempt {attempt['n']} at {attempt['upstream']}"
+    if attempt["started_at"] is not None:
+        yield (attempt["started_at"] - start) / 1000, f"{name} begun"
+    if attempt["finished_at"] is not None:
+        yield (attempt["finished_at"] - start) / 1000, f"{name} ended: {attempt['outcome']}"
+
+
+def _pace(request: Row) -> list[tuple[str, str]]:
+    lines = []
+    for name in ("prompt", "generation"):
+        speed, took = request[f"{name}_tps"], request[f"{name}_ms"]
+        if speed is not None or took is not None:
+            parts = [f"{speed:.1f} tok/s" if speed is not None else None, duration(took)]
+            lines.append((name, "  ".join(part for part in parts if part)))
+    if request["tps_source"] is not None:
+        lines.append(("speeds from", request["tps_source"]))
+    gaps = [(f"gap {p}", duration(request[f"gap_{p}_ms"])) for p in ("p50", "p95", "max")]
+    lines += [(name, gap) for name, gap in gaps if gap is not None]
+    if request["stalls"] is not None:
+        lines.append(("stalls over 1 s", str(request["stalls"])))
+    if request["overhead_us"] is not None:
+        lines.append(("gateway overhead", f"{request['overhead_us']:.0f} µs"))
+    if request["drain_ms"] is not None:
+        lines.append(("drained for", str(duration(request["drain_ms"]))))
+    return lines
+
+
+def _usage(request: Row, signs: Signs) -> list[tuple[str, str]]:
+    lines = []
+    for name, count, source in _USAGE:
+        value, origin = request[count], request[source]
+        text = signs.or_dash(tokens(value, origin))
+        if value is not None and origin is not None:
+            text += f"  {_SOURCES.get(origin, origin)} ({origin})"
+        lines.append((name, text))
+    return lines + _context(request, signs)
+
+
+def _context(request: Row, signs: Signs) -> list[tuple[str, str]]:
+    used, total = request["context_used"], request["context_total"]
+    if used is None and total is None:
+        return []
+    percent = request["context_percent"]
+    share = "" if percent is None else f"  {percent:.1f} %"
+    return [("context", f"{signs.or_dash(used)} of {signs.or_dash(total)}{share}")]
+
+
+def _attempts(attempts: Sequence[Row], signs: Signs) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in _ATTEMPT_TITLES:
+        table.add_column(title)
+    for attempt in attempts:
+        table.add_row(*(Text(printable(signs.or_dash(cell))) for cell in _attempt_cells(attempt)))
+    return table
+
+
+def _attempt_cells(attempt: Row) -> Iterator[object]:
+    for name in ("n", "upstream", "dialect", "model", "http_status", "outcome", "error_code"):
+        yield attempt[name]
+    yield duration(attempt["first_byte_ms"])
+    started, finished = attempt["started_at"], attempt["finished_at"]
+    known = started is not None and finished is not None
+    yield duration((finished - started) / 1000) if known else None
+    billed = attempt["may_have_been_billed"]
+    yield None if billed is None else "perhaps" if billed else "no"
+    yield attempt["input_tokens"]
+    yield attempt["output_tokens"]

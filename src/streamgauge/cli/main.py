@@ -1,0 +1,102 @@
+"""The first word of the command line: finds the verb and nothing else. It knows no verb's options.
+
+A verb's module is imported only when that verb runs, so that `--help` needs none of them (SPEC §18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+from streamgauge import __version__
+
+__all__ = ["VERBS", "LazyGroup", "Verb", "cli", "main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb's command lives (`module:attribute`), and its one line in the help."""
+
+    target: str
+    summary: str
+
+    def load(self) -> click.Command:
+        """Return the click command, importing its module now."""
+        module, _, attribute = self.target.partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command), self.target
+        return command
+
+
+VERBS: Mapping[str, Verb] = MappingProxyType(
+    {
+        "serve": Verb("streamgauge.cli.serve:serve", "Run the gateway."),
+        "demo": Verb(
+            "streamgauge.cli.demo:demo", "Gateway, simulator and an audit. No key needed."
+        ),
+        "sim": Verb("streamgauge.cli.sim:sim", "Run the simulated upstream."),
+        "ls": Verb("streamgauge.cli.ls:ls", "List the ledger's newest rows."),
+        "show": Verb("streamgauge.cli.show:show", "Show one row with its attempts."),
+        "config": Verb("streamgauge.cli.config:config", "Write, check or print the configuration."),
+    }
+)
+
+_ALIASES: Mapping[str, str] = MappingProxyType({"run": "serve"})
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from `VERBS` on demand; its help reads the table alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the table's order, aliases left out."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb's command, or None when there is no such verb."""
+        verb = VERBS.get(_ALIASES.get(cmd_name, cmd_name))
+        return None if verb is None else verb.load()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb to run; an unknown one is a usage error that names the nearest."""
+        word = args[0]
+        if word in VERBS or word in _ALIASES or word.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(word, [*VERBS, *_ALIASES], n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else f" The verbs are {', '.join(VERBS)}."
+        raise click.UsageError(f"There is no verb '{word}'.{hint}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs and their summaries without importing one."""
+        rows = [(_with_aliases(name), verb.summary) for name, verb in VERBS.items()]
+        with formatter.section("Verbs"):
+            formatter.write_dl(rows)
+
+
+def _with_aliases(name: str) -> str:
+    return ", ".join([name, *(alias for alias, verb in _ALIASES.items() if verb == name)])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="VERB [OPTIONS]",
+    epilog="Exit codes: 0 ok, 1 finding, 2 usage, 3 configuration, 4 cannot start.",
+)
+@click.version_option(__version__, prog_name="streamgauge", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A streaming LLM gateway whose books balance.
+
+    Data goes to stdout, the log to stderr. `streamgauge VERB -h` explains a verb.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the verb's code."""
+    cli.main(args=None if args is None else list(args), prog_name="streamgauge")

@@ -1,0 +1,183 @@
+"""`streamgauge serve`: builds the house, says when it listens, obeys signals (SPEC §18.0, §18.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from streamgauge.cli.log import LogWriter, route_logging
+from streamgauge.config.environment import Flag
+from streamgauge.config.load import Loaded, LoadOptions, load
+from streamgauge.config.prices import PriceBook
+from streamgauge.config.problems import ConfigError
+from streamgauge.gateway.server import Gateway, Wiring
+from streamgauge.gateway.upstream_tls import TlsSettingsError
+from streamgauge.ledger.base import LedgerOpenError, Post
+from streamgauge.ledger.sqlite import SqliteLedger
+from streamgauge.sinks.logline import LogLine
+
+__all__ = ["run", "serve"]
+
+_CONFIGURATION, _CANNOT_START = 3, 4
+_LEDGER_STOP_SECONDS = 10.0
+_NOTHING_CONFIGURED = """\
+No upstream is configured. Pick one:
+
+  streamgauge serve --upstream llamacpp=http://127.0.0.1:8080
+  OPENAI_API_KEY=... streamgauge serve          (also ANTHROPIC_API_KEY, OPENROUTER_API_KEY)
+  streamgauge serve --config streamgauge.yaml   (docs/operations.md has one to start from)
+
+To see it work without any model: streamgauge demo
+"""
+
+
+@click.command()
+@click.option("--config", "config", type=click.Path(path_type=Path), help="Configuration file.")
+@click.option("--upstream", "upstreams", multiple=True, metavar="[KIND=]URL", help="An upstream.")
+@click.option("--host", help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
+)
+@click.option("--ledger", "ledger", metavar="URL", help="sqlite:///FILE.")
+@click.option("--debug", is_flag=True, help="Log at level debug.")
+@click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback without keys.")
+def serve(
+    config: Path | None,
+    upstreams: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    ledger: str | None,
+    debug: bool,
+    insecure_no_auth: bool,
+) -> None:
+    """Run the gateway."""
+    wanted = (
+        ("--host", ("server", "host"), host),
+        ("--port", ("server", "port"), port),
+        ("--ledger", ("ledger", "url"), ledger),
+        ("--debug", ("log", "level"), "debug" if debug else None),
+    )
+    options = LoadOptions(
+        config=config,
+        upstreams=upstreams,
+        flags=tuple(Flag(name, path, value) for name, path, value in wanted if value is not None),
+        insecure_no_auth=insecure_no_auth,
+    )
+    try:
+        loaded = load(options)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(_CONFIGURATION) from None
+    if not loaded.config.upstreams:
+        click.echo(_NOTHING_CONFIGURED, err=True, nl=False)
+        raise SystemExit(_CONFIGURATION)
+    raise SystemExit(run(loaded))
+
+
+def run(loaded: Loaded) -> int:
+    """Serve until a signal; return the exit code."""
+    log = loaded.config.log
+    writer = LogWriter(log.format.value, log.level.value)
+    route_logging(writer, log.level.value)
+    for warning in loaded.warnings:
+        writer("warning", "configuration", [("message", warning)])
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(loaded, writer))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.Loop
+
+
+def now_us() -> int:
+    """Return the wall clock in µs since the epoch."""
+    return time.time_ns() // 1000
+
+
+async def _serve(loaded: Loaded, writer: LogWriter) -> int:
+    loop = asyncio.get_running_loop()
+    config = loaded.config
+    boot_id = secrets.token_hex(16)
+    try:
+        ledger = SqliteLedger(config.ledger.path, owner=boot_id, now_us=now_us, post=_poster(loop))
+    except LedgerOpenError as error:
+        return _cannot_start(str(error))
+    prices = PriceBook(config.prices)
+    try:
+        wiring = Wiring(config, loaded.version, ledger, (LogLine(writer),), prices, boot_id, now_us)
+        gateway = Gateway(wiring, loop)
+        host, port = await gateway.start()
+    except (OSError, TlsSettingsError) as error:
+        ledger.stop(_LEDGER_STOP_SECONDS)
+        where = f"{config.server.host}:{config.server.port}"
+        return _cannot_start(f"cannot listen on {where}: {error}")
+    await asyncio.to_thread(prices.warm, {u.kind.value for u in config.upstreams})
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    _say(f"ready data={url} control=- pid={os.getpid()} ledger={config.ledger.path}")
+    code = await _until_stopped(gateway, config.server.drain_seconds)
+    await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
+    return code
+
+
+def _poster(loop: asyncio.AbstractEventLoop) -> Post:
+    def post(call: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended: nobody is left to be told
+            loop.call_soon_threadsafe(call)
+
+    return post
+
+
+def _cannot_start(reason: str) -> int:
+    click.echo(f"streamgauge cannot start: {reason}", err=True)
+    return _CANNOT_START
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def _until_stopped(gateway: Gateway, grace: float) -> int:
+    """Serve; at the first signal drain, at a second one stop at once. Return the exit code."""
+    loop = asyncio.get_running_loop()
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (second if first.is_set() else first).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGUSR1, _dump_stacks)
+    await first.wait()
+    draining = asyncio.create_task(gateway.stop(grace), name="drain")
+    impatient = asyncio.create_task(second.wait(), name="second signal")
+    await asyncio.wait({draining, impatient}, return_when=asyncio.FIRST_COMPLETED)
+    impatient.cancel()
+    if draining.done():
+        draining.result()
+        return 0
+    gateway.end_all()
+    await draining
+    return 1
+
+
+def _dump_stacks() -> None:
+    """Write the stacks of all threads and tasks to stderr; the process lives (SPEC §18.4)."""
+    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()

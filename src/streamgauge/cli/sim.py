@@ -1,0 +1,62 @@
+"""`streamgauge sim`: runs the simulator until a signal (SPEC §18.1). It answers nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+__all__ = ["sim"]
+
+_FLAVOURS = ("llamacpp", "vllm", "openai", "openrouter", "anthropic", "ollama")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free port.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--flavour", type=click.Choice(_FLAVOURS), default="llamacpp", show_default=True)
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines.")
+@click.option("--captures", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--cases", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def sim(
+    port: int,
+    host: str,
+    flavour: str,
+    journal: Path | None,
+    captures: Path | None,
+    cases: Path | None,
+) -> None:
+    """Run a simulated upstream; a journal says what it sent."""
+    if flavour == "ollama":
+        raise click.BadParameter("ollama: not yet", param_hint="--flavour")
+    try:
+        asyncio.run(_serve(host, port, flavour, journal, captures, cases))
+    except OSError as error:
+        click.echo(f"cannot start: {error}", err=True)
+        raise SystemExit(4) from error
+
+
+async def _serve(
+    host: str,
+    port: int,
+    flavour: str,
+    journal: Path | None,
+    captures: Path | None,
+    cases: Path | None,
+) -> None:
+    # Imported here so that `--help` stays quick.
+    from streamgauge.tools.simulator import Simulator
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopped.set)
+    simulator = Simulator()
+    await simulator.start(
+        host, port, flavour=flavour, journal=journal, captures=captures, cases=cases
+    )
+    async with simulator:
+        click.echo(f"ready sim={simulator.url}")
+        await stopped.wait()

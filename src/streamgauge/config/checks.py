@@ -1,0 +1,105 @@
+"""Rules between settings that no single one can tell. Looks at plain values, valid or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from streamgauge.config.document import Document
+from streamgauge.config.expand import Expanded
+from streamgauge.config.headers import is_credential
+from streamgauge.config.positions import Path, path_text
+from streamgauge.config.problems import Problem, did_you_mean, one_of, shown
+from streamgauge.config.schema import is_loopback
+
+__all__ = ["cross_problems", "literal_key_warnings"]
+
+
+def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
+    """Return what is wrong between settings; each check skips what has the wrong type."""
+    found = [*_same_names(document), *_default_route(document), *_tls_files(document, cwd)]
+    if not insecure_no_auth:
+        found += _open_bind(document)
+    return [Problem.at(document.place_of(path), path, message) for path, message in found]
+
+
+def literal_key_warnings(document: Document, literals: set[Path]) -> list[str]:
+    """Return a line for each key that stands in the file itself (SPEC §2.2)."""
+    return [
+        f"{document.place_of(path)}: {path_text(path)}: "
+        "a key stands here as text; write ${NAME} or file:/path"
+        for path in sorted(literals, key=document.place_of)
+        if _holds_key(path) and document.get(path)
+    ]
+
+
+def _holds_key(path: Path) -> bool:
+    match path:
+        case ("upstreams", int(), "api_key"):
+            return True
+        case ("upstreams", int(), "headers", str(name)):
+            return is_credential(name)
+    return False
+
+
+def _upstreams(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
+    upstreams = document.root.get("upstreams")
+    for index, upstream in enumerate(upstreams if isinstance(upstreams, list) else []):
+        if isinstance(upstream, dict):
+            yield index, upstream
+
+
+def _same_names(document: Document) -> Iterator[tuple[Path, str]]:
+    first: dict[str, int] = {}
+    for index, upstream in _upstreams(document):
+        name = upstream.get("name")
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            yield (
+                ("upstreams", index, "name"),
+                f"must be unique; upstreams[{first[name]}] has the same name",
+            )
+
+
+def _default_route(document: Document) -> Iterator[tuple[Path, str]]:
+    path: Path = ("routing", "default", "to")
+    names = [str(upstream.get("name")) for _, upstream in _upstreams(document)]
+    targets = document.get(path)
+    for index, target in enumerate(targets if isinstance(targets, list) else []):
+        if not isinstance(target, str) or target in names:
+            continue
+        if "/" in target and target.split("/", 1)[0] in names:
+            yield (*path, index), "a model behind the upstream's name is not served yet"
+        else:
+            visible = [] if isinstance(target, Expanded) else names
+            seen = [shown(name, "…") for name in dict.fromkeys(names)]
+            allowed = one_of(seen) if seen else "empty, as there are no upstreams"
+            yield (
+                (*path, index),
+                f"no such upstream; must be {allowed}{did_you_mean(target, visible)}",
+            )
+
+
+def _tls_files(document: Document, cwd: FilePath) -> Iterator[tuple[Path, str]]:
+    for index, upstream in _upstreams(document):
+        if not isinstance(tls := upstream.get("tls"), dict):
+            continue
+        path: Path = ("upstreams", index, "tls")
+        if tls.get("client_key") and not tls.get("client_cert"):
+            yield (*path, "client_key"), "needs client_cert beside it"
+        for key in ("ca_file", "client_cert", "client_key"):
+            name = tls.get(key)
+            if isinstance(name, str) and name and not os.path.isfile(cwd / name):
+                yield (*path, key), "no such file"
+
+
+def _open_bind(document: Document) -> Iterator[tuple[Path, str]]:
+    path: Path = ("server", "host")
+    host = document.get(path)
+    if isinstance(host, str) and host.strip() and not is_loopback(host):
+        yield (
+            path,
+            "is not loopback, and client keys are not served yet; "
+            "listen on 127.0.0.1, or give --insecure-no-auth",
+        )

@@ -1,0 +1,66 @@
+"""What an upstream's response head promises, and the body of an answer that is no stream."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.verdict import Verdict, protocol_error, refused
+
+__all__ = ["Answer", "AnswerKind", "answer_kind"]
+
+BODY_LIMIT = 32 * 1024 * 1024
+REFUSAL_LIMIT = 64 * 1024
+"""An error page beyond this is not worth reading."""
+
+
+class AnswerKind(Enum):
+    """What to do with the body."""
+
+    STREAM = auto()
+    WHOLE = auto()
+    """One JSON document, asked for or not."""
+    REFUSED = auto()
+    """An error status: its body says why."""
+
+
+class Answer:
+    """One response of an upstream, its body collected where it is no stream."""
+
+    __slots__ = ("body", "content_type", "kind", "retry_after", "status")
+
+    def __init__(
+        self, kind: AnswerKind, status: int, content_type: str | None, retry_after: str | None
+    ) -> None:
+        self.kind = kind
+        self.status = status
+        self.content_type = content_type
+        self.retry_after = retry_after
+        self.body = bytearray()
+
+    def collect(self, data: bytes) -> bool:
+        """Keep `data`; return False when the body is larger than we read."""
+        self.body += data
+        limit = REFUSAL_LIMIT if self.kind is AnswerKind.REFUSED else BODY_LIMIT
+        return len(self.body) <= limit
+
+
+def answer_kind(status: int, content_type: str | None, streaming: bool) -> AnswerKind | Verdict:
+    """Return what the head promises, or the verdict where it is nothing we asked for (F34, F35)."""
+    if status >= 400:
+        return AnswerKind.REFUSED
+    if 300 <= status < 400:
+        error = GatewayError(502, ErrorCode.UPSTREAM_ERROR, "the upstream answered with a redirect")
+        return refused(error)
+    if not 200 <= status < 300 or status == 204:
+        return protocol_error(f"the upstream answered with status {status}")
+    media = (content_type or "").partition(";")[0].strip().lower()
+    if media == "text/event-stream":
+        if streaming:
+            return AnswerKind.STREAM
+        return protocol_error("the upstream answered with a stream that was not asked for")
+    if media == "application/json" or media.endswith("+json"):
+        return AnswerKind.WHOLE
+    if not media:
+        return AnswerKind.STREAM if streaming else AnswerKind.WHOLE
+    return protocol_error(f"the upstream answered with {media[:80]}, not with what was asked for")

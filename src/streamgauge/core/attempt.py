@@ -1,0 +1,75 @@
+"""What an exchange is told before it begins: its request, its attempts, its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from streamgauge.core.chat import ChatRequest
+from streamgauge.core.pricing import Price
+
+__all__ = ["Attempt", "Drain", "Facts", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines towards one upstream in seconds; 0 is none (SPEC §2.5)."""
+
+    first_token: float = 300.0
+    idle: float = 90.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Bounds of reading on without the client: seconds, and content frames as tokens."""
+
+    max_seconds: float = 30.0
+    max_tokens: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one upstream.
+
+    `inject_usage`: true, false or force (SPEC §3.1); `refuses_usage`: it answered 400 to the
+    option before. `secrets` are removed from whatever it says in errors.
+    """
+
+    upstream: str
+    kind: str
+    model: str | None
+    price: Price | None = None
+    limits: Limits = Limits()
+    drain: Drain = Drain()
+    on_disconnect: str = "auto"
+    inject_usage: str = "true"
+    refuses_usage: bool = False
+    running_usage: bool = False
+    pass_through_auth: bool = False
+    secrets: frozenset[str] = frozenset()
+    context_total: Callable[[], int | None] = lambda: None
+
+    def without_usage_option(self) -> Attempt:
+        """Return the same try at an upstream that is known to refuse the option (SPEC §3.2)."""
+        return replace(self, refuses_usage=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an exchange at its start; `started_at` in µs since the epoch."""
+
+    id: str
+    owner: str
+    started_at: int
+    request: ChatRequest
+    attempts: tuple[Attempt, ...]
+    route: str
+    client_request_id: str | None = None
+    client_app: str | None = None
+    key_id: str | None = None
+    config_version: str | None = None
+    metadata: str = "comment"
+    metering: bool = True
+    begin_first: bool = True
+    keepalive_seconds: float = 15.0

@@ -1,0 +1,135 @@
+"""The books of one exchange: its row and those of its attempts, from the open ones to the closed."""
+
+from __future__ import annotations
+
+from streamgauge.core.actions import BeginAttempt, BeginRecord, Commit
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.closing import book, check_consistency, close_attempt, metadata_of
+from streamgauge.core.meter import Meter
+from streamgauge.core.record import (
+    Anomaly,
+    AttemptRecord,
+    Delivered,
+    Disposition,
+    ExchangeRecord,
+    Status,
+)
+from streamgauge.core.starting import new_attempt_record, new_record
+from streamgauge.core.verdict import Verdict
+
+__all__ = ["Books"]
+
+_ANSWERS = frozenset({"chat/completions", "messages", "completions", "responses"})
+
+
+class Books:
+    """Row, attempts and meter of one exchange. Times come in as monotonic seconds."""
+
+    __slots__ = ("_facts", "_sent", "_started", "attempts", "meter", "record", "stream_end")
+
+    def __init__(self, facts: Facts, started: float) -> None:
+        self._facts = facts
+        self._started = started
+        self._sent = False
+        self.record: ExchangeRecord = new_record(facts)
+        self.attempts: list[AttemptRecord] = []
+        self.meter = Meter(started)
+        self.stream_end: float | None = None
+
+    def _ms(self, now: float) -> float:
+        return round((now - self._started) * 1000, 3)
+
+    def _wall(self, now: float) -> int:
+        """Return `now` in µs since the epoch; the wall clock was read once, at the start."""
+        return self._facts.started_at + int((now - self._started) * 1e6)
+
+    def begin(self, attempt: Attempt, now: float) -> BeginRecord | BeginAttempt:
+        """Open the rows of the next attempt, and with the first one that of the exchange."""
+        request = self._facts.request
+        several = attempt.kind == "llamacpp" and request.n > 1
+        self.meter = Meter(self._started, streaming=request.stream, sum_choices=several)
+        n = len(self.attempts) + 1
+        row = new_attempt_record(self._facts, n, attempt, self._wall(now))
+        self.attempts.append(row)
+        self.record.attempts = n
+        self.record.upstream, self.record.upstream_model = attempt.upstream, attempt.model
+        self._sent = False
+        return BeginRecord(self.record, row) if n == 1 else BeginAttempt(row)
+
+    def sent(self) -> None:
+        """Request bytes have left for the upstream."""
+        self._sent = True
+
+    def begun(self, now: float) -> None:
+        """The row is committed: until here the time was ours."""
+        if self.record.overhead_us is None:
+            self.record.overhead_us = round((now - self._started) * 1e6, 1)
+
+    def head(self, status: int, now: float) -> None:
+        """The head of an attempt's answer came."""
+        self.attempts[-1].http_status = status
+        self.record.latency_ms = self._ms(now)
+        self.record.first_byte_ms = None
+        self.record.bytes_in = 0
+
+    def data(self, size: int, now: float) -> None:
+        """Body bytes came."""
+        if self.record.first_byte_ms is None:
+            self.record.first_byte_ms = self.attempts[-1].first_byte_ms = self._ms(now)
+        self.record.bytes_in = (self.record.bytes_in or 0) + size
+
+    def to_client(self, size: int) -> None:
+        """Body bytes were handed to the client."""
+        self.record.bytes_out = (self.record.bytes_out or 0) + size
+
+    def marked(self, attempt: Attempt, now: float) -> dict[str, object]:
+        """The end marker came: times stop. Return what the client is told (SPEC §10.2)."""
+        self.stream_end = now
+        self.record.status = Status.COMPLETED
+        book(self.record, attempt, self.meter, now)
+        return metadata_of(self.record)
+
+    def close_refused(self, now: float, code: str) -> None:
+        """Close the row of an attempt that was refused, while another one follows."""
+        row = self.attempts[-1]
+        row.finished_at = self._wall(now)
+        row.outcome, row.error_code = Status.UPSTREAM_ERROR.value, code
+        row.may_have_been_billed = False
+
+    def close(
+        self,
+        verdict: Verdict,
+        attempt: Attempt,
+        now: float,
+        *,
+        delivered: Delivered,
+        disposition: Disposition,
+    ) -> Commit:
+        """Fill in and return the closed rows."""
+        record, meter = self.record, self.meter
+        booked = book(record, attempt, meter, now if self.stream_end is None else self.stream_end)
+        check_consistency(meter, booked)
+        record.status = verdict.status
+        record.success = verdict.status is Status.COMPLETED or (
+            verdict.status is Status.CLIENT_DISCONNECTED and meter.ended
+        )
+        if verdict.error is not None:
+            record.error_code = verdict.error.code.value
+            record.error_message = verdict.error.message[:1000]
+        elif verdict.quiet:
+            meter.note(Anomaly.FINISHED_WITHOUT_MARKER)
+        if booked.usage_source == "counted" and booked.input_source == "provider":
+            meter.note(Anomaly.PARTIAL_USAGE)
+        if verdict.status is Status.COMPLETED and self._empty():
+            meter.note(Anomaly.EMPTY_ANSWER)
+        record.delivered, record.disposition = delivered, disposition
+        record.finished_at = self._wall(now)
+        record.anomalies = sorted(meter.anomalies)
+        close_attempt(self.attempts[-1], record, self._sent)
+        return Commit(record, tuple(self.attempts))
+
+    def _empty(self) -> bool:
+        request = self._facts.request
+        if not self._facts.metering or request.endpoint not in _ANSWERS:
+            return False
+        return self.meter.content_frames == 0

@@ -1,0 +1,49 @@
+"""Which deadline towards the upstream has passed (SPEC §2.5). Pure arithmetic on stamps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamgauge.core.attempt import Limits
+from streamgauge.core.verdict import Verdict, timed_out
+
+__all__ = ["Stamps"]
+
+
+@dataclass(slots=True)
+class Stamps:
+    """Monotonic stamps of one attempt. Neither deadline but the total runs while paused."""
+
+    started: float
+    sent: float | None = None
+    progress: float = 0.0
+    """The last thing from the upstream that was no keep-alive."""
+    content: bool = False
+    paused: float | None = None
+
+    def pause(self, now: float) -> None:
+        """Back-pressure stops the upstream."""
+        if self.paused is None:
+            self.paused = now
+
+    def resume(self, now: float) -> None:
+        """The upstream is read again: what passed in between counts for nothing."""
+        if self.paused is None:
+            return
+        if self.sent is not None:
+            self.sent += now - self.paused
+        self.progress += now - self.paused
+        self.paused = None
+
+    def overdue(self, limits: Limits, now: float) -> Verdict | None:
+        """Return the verdict of the deadline that has passed, or None."""
+        if limits.total and now - self.started > limits.total:
+            return timed_out("whole answer", limits.total)
+        if self.sent is None or self.paused is not None:
+            return None
+        if not self.content:
+            if limits.first_token and now - self.sent > limits.first_token:
+                return timed_out("first token", limits.first_token)
+        elif limits.idle and now - self.progress > limits.idle:
+            return timed_out("next token", limits.idle)
+        return None

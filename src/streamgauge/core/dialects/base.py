@@ -1,0 +1,83 @@
+"""What a dialect gives to the exchange: decoding, errors, framing. It knows no dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from streamgauge.core.chat import DialectName
+from streamgauge.core.dialects.finish import normal_finish
+from streamgauge.core.dialects.refusals import (
+    UpstreamRefusal,
+    UpstreamStatusError,
+    error_of_answer,
+    mapped_error,
+)
+from streamgauge.core.errors import GatewayError
+from streamgauge.core.events import Event
+from streamgauge.core.record import ExchangeRecord
+
+__all__ = [
+    "Decoder",
+    "Dialect",
+    "UpstreamRefusal",
+    "UpstreamStatusError",
+    "error_of_answer",
+    "mapped_error",
+    "normal_finish",
+]
+
+
+class Decoder(Protocol):
+    """Reads the frames of one stream, in order. One instance a stream: it keeps state."""
+
+    def decode(self, payload: bytes, event: bytes) -> Sequence[Event]:
+        """Return what a frame says. `payload`: its data lines joined by LF, never empty.
+
+        `event`: the frame's event name or b"". Never raises for anything that an upstream can
+        send: what cannot be read is `Noted`.
+        """
+
+
+class Dialect(Protocol):
+    """One API family. Endpoints are named without `/v1/`, e.g. `chat/completions`."""
+
+    @property
+    def name(self) -> DialectName:
+        """The dialect's name, as rows have it."""
+
+    def decoder(self, endpoint: str, kind: str) -> Decoder:
+        """Return a fresh decoder for one stream of `endpoint` from an upstream of `kind`."""
+
+    def read_answer(self, endpoint: str, kind: str, body: bytes) -> Sequence[Event] | None:
+        """Return the events of an answer that is no stream, `Ended` last.
+
+        None: the body is no JSON object.
+        """
+
+    def stream_of(self, endpoint: str, body: bytes) -> bytes | None:
+        """Return the legal stream that says the same as the JSON answer `body`.
+
+        None: the body is not an answer of this endpoint. OpenAI's usage stands in a frame of its
+        own. An error object becomes the stream's error frame.
+        """
+
+    def error_status(self, error: GatewayError) -> int:
+        """Return the HTTP status that `error` has in this dialect."""
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        """Return the JSON body of an error answer."""
+
+    def error_frame(
+        self, error: GatewayError, request_id: str, endpoint: str = "chat/completions"
+    ) -> bytes:
+        """Return the frame that ends a running stream with `error`."""
+
+    def keepalive(self) -> bytes:
+        """Return what to send between frames while the upstream is silent (SPEC §4.4)."""
+
+    def metadata(self, mode: str, payload: bytes, record: ExchangeRecord) -> bytes:
+        """Return the bytes that carry our record to the client in `mode` (SPEC §10.1).
+
+        `payload`: one JSON object on one line. `off` and an unknown mode carry nothing.
+        """

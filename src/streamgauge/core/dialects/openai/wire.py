@@ -1,0 +1,167 @@
+"""OpenAI chat and completions frames as typed structs, and the loose way into the same structs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from streamgauge.core.dialects.loose import LooseObject, dump
+
+__all__ = [
+    "Call",
+    "Choice",
+    "Chunk",
+    "Delta",
+    "Function",
+    "LooseChunk",
+    "decode_chunk",
+    "loose_chunk",
+]
+
+
+class Function(msgspec.Struct, gc=False):
+    """The function of a tool call, whole or a piece."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Call(msgspec.Struct, gc=False):
+    """A tool call, whole or a piece. Some servers send no `index`."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What a choice adds; in an answer that is no stream, its whole message."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Call] | None = None
+    function_call: Function | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One choice of a frame or of an answer. `text` is the completions endpoint's."""
+
+    index: int | None = None
+    delta: Delta | None = None
+    message: Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """One frame or answer. Raw members are read only when they are stated."""
+
+    model: str | None = None
+    choices: list[Choice] | msgspec.UnsetType | None = msgspec.UNSET
+    usage: msgspec.Raw = msgspec.Raw()
+    timings: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    x_groq: msgspec.Raw = msgspec.Raw()
+    service_tier: str | None = None
+
+
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+
+
+@dataclass(slots=True)
+class LooseChunk:
+    """A frame that typed decoding refused. `odd`: some member had a type of no known server."""
+
+    model: str | None
+    choices: list[Choice]
+    errors: list[Any]
+    empty: bool
+    service_tier: str | None
+    odd: bool
+
+
+def loose_chunk(members: dict[str, Any]) -> LooseChunk:
+    """Return what can be read of a frame, member by member."""
+    chunk = LooseObject(members)
+    parts = chunk.objects("choices")
+    odd_parts = False
+    choices = []
+    for position, part in enumerate(parts):
+        choices.append(_choice(part, position))
+        odd_parts = odd_parts or part.odd
+    model, tier = chunk.text("model"), chunk.text("service_tier")
+    errors = [part.value("error") for part in parts]
+    return LooseChunk(
+        model, choices, errors, members.get("choices") == [], tier, chunk.odd or odd_parts
+    )
+
+
+def _choice(part: LooseObject, position: int) -> Choice:
+    index = part.integer("index")
+    choice = Choice(
+        index=position if index is None else index,
+        delta=_delta(part, "delta"),
+        message=_delta(part, "message"),
+        text=part.text("text"),
+        finish_reason=part.text("finish_reason"),
+    )
+    return choice
+
+
+def _delta(part: LooseObject, key: str) -> Delta | None:
+    delta = part.object(key)
+    if delta is None:
+        return None
+    content, thinking = _content(delta)
+    read = Delta(
+        role=delta.text("role"),
+        content=content,
+        reasoning_content=delta.text("reasoning_content") or thinking,
+        reasoning=delta.text("reasoning"),
+        refusal=delta.text("refusal"),
+        tool_calls=[_call(call, delta) for call in delta.objects("tool_calls")],
+        function_call=_function(delta, "function_call"),
+    )
+    part.odd = part.odd or delta.odd
+    return read
+
+
+def _content(delta: LooseObject) -> tuple[str | None, str | None]:
+    """Return text and thinking: `content` is a string, or at some servers a list of typed parts."""
+    if not isinstance(delta.value("content"), list):
+        return delta.text("content"), None
+    text, thinking = "", ""
+    for part in delta.objects("content"):
+        if part.value("type") == "thinking":
+            inner = part.value("thinking")
+            nested = part.objects("thinking") if isinstance(inner, list) else [part]
+            thinking += "".join(n.text("text") or n.text("thinking") or "" for n in nested)
+        else:
+            text += part.text("text") or ""
+    return text, thinking or None
+
+
+def _call(call: LooseObject, owner: LooseObject) -> Call:
+    read = Call(call.integer("index"), call.text("id"), _function(call, "function"))
+    owner.odd = owner.odd or call.odd
+    return read
+
+
+def _function(part: LooseObject, key: str) -> Function | None:
+    function = part.object(key)
+    if function is None:
+        return None
+    arguments = function.value("arguments")
+    if isinstance(arguments, dict | list):  # whole, as an object: the same JSON as text
+        text: str | None = dump(arguments)
+    else:
+        text = function.text("arguments")
+    read = Function(function.text("name"), text)
+    part.odd = part.odd or function.odd
+    return read

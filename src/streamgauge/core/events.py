@@ -1,0 +1,140 @@
+"""The vocabulary: what an upstream's frame says, whatever its dialect. Decoders make these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamgauge.core.usage import Timings, TokenUsage
+
+__all__ = [
+    "Ended",
+    "Event",
+    "Failed",
+    "Finished",
+    "ModelNamed",
+    "Noted",
+    "ReasoningDelta",
+    "Started",
+    "TextDelta",
+    "TimingsReported",
+    "ToolCallDelta",
+    "ToolCallStarted",
+    "UsageReported",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer has begun: a role or `message_start`. Not content."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Visible text (also a refusal). `text` may be empty: then it is no content."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """Reasoning or thinking text. `text` may be empty: then it is no content."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A tool call was named. `index` counts calls within the choice."""
+
+    index: int
+    id: str | None
+    name: str | None
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call's argument JSON. May be empty: then it is no content."""
+
+    index: int
+    arguments: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Token counts from the upstream.
+
+    `final`: these are the upstream's own last word in this kind of frame (an Anthropic
+    `message_start` is not). `running`: a cumulative count that more will follow (usage on a frame
+    that also carries choices without a finish reason). `alone`: the frame carried only usage.
+    `cost`: the upstream's own price as decimal text, OpenRouter's `usage.cost`, in USD.
+    """
+
+    usage: TokenUsage
+    final: bool = True
+    running: bool = False
+    alone: bool = False
+    service_tier: str | None = None
+    cost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimingsReported:
+    """llama.cpp's timings."""
+
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNamed:
+    """The upstream said which model answers."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finish or stop reason, as sent, of any choice."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An error object in the stream. `status`: the HTTP status it stands for, where it says one."""
+
+    message: str
+    type: str | None = None
+    code: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The dialect's end marker was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something odd that breaks nothing: an anomaly of SPEC §5.6 by name."""
+
+    anomaly: str
+
+
+Event = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | UsageReported
+    | TimingsReported
+    | ModelNamed
+    | Finished
+    | Failed
+    | Ended
+    | Noted
+)

@@ -1,0 +1,312 @@
+"""The state machine of one client request: inputs in, actions out. The only maker of a Commit.
+
+It knows no socket and no clock: every input carries `now`, monotonic seconds. The client's half
+and the endings stand in `client_side.py`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from streamgauge.core.actions import (
+    Action,
+    EndClient,
+    OpenUpstream,
+    RememberRefusal,
+    SendAnswer,
+    SendHead,
+    SendRequest,
+    WakeAt,
+)
+from streamgauge.core.answer import Answer, AnswerKind, answer_kind
+from streamgauge.core.attempt import Attempt
+from streamgauge.core.chat import upstream_body
+from streamgauge.core.client_side import ClientSide
+from streamgauge.core.deadlines import Stamps
+from streamgauge.core.reading import StreamReading
+from streamgauge.core.record import Anomaly
+from streamgauge.core.refusal import (
+    error_of,
+    error_of_stream,
+    is_own_shape,
+    names_option,
+    redacted_bytes,
+)
+from streamgauge.core.relaying import Relaying, Turn
+from streamgauge.core.sse import FrameTooLarge
+from streamgauge.core.starting import asks_usage, running_option
+from streamgauge.core.verdict import (
+    COMPLETED,
+    LEDGER_UNAVAILABLE,
+    State,
+    Verdict,
+    after_end,
+    failed,
+    protocol_error,
+    refused,
+)
+
+__all__ = ["Exchange"]
+
+MARKER_GRACE = 0.01
+"""Seconds that the row waits behind the end marker for the transport's own end (F29)."""
+LATE_USAGE = 1.0
+"""Seconds that an upstream is read on for usage behind a marker or an error (SPEC §5.3, §5.4)."""
+
+
+class Exchange(ClientSide):
+    """One client request with all its attempts: the upstream's half of the machine."""
+
+    # --- before the answer ---------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """Begin the row and connect."""
+        return self._begin_attempt(self.attempt, now)
+
+    def _begin_attempt(self, attempt: Attempt, now: float) -> list[Action]:
+        self.attempt = attempt
+        self.state = State.CONNECTING
+        begin = self._books.begin(attempt, now)
+        self._begun = not self.facts.begin_first
+        self._connected = False
+        self._upstream_open = True
+        self._answer = None
+        if self._begun:
+            self._books.begun(now)
+        self._stamps = Stamps(self._stamps.started)
+        return [begin, OpenUpstream(len(self._books.attempts))]
+
+    def begun(self, now: float) -> list[Action]:
+        """The open rows are committed."""
+        if self.state is not State.CONNECTING or self._begun:
+            return []
+        self._begun = True
+        self._books.begun(now)
+        return self._send_request(now)
+
+    def begin_failed(self, now: float) -> list[Action]:
+        """The open rows could not be committed: nothing may go upstream (SPEC §8.1)."""
+        if self.state is State.DONE:
+            return []
+        return self._fail(LEDGER_UNAVAILABLE, now)
+
+    def connected(self, now: float) -> list[Action]:
+        """A socket to the upstream is ready."""
+        if self.state is not State.CONNECTING:
+            return []
+        self._connected = True
+        return self._send_request(now)
+
+    def _send_request(self, now: float) -> list[Action]:
+        if not (self._begun and self._connected):
+            return []
+        request, attempt = self.facts.request, self.attempt
+        self._asked_usage = asks_usage(attempt, request)
+        self._stamps.sent = self._stamps.progress = now
+        self._books.sent()
+        self.state = State.HOLDING
+        body = upstream_body(
+            request,
+            model=attempt.model,
+            include_usage=self._asked_usage,
+            running_usage=running_option(attempt, request),
+        )
+        return [SendRequest(len(self._books.attempts), body)]
+
+    def attempt_failed(self, kind: str, now: float) -> list[Action]:
+        """The call got no head; `kind` names the failure."""
+        if self.state is State.DONE:
+            return []
+        self._upstream_open = False
+        return self._fail(failed(kind), now)
+
+    # --- the answer ----------------------------------------------------------------------------
+
+    def attempt_head(
+        self, status: int, content_type: str | None, retry_after: str | None, now: float
+    ) -> list[Action]:
+        """The head of the answer came."""
+        if self.state is State.DONE:
+            return []
+        self._books.head(status, now)
+        kind = answer_kind(status, content_type, self.facts.request.stream)
+        if isinstance(kind, Verdict):
+            return self._fail(kind, now)
+        self._answer = Answer(kind, status, content_type, retry_after)
+        if kind is AnswerKind.STREAM:
+            self._relaying = self._new_relaying()
+        else:
+            self._stamps.content, self._stamps.progress = True, now
+        return []
+
+    def _new_relaying(self) -> Relaying:
+        request = self.facts.request
+        decoder = self._dialect.decoder(request.endpoint, self.attempt.kind)
+        relaying = Relaying(
+            StreamReading(decoder, self._books.meter),
+            hide_usage=self._asked_usage,
+            mode=self.facts.metadata,
+            metadata=self._metadata,
+            released=self._head_sent,
+        )
+        if self._client_over:
+            relaying.mute()
+        return relaying
+
+    def _metadata(self) -> bytes:
+        told = self._books.marked(self.attempt, self._stamps.progress)
+        payload = json.dumps(told, separators=(",", ":")).encode()
+        return self._dialect.metadata(self.facts.metadata, payload, self.record)
+
+    def upstream_data(self, data: bytes, now: float) -> list[Action]:
+        """Body bytes came."""
+        answer = self._answer
+        if self.state is State.DONE or answer is None:
+            return []
+        self._books.data(len(data), now)
+        if answer.kind is AnswerKind.STREAM:
+            return self._relay(data, now)
+        self._stamps.progress = now
+        if answer.collect(data):
+            return []
+        if answer.kind is AnswerKind.REFUSED:
+            return self._refuse(answer, now)
+        return self._fail(protocol_error("the upstream's answer is larger than 32 MiB"), now)
+
+    def _relay(self, data: bytes, now: float) -> list[Action]:
+        relaying = self._relaying
+        if relaying is None:
+            return []
+        if not self.facts.metering:
+            return self._relay_unread(data, now)
+        marked = relaying.meter.ended
+        stamp, self._stamps.progress = self._stamps.progress, now
+        try:
+            turn, out = relaying.feed(data, now)
+        except FrameTooLarge:
+            self._books.meter.note(Anomaly.OVERSIZE_FRAME)
+            return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
+        if not relaying.progress:
+            self._stamps.progress = stamp
+        if relaying.meter.first_content is not None:
+            self._stamps.content = True
+        if relaying.flooded:
+            return self._fail(protocol_error("the upstream sends nothing but comments"), now)
+        actions = self._send(out, now) if out else []
+        if turn is Turn.ERROR:
+            return actions + self._error_frame(relaying, now)
+        if relaying.meter.ended and not marked:
+            return actions + self._marked(turn, now)
+        if self._left_at is not None and self._drained_enough():
+            return actions + self._cap_drain(now)
+        return actions
+
+    def _relay_unread(self, data: bytes, now: float) -> list[Action]:
+        """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
+        self._stamps.content, self._stamps.progress = True, now
+        return [] if self._client_over else self._send(data, now)
+
+    def _marked(self, turn: Turn, now: float) -> list[Action]:
+        """The end marker came: the client's part is over, late usage may still come (§5.4)."""
+        if self._books.stream_end is None:
+            self._books.marked(self.attempt, now)
+        ends: list[Action] = []
+        if not self._client_over:
+            self._client_over = True
+            ends = [EndClient()]
+        known = self._books.meter.booked().usage_source == "provider" or not self._asked_usage
+        self.state = State.DRAINING
+        self._until = now + (MARKER_GRACE if known else LATE_USAGE)
+        return [*ends, *self._read_on(now), WakeAt(self._until)]
+
+    def _error_frame(self, relaying: Relaying, now: float) -> list[Action]:
+        """An error object came in the stream: it is the last thing the client gets (§5.3)."""
+        error = error_of_stream(relaying.meter.failed, self.attempt)
+        verdict = refused(error)
+        actions: list[Action] = []
+        if not self._client_over:
+            if self._head_sent and is_own_shape(self._dialect.name, relaying.error_payload):
+                frame = redacted_bytes(relaying.error_frame, self.attempt.secrets)
+                relaying.frames_out += 1
+                actions = [*self._send(frame, now), EndClient()]
+            else:
+                actions = self._end_client(verdict, now, None)
+        self._client_over = True
+        self._verdict = verdict if self._left_at is None else self._verdict
+        self.state = State.DRAINING
+        self._until = now + LATE_USAGE
+        return [*actions, *self._read_on(now), WakeAt(self._until)]
+
+    def upstream_end(self, kind: str, now: float) -> list[Action]:
+        """The body is over; `kind`: complete, cut, reset or protocol."""
+        if self.state is State.DONE:
+            return []
+        self._upstream_open = False
+        meter, answer = self._books.meter, self._answer
+        if meter.ended and kind != "complete":
+            meter.note(Anomaly.MISSING_LAST_CHUNK)
+        if answer is None:
+            return self._fail(failed(kind), now)
+        if answer.kind is AnswerKind.REFUSED:
+            return self._refuse(answer, now)
+        if self.state is State.DRAINING and answer.kind is AnswerKind.STREAM:
+            return self._finish(self._verdict, now)
+        if answer.kind is AnswerKind.WHOLE:
+            return self._whole(answer, kind, now)
+        if not self.facts.metering and kind == "complete":
+            return [*self._unread_end(), *self._finish(COMPLETED, now)]
+        finished = meter.finish_reason is not None
+        return self._fail(after_end(kind, finished=finished, began=meter.frames > 0), now)
+
+    def _unread_end(self) -> list[Action]:
+        self._client_over = True
+        return [EndClient()] if self._head_sent else [SendHead(), EndClient()]
+
+    def _whole(self, answer: Answer, kind: str, now: float) -> list[Action]:
+        """A JSON answer has come whole, or was cut (SPEC §5.1)."""
+        if kind != "complete":
+            return self._fail(after_end(kind, finished=False, began=bool(answer.body)), now)
+        request, body, meter = self.facts.request, bytes(answer.body), self._books.meter
+        events = self._dialect.read_answer(request.endpoint, self.attempt.kind, body)
+        if events is None:
+            return self._fail(protocol_error("the upstream's answer is not valid JSON"), now)
+        if request.stream and not self._client_over:
+            return self._whole_as_stream(body, now)
+        meter.observe(events, now)
+        meter.frames = 1
+        if meter.failed is not None:
+            error = error_of_stream(meter.failed, self.attempt)
+            return self._fail(refused(error), now)
+        self._books.marked(self.attempt, now)
+        meter.ended = True
+        if self._client_over:
+            return self._finish(self._verdict, now)
+        self._client_over = True
+        self.record.http_status = answer.status
+        self._books.to_client(len(body))
+        return [SendAnswer(answer.status, body), *self._finish(COMPLETED, now)]
+
+    def _whole_as_stream(self, body: bytes, now: float) -> list[Action]:
+        """A JSON answer to a stream request becomes a stream of its own dialect (F34)."""
+        stream = self._dialect.stream_of(self.facts.request.endpoint, body)
+        if stream is None:
+            return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
+        self._relaying = self._new_relaying()
+        actions = self._relay(stream, now)
+        return actions if self.state is State.DONE else actions + self._finish(self._verdict, now)
+
+    def _refuse(self, answer: Answer, now: float) -> list[Action]:
+        """An error status: once more without our option where that was the cause (SPEC §3.2)."""
+        body, attempt = bytes(answer.body), self.attempt
+        ours = self._asked_usage or running_option(attempt, self.facts.request) is not None
+        if answer.status == 400 and ours and not self._client_over and names_option(body):
+            return self._again_without_option(now)
+        error = error_of(answer, attempt)
+        return self._fail(refused(error), now, retry_after=answer.retry_after)
+
+    def _again_without_option(self, now: float) -> list[Action]:
+        closing = self._close_upstream()
+        self._books.close_refused(now, "upstream_error")
+        plain = self.attempt.without_usage_option()
+        again = self._begin_attempt(plain, now)
+        return [RememberRefusal(plain.upstream), *closing, *again]

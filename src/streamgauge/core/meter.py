@@ -1,0 +1,215 @@
+"""Reads what a stream used: tokens, times and speeds, with the source of each. It knows no dialect."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from streamgauge.core.events import (
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    ModelNamed,
+    Noted,
+    ReasoningDelta,
+    TextDelta,
+    TimingsReported,
+    ToolCallDelta,
+    UsageReported,
+)
+from streamgauge.core.record import Anomaly
+from streamgauge.core.usage import Timings, TokenUsage
+
+__all__ = ["Booked", "Meter"]
+
+STALL_SECONDS = 1.0
+"""A gap between content frames beyond this is a stall (SPEC §6.5)."""
+_GAPS_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What the row will hold: counts with their sources, `none` where nothing is known."""
+
+    usage: TokenUsage
+    usage_source: str
+    input_source: str
+
+
+class Meter:
+    """Sums up one answer. `started`: monotonic seconds at the last byte of the client's request."""
+
+    __slots__ = (
+        "_gap_max",
+        "_gap_skip",
+        "_gap_step",
+        "_gaps",
+        "_provider_output",
+        "_running",
+        "_stated",
+        "anomalies",
+        "content_frames",
+        "cost",
+        "ended",
+        "failed",
+        "finish_reason",
+        "first_content",
+        "frames",
+        "last_content",
+        "model",
+        "service_tier",
+        "stalls",
+        "started",
+        "streaming",
+        "sum_choices",
+        "timings",
+    )
+
+    def __init__(
+        self, started: float, *, streaming: bool = True, sum_choices: bool = False
+    ) -> None:
+        self.started = started
+        self.streaming = streaming
+        self.sum_choices = sum_choices
+        self.frames = 0
+        self.content_frames = 0
+        self.first_content: float | None = None
+        self.last_content: float | None = None
+        self.stalls = 0
+        self.finish_reason: str | None = None
+        self.model: str | None = None
+        self.service_tier: str | None = None
+        self.cost: str | None = None
+        self.timings: Timings | None = None
+        self.ended = False
+        self.failed: Failed | None = None
+        self.anomalies: dict[str, None] = {}
+        self._stated = TokenUsage()
+        self._provider_output = False  # a final output count was stated
+        self._running = False  # the last count stated is cumulative, more was to follow
+        self._gaps = array("f")
+        self._gap_step = 1
+        self._gap_skip = 0
+        self._gap_max: float | None = None
+
+    def note(self, anomaly: str) -> None:
+        """Remember an anomaly, once."""
+        self.anomalies[anomaly] = None
+
+    def observe(self, events: Iterable[Event], now: float) -> bool:
+        """Take in the events of one frame; return whether it held content (SPEC §6.5)."""
+        content = False
+        for event in events:
+            match event:
+                case TextDelta() | ReasoningDelta():
+                    content = content or bool(event.text)
+                case ToolCallDelta():
+                    content = content or bool(event.arguments)
+                case UsageReported():
+                    self._observe_usage(event)
+                case _:
+                    self._observe_rare(event)
+        if content:
+            self._observe_content(now)
+        return content
+
+    def _observe_rare(self, event: Event) -> None:
+        match event:
+            case TimingsReported():
+                self.timings = event.timings
+            case ModelNamed():
+                if self.model is not None and self.model != event.model:
+                    self.note(Anomaly.MODEL_CHANGED)
+                self.model = event.model
+            case Finished():
+                self.finish_reason = event.reason
+            case Ended():
+                self.ended = True
+            case Failed():
+                self.failed = event
+            case Noted():
+                self.note(event.anomaly)
+            case _:
+                pass  # Started and ToolCallStarted say nothing that is metered
+
+    def _observe_content(self, now: float) -> None:
+        self.content_frames += 1
+        if self.last_content is None:
+            self.first_content = now
+        else:
+            self._observe_gap(now - self.last_content)
+        self.last_content = now
+
+    def _observe_gap(self, gap: float) -> None:
+        if self._gap_max is None or gap > self._gap_max:
+            self._gap_max = gap
+        if gap > STALL_SECONDS:
+            self.stalls += 1
+        self._gap_skip += 1
+        if self._gap_skip < self._gap_step:
+            return
+        self._gap_skip = 0
+        self._gaps.append(gap)
+        if len(self._gaps) >= _GAPS_KEPT:  # memory per stream stays flat: keep every second one
+            self._gaps = self._gaps[::2]
+            self._gap_step *= 2
+
+    def _observe_usage(self, event: UsageReported) -> None:
+        new = event.usage
+        if event.service_tier is not None:
+            self.service_tier = event.service_tier
+        if event.cost is not None:
+            self.cost = event.cost
+        before = self._stated
+        if event.final and new.output is not None:
+            if before.output is not None:
+                new = self._again(before.output, new.output, event)
+            self._provider_output = True
+            self._running = event.running
+        self._stated = before.updated(new)
+
+    def _again(self, before: int, output: int, event: UsageReported) -> TokenUsage:
+        """Return what a repeated output count states: the newer value, or one more choice's part."""
+        new = event.usage
+        if self.sum_choices and self._provider_output and event.alone:
+            # llama.cpp with n > 1: a usage frame a choice, each with its own output (§6.1).
+            return replace(new, output=before + output)
+        if output < before:
+            self.note(Anomaly.USAGE_DECREASED)
+        return new
+
+    def booked(self) -> Booked:
+        """Return the counts to book and where they come from (SPEC §6.3)."""
+        stated = self._stated
+        if self._provider_output:
+            source = "running" if self._running else "provider"
+            return Booked(stated, source, "none" if stated.input is None else source)
+        if (by_timings := self._by_timings()) is not None:
+            source = "timings" if self.finish_reason is not None or self.ended else "running"
+            return Booked(by_timings, source, "none" if by_timings.input is None else source)
+        if stated.input is not None and not self.streaming:
+            return Booked(stated, "none", "provider")
+        if stated.input is not None or (self.streaming and self.content_frames):
+            counted = stated.updated(TokenUsage(output=self.content_frames))
+            return Booked(counted, "counted", "none" if stated.input is None else "provider")
+        return Booked(TokenUsage(), "none", "none")
+
+    def _by_timings(self) -> TokenUsage | None:
+        """Return llama.cpp's own counts, where `timings` came without usage."""
+        t = self.timings
+        if t is None or t.predicted_n is None:
+            return None
+        read = None if t.prompt_n is None or t.cache_n is None else t.prompt_n + t.cache_n
+        return TokenUsage(input=read, output=t.predicted_n, cache_read=t.cache_n)
+
+    def gaps(self) -> tuple[float, float, float] | None:
+        """Return p50, p95 and the largest gap between content frames in seconds, or None."""
+        if self._gap_max is None:
+            return None
+        ordered = sorted(self._gaps)
+        if not ordered:
+            return None
+        p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
+        return p50, p95, self._gap_max

@@ -1,0 +1,74 @@
+"""What an upstream's refusal becomes for the client: mapped, in our words' shape, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from streamgauge.core.answer import Answer
+from streamgauge.core.attempt import Attempt
+from streamgauge.core.dialects.refusals import error_of_answer, mapped_error
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.events import Failed
+
+__all__ = ["error_of", "error_of_stream", "is_own_shape", "names_option", "redacted", "redacted_bytes"]
+
+_OPTIONS = (b"stream_options", b"include_usage", b"continuous_usage_stats", b"timings_per_token")
+_HIDDEN = "[redacted]"
+_SHORTEST_SECRET = 6
+"""A shorter «secret» is a placeholder, and replacing it would eat words."""
+
+
+def names_option(body: bytes) -> bool:
+    """Return whether a 400's body blames an option that we added (SPEC §3.2)."""
+    return any(option in body for option in _OPTIONS)
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` with every known secret replaced (FAULTS S11)."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def redacted_bytes(frame: bytes, secrets: Iterable[str]) -> bytes:
+    """Return a frame with every known secret replaced, every other byte as received."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            frame = frame.replace(secret.encode(), _HIDDEN.encode())
+    return frame
+
+
+def error_of(answer: Answer, attempt: Attempt) -> GatewayError:
+    """Return the client's error for an upstream's error status (SPEC §5.5)."""
+    refusal = error_of_answer(answer.status, answer.content_type, bytes(answer.body))
+    error = mapped_error(answer.status, refusal, pass_through_auth=attempt.pass_through_auth)
+    error.message = redacted(error.message, attempt.secrets)
+    return error
+
+
+def is_own_shape(dialect: str, payload: bytes) -> bool:
+    """Return whether an error frame already is what clients of `dialect` expect (SPEC §3.7).
+
+    llama.cpp's `/v1/messages` sends the bare object without Anthropic's envelope.
+    """
+    if dialect != "anthropic":
+        return True
+    try:
+        loaded = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    envelope = isinstance(loaded, dict) and loaded.get("type") == "error"
+    return envelope and isinstance(loaded.get("error"), dict)
+
+
+def error_of_stream(failure: Failed | None, attempt: Attempt) -> GatewayError:
+    """Return the client's error for an error object inside an answer."""
+    status = None if failure is None else failure.status
+    message = "the upstream reported an error" if failure is None else failure.message
+    http = status if status is not None and 400 <= status <= 599 else 502
+    if http in (401, 403) and not attempt.pass_through_auth:
+        return GatewayError(502, ErrorCode.UPSTREAM_AUTH, redacted(message, attempt.secrets))
+    return GatewayError(http, ErrorCode.UPSTREAM_ERROR, redacted(message, attempt.secrets))

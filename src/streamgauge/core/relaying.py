@@ -1,0 +1,172 @@
+"""What the client sees of one upstream stream: holding, hiding, metadata. It knows no status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from streamgauge.core.meter import Meter
+from streamgauge.core.reading import Piece, PieceKind, StreamReading
+
+__all__ = ["Relaying", "Turn"]
+
+HOLD_FRAMES = 64
+HOLD_BYTES = 256 * 1024
+"""Frames held before the head goes out are bounded by both (SPEC §14.2)."""
+COMMENT_LIMIT = 8 * 1024 * 1024
+"""Keep-alives in a row beyond this are an attack on our patience (FAULTS S17)."""
+
+
+class Turn(Enum):
+    """What one read brought, beside bytes."""
+
+    NOTHING = auto()
+    MARKER = auto()
+    ERROR = auto()
+
+
+class Relaying:
+    """The client's side of a stream.
+
+    `hide_usage`: usage-only frames are ours and are removed. `metadata`: the mode of SPEC §10 and
+    a function that returns the bytes to add. Once `over` it only meters.
+    """
+
+    __slots__ = (
+        "_comments",
+        "_held",
+        "_held_bytes",
+        "_hide_usage",
+        "_metadata",
+        "_mode",
+        "_reading",
+        "bytes_out",
+        "error_frame",
+        "error_payload",
+        "frames_out",
+        "over",
+        "progress",
+        "released",
+    )
+
+    def __init__(
+        self,
+        reading: StreamReading,
+        *,
+        hide_usage: bool,
+        mode: str,
+        metadata: Callable[[], bytes],
+        released: bool,
+    ) -> None:
+        self._reading = reading
+        self._hide_usage = hide_usage
+        self._mode = mode
+        self._metadata = metadata
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._comments = 0
+        self.released = released
+        self.over = False
+        self.progress = False
+        self.error_frame = self.error_payload = b""
+        self.frames_out = 0
+        self.bytes_out = 0
+
+    @property
+    def meter(self) -> Meter:
+        """The meter that reads this stream."""
+        return self._reading.meter
+
+    @property
+    def parsed(self) -> int:
+        """Frames decoded so far."""
+        return self._reading.parsed
+
+    @property
+    def inside(self) -> bool:
+        """Whether the client has part of a frame whose end has not come."""
+        return self._reading.inside and not self.over
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more bytes of keep-alives came in a row than anyone means."""
+        return self._comments > COMMENT_LIMIT
+
+    def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
+        """Return what `data` brought and the bytes to send now. Raises FrameTooLarge.
+
+        After it `progress` says whether anything but keep-alives came.
+        """
+        pieces = self._reading.feed(data, now)
+        self.progress = False
+        if len(pieces) == 1 and self.released and pieces[0].kind is PieceKind.CONTENT:
+            # Measured: nearly every read of a live stream is one frame of content.
+            self.progress = True
+            self._comments = 0
+            if self.over:
+                return Turn.NOTHING, b""
+            self.frames_out += 1
+            return Turn.NOTHING, pieces[0].raw
+        turn, out = Turn.NOTHING, list[bytes]()
+        for piece in pieces:
+            self._count(piece)
+            if not self.over:
+                turn = self._pass(piece, out)
+        return turn, self._release(out)
+
+    def _count(self, piece: Piece) -> None:
+        if piece.kind is PieceKind.KEEPALIVE:
+            self._comments += len(piece.raw)
+        else:
+            self.progress = True
+            self._comments = 0
+
+    def _pass(self, piece: Piece, out: list[bytes]) -> Turn:
+        kind = piece.kind
+        if kind is PieceKind.USAGE and self._hide_usage:
+            return Turn.NOTHING
+        if kind is PieceKind.ERROR:
+            self.over = True
+            self.error_frame, self.error_payload = piece.raw, piece.payload or b""
+            return Turn.ERROR
+        if kind is PieceKind.MARKER:
+            self._mark(piece.raw, out)
+            return Turn.MARKER
+        if kind not in (PieceKind.KEEPALIVE, PieceKind.PART):
+            self.frames_out += 1
+        if kind is not PieceKind.KEEPALIVE:
+            self.released = True
+        out.append(piece.raw)
+        return Turn.NOTHING
+
+    def _mark(self, raw: bytes, out: list[bytes]) -> None:
+        self.over = self.released = True
+        self.frames_out += 1
+        added = b"" if self._mode == "off" else self._metadata()
+        if added and self._mode in ("chunk", "event"):
+            self.frames_out += 1
+        out += (raw, added) if self._mode == "after_done" else (added, raw)
+
+    def _release(self, out: list[bytes]) -> bytes:
+        """Return the bytes that may go, or hold them while nothing but keep-alives has come."""
+        if self.released:
+            if self._held:
+                out[:0] = self.take_held()
+            return b"".join(out)
+        self._held += out
+        self._held_bytes += sum(map(len, out))
+        if len(self._held) <= HOLD_FRAMES and self._held_bytes <= HOLD_BYTES:
+            return b""
+        self.released = True
+        return b"".join(self.take_held())
+
+    def take_held(self) -> list[bytes]:
+        """Return what was held, and hold no more."""
+        held, self._held = self._held, []
+        self._held_bytes = 0
+        return held
+
+    def mute(self) -> None:
+        """The client is gone: from now on only meter."""
+        self.over = True
+        self.take_held()

@@ -1,0 +1,64 @@
+"""How an exchange begins: its open row, the rows of its attempts, and whether usage is asked for."""
+
+from __future__ import annotations
+
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.chat import ChatRequest
+from streamgauge.core.record import AttemptRecord, ExchangeRecord
+
+__all__ = ["asks_usage", "new_attempt_record", "new_record", "running_option"]
+
+_TAKES_OPTION = frozenset({"chat/completions", "completions"})
+
+
+def new_record(facts: Facts) -> ExchangeRecord:
+    """Return the row as it is written before the first byte goes upstream."""
+    request, first = facts.request, facts.attempts[0]
+    return ExchangeRecord(
+        id=facts.id,
+        owner=facts.owner,
+        started_at=facts.started_at,
+        client_request_id=facts.client_request_id,
+        key_id=facts.key_id,
+        session_id=request.session_id,
+        client_app=facts.client_app,
+        dialect=request.dialect,
+        endpoint=request.endpoint,
+        streaming=request.stream,
+        requested_model=request.model,
+        upstream=first.upstream,
+        upstream_model=first.model,
+        route=facts.route,
+        attempts=1,
+        config_version=facts.config_version,
+    )
+
+
+def new_attempt_record(facts: Facts, n: int, attempt: Attempt, started_at: int) -> AttemptRecord:
+    """Return the open row of attempt `n`, counted from 1; `started_at` in µs since the epoch."""
+    return AttemptRecord(
+        request_id=facts.id,
+        n=n,
+        upstream=attempt.upstream,
+        dialect=facts.request.dialect,
+        model=attempt.model,
+        started_at=started_at,
+    )
+
+
+def asks_usage(attempt: Attempt, request: ChatRequest) -> bool:
+    """Return whether we ask this upstream for a usage frame that the client did not (SPEC §3.1)."""
+    if not request.stream or request.endpoint not in _TAKES_OPTION:
+        return False
+    if attempt.inject_usage == "false" or attempt.refuses_usage or request.include_usage:
+        return False
+    return request.include_usage is None or attempt.inject_usage == "force"
+
+
+def running_option(attempt: Attempt, request: ChatRequest) -> str | None:
+    """Return whose option for counts on every frame is set (`llamacpp`, `vllm`), or None."""
+    if not attempt.running_usage or attempt.refuses_usage or not request.stream:
+        return None
+    if attempt.kind == "llamacpp":
+        return "llamacpp"
+    return "vllm" if attempt.kind == "vllm" else None

@@ -1,0 +1,117 @@
+"""How an exchange stands and how it ends: states, verdicts, and the table that makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.record import Status
+
+__all__ = [
+    "CLIENT_LEFT",
+    "COMPLETED",
+    "LEDGER_UNAVAILABLE",
+    "SHUTDOWN",
+    "STOPPED",
+    "State",
+    "Verdict",
+    "after_end",
+    "failed",
+    "protocol_error",
+    "refused",
+    "timed_out",
+]
+
+
+class State(Enum):
+    """Where an exchange stands. In DONE every input answers with no action."""
+
+    PLANNING = auto()
+    CONNECTING = auto()
+    HOLDING = auto()
+    """The upstream answers; nothing of it has been sent to the client."""
+    STREAMING = auto()
+    DRAINING = auto()
+    """The client's part is over; the upstream is read on for its numbers."""
+    DONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A terminal status, and what the client is told where it is an error.
+
+    `quiet`: the client's body ends without an error, although the status is none of success.
+    """
+
+    status: Status
+    error: GatewayError | None = None
+    quiet: bool = False
+
+
+def _error(status: Status, http: int, code: ErrorCode, message: str) -> Verdict:
+    return Verdict(status, GatewayError(http, code, message))
+
+
+COMPLETED = Verdict(Status.COMPLETED)
+CLIENT_LEFT = Verdict(Status.CLIENT_DISCONNECTED)
+FINISHED_WITHOUT_MARKER = Verdict(Status.STREAM_INCOMPLETE, quiet=True)
+# 499: the field's number for «closed on the client's wish»; no SDK repeats it.
+STOPPED = _error(Status.CANCELLED, 499, ErrorCode.STREAM_CANCELLED, "the stream was stopped")
+SHUTDOWN = _error(Status.SHUTDOWN, 503, ErrorCode.SERVER_SHUTDOWN, "the gateway is shutting down")
+LEDGER_UNAVAILABLE = _error(
+    Status.REJECTED, 503, ErrorCode.LEDGER_UNAVAILABLE, "the ledger cannot be written"
+)
+
+
+def timed_out(what: str, seconds: float) -> Verdict:
+    """Return the verdict of a deadline passed: 504 before the head (SPEC §5.5)."""
+    message = f"the upstream's {what} took longer than {seconds:g} s"
+    return _error(Status.UPSTREAM_TIMEOUT, 504, ErrorCode.UPSTREAM_TIMEOUT, message)
+
+
+def protocol_error(message: str) -> Verdict:
+    """Return the verdict of an answer that is not what was asked for."""
+    return _error(Status.UPSTREAM_PROTOCOL_ERROR, 502, ErrorCode.UPSTREAM_PROTOCOL_ERROR, message)
+
+
+def refused(error: GatewayError) -> Verdict:
+    """Return the verdict of an error that the upstream told us."""
+    return Verdict(Status.UPSTREAM_ERROR, error)
+
+
+_FAILURES = {
+    "dns": "the upstream's name could not be resolved",
+    "refused": "the upstream refused the connection",
+    "connect": "the upstream could not be reached",
+    "tls": "the upstream's TLS handshake failed",
+    "reset": "the upstream reset the connection before it answered",
+    "closed": "the upstream closed the connection before it answered",
+}
+
+
+def failed(kind: str) -> Verdict:
+    """Return the verdict of a call that got no head; `kind` names the failure (F20–F23)."""
+    if kind == "connect_timeout":
+        message = "the upstream did not accept the connection in time"
+        return _error(Status.UPSTREAM_TIMEOUT, 504, ErrorCode.UPSTREAM_TIMEOUT, message)
+    if kind == "protocol":
+        return protocol_error("the upstream's answer is not legal HTTP")
+    message = _FAILURES.get(kind, "the upstream could not be reached")
+    return _error(Status.UPSTREAM_ERROR, 502, ErrorCode.UPSTREAM_ERROR, message)
+
+
+def after_end(kind: str, *, finished: bool, began: bool) -> Verdict:
+    """Return the verdict of a stream that ended without its end marker (SPEC §5.1, §5.3).
+
+    `kind`: complete, cut, reset or protocol. `finished`: a finish reason had come. `began`: a
+    frame had come.
+    """
+    if kind == "protocol":
+        return protocol_error("the upstream's answer could not be read to its end")
+    if finished:
+        return FINISHED_WITHOUT_MARKER
+    if kind == "reset" and not began:
+        return failed("reset")
+    message = "the upstream ended the stream before it was finished"
+    return _error(Status.STREAM_INCOMPLETE, 502, ErrorCode.STREAM_INCOMPLETE, message)

@@ -1,0 +1,1 @@
+"""The shell: moves bytes between sockets and hands them to the core."""

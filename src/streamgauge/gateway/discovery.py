@@ -1,0 +1,119 @@
+"""Learns in the background what upstreams serve: context sizes and model lists. Delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from streamgauge.gateway.fetch import FetchError, fetch
+from streamgauge.gateway.pool import Pool
+from streamgauge.gateway.upstreams import UpstreamRuntime
+
+__all__ = ["Discovery"]
+
+_LOCAL = frozenset({"llamacpp", "sim", "vllm", "ollama"})
+_FRESH_SECONDS = 60.0
+"""A context size or list older than this is asked for again at the next call."""
+
+
+class Discovery:
+    """What was learnt of each upstream. A question in flight is asked once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._contexts: dict[tuple[str, str | None], int | None] = {}
+        self._models: dict[str, tuple[str, ...]] = {}
+        self._asked: dict[tuple[str, str | None], float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def context_of(self, upstream: str, model: str | None) -> int | None:
+        """Return the context size in tokens, or None while it is not known (SPEC §6.7)."""
+        known = self._contexts.get((upstream, model))
+        return self._contexts.get((upstream, None)) if known is None else known
+
+    def models_of(self, upstream: str) -> tuple[str, ...]:
+        """Return the model names that the upstream listed last."""
+        return self._models.get(upstream, ())
+
+    def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
+        """Ask again in the background where the answer is old."""
+        if upstream.config.kind.value not in _LOCAL:
+            model = None
+        key, now = (upstream.name, model), time.monotonic()
+        last = self._asked.get(key)
+        if last is not None and now - last < _FRESH_SECONDS:
+            return
+        if len(self._asked) > 4096:  # clients choose model names
+            self._asked.clear()
+        self._asked[key] = now
+        task = asyncio.create_task(self._learn(upstream, model), name=f"discover {upstream.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait for the questions in flight."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=2.0)
+
+    async def aclose(self) -> None:
+        """Drop the questions in flight."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _learn(self, upstream: UpstreamRuntime, model: str | None) -> None:
+        size = None
+        if upstream.config.kind.value in _LOCAL:
+            size = _props_context(await self._json(upstream, "/props"))
+            if size is None and upstream.config.kind.value in ("llamacpp", "sim"):
+                size = _slots_context(await self._json(upstream, "/slots"))
+        listed = await self._json(upstream, "/v1/models")
+        entries = _entries(listed)
+        self._models[upstream.name] = tuple(
+            entry["id"] for entry in entries if isinstance(entry.get("id"), str)
+        )
+        if size is None:
+            size = _listed_context(entries, model)
+        if size is not None or (upstream.name, model) not in self._contexts:
+            self._contexts[(upstream.name, model)] = size
+
+    async def _json(self, upstream: UpstreamRuntime, path: str) -> Any:
+        try:
+            page = await fetch(self._pool, upstream, "GET", path)
+        except FetchError:
+            return None
+        if page.status != 200:
+            return None
+        try:
+            return msgspec.json.decode(page.body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _props_context(props: Any) -> int | None:
+    settings = props.get("default_generation_settings") if isinstance(props, dict) else None
+    return _count(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+def _slots_context(slots: Any) -> int | None:
+    first = slots[0] if isinstance(slots, list) and slots else None
+    return _count(first.get("n_ctx")) if isinstance(first, dict) else None
+
+
+def _entries(listed: Any) -> list[dict[str, Any]]:
+    data = listed.get("data") if isinstance(listed, dict) else None
+    return [e for e in data if isinstance(e, dict)] if isinstance(data, list) else []
+
+
+def _listed_context(entries: list[dict[str, Any]], model: str | None) -> int | None:
+    sizes = {e.get("id"): _count(e.get("max_model_len")) for e in entries}
+    if model in sizes:
+        return sizes[model]
+    return next(iter(sizes.values())) if len(sizes) == 1 else None

@@ -1,0 +1,78 @@
+"""The data listener's paths: what each one is, and by which methods it is asked (SPEC §1.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from streamgauge.core.chat import ENDPOINTS
+
+__all__ = ["Endpoint", "Route", "beta_query", "dialect_name", "find_endpoint"]
+
+
+class Route(Enum):
+    """What a path leads to."""
+
+    METERED = auto()
+    COUNT_TOKENS = auto()
+    MODELS = auto()
+    STREAM_STATE = auto()
+    STREAM_STOP = auto()
+    STOP_BY_BODY = auto()
+    HEALTH = auto()
+    READY = auto()
+    PAGE = auto()
+    """`/`, `/props` and `/slots`: an upstream's own, where `expose` lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path found. `name`: the metered endpoint, model, stream id or page that it names."""
+
+    route: Route
+    name: str
+    methods: tuple[str, ...]
+
+
+_GET = ("GET", "HEAD")
+_POST = ("POST",)
+_FIXED: Mapping[str, Endpoint] = {
+    **{name: Endpoint(Route.METERED, name, _POST) for name in ENDPOINTS},
+    "messages/count_tokens": Endpoint(Route.COUNT_TOKENS, "", _POST),
+    "models": Endpoint(Route.MODELS, "", _GET),
+    "chat/stop": Endpoint(Route.STOP_BY_BODY, "", _POST),
+    "healthz": Endpoint(Route.HEALTH, "", _GET),
+    "readyz": Endpoint(Route.READY, "", _GET),
+    "": Endpoint(Route.PAGE, "/", _GET),
+    "props": Endpoint(Route.PAGE, "/props", _GET),
+    "slots": Endpoint(Route.PAGE, "/slots", _GET),
+}
+_STREAM = re.compile(r"streams/([A-Za-z0-9_-]{16,64})(/stop)?")
+_BETA = re.compile(r"(?:^|&)beta=([A-Za-z0-9]{1,16})(?:&|$)")
+
+
+def find_endpoint(path: str) -> Endpoint | None:
+    """Return what `path` is, with or without `/v1`, or None."""
+    bare = path.removeprefix("/v1/") if path.startswith("/v1/") else path.removeprefix("/")
+    if (fixed := _FIXED.get(bare)) is not None:
+        return fixed
+    if bare.startswith("models/") and len(bare) > len("models/"):
+        return Endpoint(Route.MODELS, bare.removeprefix("models/"), _GET)
+    if (found := _STREAM.fullmatch(bare)) is not None:
+        if found[2]:
+            return Endpoint(Route.STREAM_STOP, found[1], _POST)
+        return Endpoint(Route.STREAM_STATE, found[1], _GET)
+    return None
+
+
+def dialect_name(path: str | None) -> str:
+    """Return the dialect that `path` looks like; OpenAI's where it looks like none."""
+    return "anthropic" if path is not None and "/messages" in path else "openai"
+
+
+def beta_query(query: str) -> str:
+    """Return what of the client's query goes upstream: `?beta=…` or nothing (SPEC §1.2)."""
+    found = _BETA.search(query)
+    return f"?beta={found[1]}" if found else ""

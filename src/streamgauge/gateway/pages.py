@@ -1,0 +1,61 @@
+"""The small answers of the data listener: health, readiness, models, token counts, stream state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from streamgauge.core.exchange import Exchange
+
+__all__ = ["count_estimate", "models_page", "stream_state"]
+
+_BYTES_PER_TOKEN = 4
+"""The field's rule of thumb for English; good for an estimate that says it is one."""
+
+
+def models_page(ids: Iterable[str], *, anthropic: bool) -> dict[str, Any]:
+    """Return the list in OpenAI's shape, or in Anthropic's for its callers (WIRE §4.7)."""
+    names = sorted(set(ids))
+    if not anthropic:
+        return {"object": "list", "data": [model_entry(name, anthropic=False) for name in names]}
+    return {
+        "data": [model_entry(name, anthropic=True) for name in names],
+        "has_more": False,
+        "first_id": names[0] if names else None,
+        "last_id": names[-1] if names else None,
+    }
+
+
+def model_entry(name: str, *, anthropic: bool) -> dict[str, Any]:
+    """Return one model. When it was made is not known: the epoch stands for that in both shapes."""
+    if anthropic:
+        created = "1970-01-01T00:00:00Z"
+        return {"type": "model", "id": name, "display_name": name, "created_at": created}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "streamgauge"}
+
+
+def count_estimate(body: bytes) -> dict[str, int]:
+    """Return an estimate of `body`'s input tokens, for upstreams that cannot count (SPEC §13.5)."""
+    return {"input_tokens": max(1, len(body) // _BYTES_PER_TOKEN)}
+
+
+def stream_state(exchange: Exchange) -> dict[str, Any]:
+    """Return what is known of a stream that runs."""
+    record = exchange.record
+    return {
+        "id": record.id,
+        "state": exchange.state.name.lower(),
+        "dialect": record.dialect,
+        "model": record.requested_model,
+        "upstream": record.upstream,
+        "started_at": record.started_at,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+    }
+
+
+def encoded(page: Any) -> bytes:
+    """Return `page` as JSON."""
+    return msgspec.json.encode(page)

@@ -1,0 +1,66 @@
+"""Answers that we give without an upstream: refusals in the path's dialect, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamgauge.core.chat import ENDPOINTS
+from streamgauge.core.dialects.registry import DIALECTS
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.record import Delivered, ExchangeRecord, Status
+from streamgauge.gateway.endpoints import Route, dialect_name, find_endpoint
+from streamgauge.gateway.http import Header
+from streamgauge.gateway.response_headers import JSON_HEADERS
+
+__all__ = ["refusal", "rejected_row"]
+
+
+def refusal(
+    path: str | None, error: GatewayError, request_id: str
+) -> tuple[int, Sequence[Header], bytes]:
+    """Return status, headers and body of `error` in the dialect that `path` looks like."""
+    dialect = DIALECTS[dialect_name(path)]
+    request_header = request_id.encode()
+    headers: list[Header] = [
+        *JSON_HEADERS,
+        (b"x-request-id", request_header),
+        (b"request-id", request_header),
+    ]
+    if error.code in (
+        ErrorCode.OVERLOADED,
+        ErrorCode.LEDGER_UNAVAILABLE,
+        ErrorCode.SERVER_SHUTDOWN,
+    ):
+        headers.append((b"retry-after", b"1"))
+    return dialect.error_status(error), headers, dialect.error_body(error, request_id)
+
+
+def rejected_row(
+    path: str | None,
+    error: GatewayError,
+    http_status: int,
+    request_id: str,
+    owner: str,
+    now_us: int,
+) -> ExchangeRecord | None:
+    """Return the single row of a refused request, or None for paths that leave none (SPEC §8.1)."""
+    endpoint = None if path is None else find_endpoint(path)
+    if endpoint is None or endpoint.route is not Route.METERED:
+        return None
+    return ExchangeRecord(
+        id=request_id,
+        owner=owner,
+        started_at=now_us,
+        finished_at=now_us,
+        dialect=ENDPOINTS[endpoint.name],
+        endpoint=endpoint.name,
+        status=Status.REJECTED,
+        success=False,
+        error_code=error.code.value,
+        error_message=error.message[:1000],
+        http_status=http_status,
+        delivered=Delivered.NONE,
+        usage_source="none",
+        input_source="none",
+        attempts=0,
+    )

@@ -1,0 +1,272 @@
+"""Drives one Exchange between a client's responder and an upstream's call. It decides nothing.
+
+It belongs to the server, not to the client's connection: a client that leaves cannot take it along.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, assert_never
+
+from streamgauge.core.actions import (
+    Action,
+    BeginAttempt,
+    BeginRecord,
+    CloseUpstream,
+    Commit,
+    EndClient,
+    OpenUpstream,
+    PauseUpstream,
+    RememberRefusal,
+    ResumeUpstream,
+    SendAnswer,
+    SendData,
+    SendHead,
+    SendRequest,
+    WakeAt,
+)
+from streamgauge.core.exchange import Exchange
+from streamgauge.core.record import ExchangeRecord
+from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
+from streamgauge.gateway.response_headers import answer_headers, retry_after, stream_headers
+from streamgauge.gateway.upstreams import UpstreamRuntime
+from streamgauge.ledger.base import Ledger, LedgerError
+
+__all__ = ["Relay", "RelayOwner"]
+
+_ANSWERED_BADLY = 500
+
+
+class RelayOwner(Protocol):
+    """What a relay needs of the server."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books."""
+
+    def open_upstream(self, upstream: UpstreamRuntime, relay: Relay) -> UpstreamCall:
+        """Begin a call that tells `relay`."""
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> None:
+        """Run `call` in `delay` seconds."""
+
+    def relay_ended(self, relay: Relay, record: ExchangeRecord) -> None:
+        """The exchange is over and its row is on its way to the ledger."""
+
+
+class Relay:
+    """One exchange in motion. Implements ClientEvents and UpstreamEvents; every input has one line."""
+
+    __slots__ = (
+        "__weakref__",
+        "_call",
+        "_client_headers",
+        "_drains",
+        "_head",
+        "_history",
+        "_owner",
+        "_path",
+        "_responder",
+        "_upstream",
+        "exchange",
+    )
+
+    def __init__(
+        self,
+        owner: RelayOwner,
+        exchange: Exchange,
+        responder: Responder,
+        upstream: UpstreamRuntime,
+        path: str,
+        client_headers: tuple[Header, ...],
+    ) -> None:
+        self.exchange = exchange
+        self._owner = owner
+        self._responder = responder
+        self._upstream = upstream
+        self._path = path
+        self._client_headers = client_headers
+        self._call: UpstreamCall | None = None
+        self._head: tuple[Header, ...] = ()
+        self._history: list[str] = []
+        self._drains = False
+
+    def __repr__(self) -> str:
+        return f"<Relay {self.exchange!r}>"
+
+    @property
+    def upstream(self) -> UpstreamRuntime:
+        """The upstream of the current attempt."""
+        return self._upstream
+
+    def start(self, now: float) -> None:
+        """Begin the exchange; from now on a client that leaves is noticed."""
+        self._do(self.exchange.start(now))
+        self._responder.subscribe(self)
+
+    # --- from the client -----------------------------------------------------------------------
+
+    def client_gone(self) -> None:
+        """The client left."""
+        upstream = self._upstream
+        may_drain = upstream.drains < upstream.config.drain.max_streams
+        slow = bool(getattr(self._responder, "slow_reader", False))
+        self._do(self.exchange.client_gone(time.monotonic(), may_drain=may_drain, slow_reader=slow))
+        if self.exchange.draining and not self._drains:
+            self._drains = True
+            upstream.drains += 1
+
+    def client_blocked(self) -> None:
+        """The client's write buffer is full."""
+        self._do(self.exchange.client_blocked(time.monotonic()))
+
+    def client_writable(self) -> None:
+        """The client's write buffer has room."""
+        self._do(self.exchange.client_writable(time.monotonic()))
+
+    # --- from the upstream ---------------------------------------------------------------------
+
+    def upstream_connected(self) -> None:
+        """A socket is ready."""
+        self._do(self.exchange.connected(time.monotonic()))
+
+    def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
+        """No head came."""
+        self._upstream.note_call(message)
+        self._call = None
+        self._do(self.exchange.attempt_failed(kind.value, time.monotonic()))
+
+    def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
+        """The head of the answer came."""
+        self._head = headers
+        failing = f"status {status}" if status >= _ANSWERED_BADLY else None
+        self._upstream.note_call(failing)
+        content_type, wait = _text(headers, b"content-type"), _text(headers, b"retry-after")
+        self._do(
+            self.exchange.attempt_head(status, content_type, retry_after(wait), time.monotonic())
+        )
+
+    def upstream_data(self, data: bytes) -> None:
+        """Body bytes came."""
+        actions = self.exchange.upstream_data(data, time.monotonic())
+        if len(actions) == 1 and type(actions[0]) is SendData:
+            self._responder.send(actions[0].data)  # nearly always: one frame in, one frame out
+        elif actions:
+            self._do(actions)
+
+    def upstream_end(self, kind: EndKind, message: str) -> None:
+        """The body is over."""
+        self._call = None
+        self._do(self.exchange.upstream_end(kind.value, time.monotonic()))
+
+    # --- from the server -----------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look at the clock."""
+        actions = self.exchange.tick(time.monotonic())
+        if actions:
+            self._do(actions)
+
+    def stop(self) -> None:
+        """End it: the stop endpoint or an admin asks for it."""
+        self._do(self.exchange.stop(time.monotonic()))
+
+    def shutdown(self) -> None:
+        """End it: the gateway stops."""
+        self._do(self.exchange.shutdown(time.monotonic()))
+
+    # --- what the machine wants ----------------------------------------------------------------
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case SendData():
+                self._responder.send(action.data)
+            case SendHead():
+                self._send_head()
+            case EndClient():
+                self._responder.end()
+            case SendAnswer():
+                self._send_answer(action)
+            case BeginRecord():
+                self._owner.ledger.begin(action.record, action.attempt, self._begun)
+            case BeginAttempt():
+                self._owner.ledger.attempt(action.attempt, self._begun)
+            case OpenUpstream():
+                self._history.append(self._upstream.name)
+                self._call = self._owner.open_upstream(self._upstream, self)
+            case SendRequest():
+                self._send_request(action)
+            case PauseUpstream():
+                if self._call is not None:
+                    self._call.pause()
+            case ResumeUpstream():
+                if self._call is not None:
+                    self._call.resume()
+            case CloseUpstream():
+                self._close_call()
+            case WakeAt():
+                # A millisecond more: the loop's timers round down.
+                delay = max(0.0, action.when - time.monotonic()) + 0.001
+                self._owner.call_later(delay, self.tick)
+            case RememberRefusal():
+                self._upstream.refuses_usage = True
+            case Commit():
+                self._commit(action)
+            case _:
+                assert_never(action)
+
+    def _begun(self, error: LedgerError | None) -> None:
+        now = time.monotonic()
+        self._do(self.exchange.begun(now) if error is None else self.exchange.begin_failed(now))
+
+    def _send_request(self, action: SendRequest) -> None:
+        if self._call is None:
+            return
+        request = self._upstream.request(
+            "POST",
+            self._path,
+            action.body,
+            client=self._client_headers,
+            idempotency_key=f"{self.exchange.facts.id}-{action.n}",
+        )
+        self._call.send(request)
+
+    def _send_head(self) -> None:
+        headers = stream_headers(self.exchange.record, self._history, self._head)
+        self._responder.send_head(200, headers, None)
+
+    def _send_answer(self, action: SendAnswer) -> None:
+        record = self.exchange.record
+        headers = answer_headers(record, self._history, self._head, action.retry_after)
+        self._responder.send_head(action.status, headers, len(action.body))
+        if action.body:
+            self._responder.send(action.body)
+        self._responder.end()
+
+    def _close_call(self) -> None:
+        if self._call is not None:
+            self._call.close()
+            self._call = None
+
+    def _commit(self, action: Commit) -> None:
+        if self._drains:
+            self._drains = False
+            self._upstream.drains -= 1
+        self._owner.ledger.close(action.record, action.attempts, _committed)
+        self._owner.relay_ended(self, action.record)
+
+
+def _committed(error: LedgerError | None) -> None:
+    """A close is never given up by the ledger; what it cannot store it counts (SPEC §8.2)."""
+
+
+def _text(headers: Sequence[Header], name: bytes) -> str | None:
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return None

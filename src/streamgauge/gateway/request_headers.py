@@ -1,0 +1,71 @@
+"""Writes the head of an upstream call: listed headers only, with that upstream's own key (§3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streamgauge.gateway.http import Header
+
+__all__ = ["Credentials", "upstream_request"]
+
+_PASSED = frozenset(
+    {b"accept", b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate"}
+)
+_OWN = frozenset({b"authorization", b"x-api-key", b"host", b"content-length", b"connection"})
+# With it llama.cpp generates on after a disconnect, and «cancelled» would be a lie (SPEC §3.6).
+_NEVER = frozenset({b"x-conversation-id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an upstream is shown: its `key` in its own header, or the client's passed through."""
+
+    key: str | None = None
+    anthropic: bool = False
+    pass_through: bool = False
+
+
+def upstream_request(
+    method: str,
+    path: str,
+    host: str,
+    body: bytes,
+    *,
+    client: Sequence[Header] = (),
+    forward: frozenset[bytes] = frozenset(),
+    added: Mapping[str, str] | None = None,
+    credentials: Credentials = Credentials(),
+    idempotency_key: str | None = None,
+) -> bytes:
+    """Return the whole request. `path` begins with a slash; `host` is the Host header's value."""
+    own = {name.lower().encode("latin-1"): value for name, value in (added or {}).items()}
+    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: " + host.encode("latin-1")]
+    if body or method == "POST":
+        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
+    lines.append(b"accept-encoding: identity")
+    for name, value in client:
+        if name not in own and name not in _NEVER and _passes(name, forward):
+            lines.append(name + b": " + value)
+    lines += _credential_lines(credentials, client, own.keys())
+    lines += [name + b": " + value.encode("latin-1") for name, value in own.items()]
+    if idempotency_key is not None and b"idempotency-key" not in own:
+        lines.append(b"idempotency-key: " + idempotency_key.encode("latin-1"))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _passes(name: bytes, forward: frozenset[bytes]) -> bool:
+    if name in _OWN:
+        return False
+    return name in _PASSED or name in forward or (name.startswith(b"openai-"))
+
+
+def _credential_lines(
+    credentials: Credentials, client: Sequence[Header], own: object
+) -> list[bytes]:
+    if credentials.pass_through:
+        return [n + b": " + v for n, v in client if n in (b"authorization", b"x-api-key")]
+    if credentials.key is None:
+        return []
+    key = credentials.key.encode("latin-1")
+    return [b"x-api-key: " + key if credentials.anthropic else b"authorization: Bearer " + key]

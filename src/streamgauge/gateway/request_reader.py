@@ -1,0 +1,219 @@
+"""Reads one client's requests from its bytes, one at a time. Knows no socket, clock or answer.
+
+Two readers see every request. The guard (`http_guard`, `http_chunks`) looks at the raw bytes: it
+alone knows the limits and says where a request ends, so that bytes of the next one are never
+handed over early. llhttp, lenient flags off, parses exactly those bytes and gives the body. A
+request exists only where both read the same one: what they read differently is refused, because a
+proxy before us might side with either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import httptools
+
+from streamgauge.core.errors import RequestError
+from streamgauge.gateway.http import Header, RequestHead
+from streamgauge.gateway.http_chunks import ChunkGuard
+from streamgauge.gateway.http_guard import (
+    CheckedHead,
+    HeadGuard,
+    bad_http,
+    check_head,
+    path_so_far,
+)
+
+__all__ = ["RequestReader"]
+
+
+class RequestReader:
+    """Reads requests in turn: `read_head` until it gives one, then `read_body` until it gives one.
+
+    Both return None while bytes are missing and raise RequestError on what is refused, after which
+    the reader is dead. `feed` only stores. `peer`: what heads are to say of the client's address.
+    """
+
+    __slots__ = (
+        "_allowed_hosts",
+        "_buffer",
+        "_checked",
+        "_chunks",
+        "_guard",
+        "_left",
+        "_max_body",
+        "_parser",
+        "_path",
+        "_second",
+        "peer",
+    )
+
+    def __init__(self, allowed_hosts: Collection[str], max_body: int) -> None:
+        self._allowed_hosts = allowed_hosts
+        self._max_body = max_body
+        self._buffer = bytearray()
+        self._guard = HeadGuard()
+        self._chunks: ChunkGuard | None = None
+        self._left = 0
+        self._second: _SecondReading | None = None
+        self._parser: httptools.HttpRequestParser | None = None
+        self._checked: CheckedHead | None = None
+        self._path: str | None = None
+        self.peer = "-"
+
+    @property
+    def buffered(self) -> int:
+        """Bytes stored and not yet read."""
+        return len(self._buffer)
+
+    @property
+    def path(self) -> str | None:
+        """The path of the head read last, or what seems to be that of one that was not read."""
+        return path_so_far(self._buffer) if self._path is None else self._path
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request whose head was read last announces a body."""
+        return self._checked is not None and self._checked.has_body
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether that request leaves the connection open for another."""
+        return self._checked is not None and self._checked.keep_alive
+
+    @property
+    def minor(self) -> int:
+        """That request's version: 1 for HTTP/1.1, also where there was none, 0 for HTTP/1.0."""
+        return 1 if self._checked is None else self._checked.minor
+
+    @property
+    def wants_continue(self) -> bool:
+        """Whether its client waits for 100 Continue: it asked, and no body byte has come."""
+        head = self._checked
+        return head is not None and head.expects_continue and head.has_body and not self._buffer
+
+    def feed(self, data: bytes) -> None:
+        """Store `data` behind what is buffered."""
+        self._buffer += data
+
+    def drop(self) -> None:
+        """Forget all bytes: nothing will be read any more."""
+        self._buffer = bytearray()
+        self._second = self._parser = None
+
+    def read_head(self) -> RequestHead | None:
+        """Return the next request's head; its body is then read by `read_body`."""
+        self._path = self._checked = None
+        if not self._buffer:
+            return None
+        end = self._guard.end_of(self._buffer)
+        if end is None:
+            return None
+        raw = bytes(self._buffer[:end])
+        head = check_head(raw, self._allowed_hosts)
+        self._begin_second_reading(head, raw)
+        if head.length is not None and head.length > self._max_body:
+            raise RequestError("The request body is too large.", status=413)
+        self._checked = head
+        self._chunks = ChunkGuard(self._max_body) if head.chunked else None
+        self._left = 0 if head.length is None else head.length
+        self._guard = HeadGuard()
+        del self._buffer[:end]
+        path, _, query = head.target.partition("?")
+        self._path = path
+        return RequestHead(head.method, path, query, head.headers, self.peer)
+
+    def read_body(self) -> bytes | None:
+        """Return the whole body of the request whose head was read last."""
+        chunks = self._chunks
+        if chunks is not None:
+            self._hand_over(chunks.consume(self._buffer))
+            ended, size = chunks.done, chunks.body_size
+        else:
+            took = min(self._left, len(self._buffer))
+            self._left -= took
+            self._hand_over(took)
+            ended, size = not self._left, self._length
+        return self._agreed_body(size) if ended else None
+
+    @property
+    def _length(self) -> int:
+        length = None if self._checked is None else self._checked.length
+        return 0 if length is None else length
+
+    def _begin_second_reading(self, head: CheckedHead, raw: bytes) -> None:
+        self._second = _SecondReading()
+        self._parser = httptools.HttpRequestParser(self._second)
+        fields = head.headers
+        if any(name == b"upgrade" for name, _ in fields):
+            # RFC 9110 §7.8 lets a server ignore Upgrade, but llhttp obeys it and would take the
+            # body for another protocol's bytes: it gets the head without that field.
+            fields = tuple(field for field in fields if field[0] != b"upgrade")
+            raw = raw[: raw.index(b"\r\n") + 2] + _block_of(fields)
+        _feed(self._parser, raw)
+        second = self._second
+        method = self._parser.get_method().decode("ascii")
+        if (
+            not second.head_done
+            or method != head.method
+            or second.target != head.target.encode("ascii")
+            or tuple(second.fields) != fields
+        ):
+            raise bad_http("The request head can be read in two ways.")
+
+    def _hand_over(self, size: int) -> None:
+        second, parser = self._second, self._parser
+        if not size or second is None or parser is None:
+            return
+        if second.complete:
+            raise bad_http("The request body can be read in two ways.")
+        with memoryview(self._buffer) as whole, whole[:size] as part:
+            _feed(parser, part)
+        del self._buffer[:size]
+
+    def _agreed_body(self, size: int) -> bytes:
+        second = self._second
+        if second is None or not second.complete or len(second.body) != size:
+            raise bad_http("The request body can be read in two ways.")
+        self._second = self._parser = None
+        return bytes(second.body)
+
+
+def _feed(parser: httptools.HttpRequestParser, data: bytes | memoryview) -> None:
+    try:
+        parser.feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        raise bad_http("The request is not well-formed HTTP/1.1.") from error
+
+
+def _block_of(fields: tuple[Header, ...]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n"
+
+
+class _SecondReading:
+    """What llhttp reads of one request."""
+
+    __slots__ = ("body", "complete", "fields", "head_done", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.fields: list[Header] = []
+        self.head_done = False
+        self.body = bytearray()
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head_done:  # trailers are checked by the guard and then dropped
+            self.fields.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.head_done = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.complete = True

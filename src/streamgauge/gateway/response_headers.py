@@ -1,0 +1,96 @@
+"""Heads of our answers: SPEC §4.5's for streams, §4.6's for all, and what may pass from upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamgauge.core.record import ExchangeRecord
+from streamgauge.gateway.http import Header
+
+__all__ = ["JSON_HEADERS", "answer_headers", "from_upstream", "retry_after", "stream_headers"]
+
+_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-store, must-revalidate, max-age=0, no-transform"),
+    (b"pragma", b"no-cache"),
+    (b"expires", b"0"),
+    (b"x-accel-buffering", b"no"),
+)
+JSON_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_PASSED_PREFIXES = (b"x-ratelimit-", b"openai-", b"anthropic-")
+MAX_RETRY_AFTER = 60
+"""Seconds: a longer wait is cut to this (SPEC §5.5)."""
+
+
+def from_upstream(headers: Sequence[Header]) -> list[Header]:
+    """Return the upstream's headers that pass: rate limits and the vendors' own (SPEC §4.6)."""
+    return [(n, v) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
+
+
+def retry_after(value: str | None) -> str | None:
+    """Return a `retry-after` of whole seconds, capped; None where it is no number."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    if not seconds >= 0:
+        return None
+    return str(int(min(seconds, MAX_RETRY_AFTER)))
+
+
+def _ours(record: ExchangeRecord, history: Sequence[str]) -> list[Header]:
+    request_id = record.id.encode()
+    headers: list[Header] = [
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+        (b"x-streamgauge-stream-id", request_id),
+        (b"x-streamgauge-streaming", b"true" if record.streaming else b"false"),
+    ]
+    for name, value in (
+        (b"x-streamgauge-upstream", record.upstream),
+        (b"x-streamgauge-model", record.upstream_model),
+        (b"x-streamgauge-route", record.route),
+    ):
+        if value:
+            headers.append((name, value.encode("ascii", "replace")))
+    if history:
+        tried = _history(history)
+        headers.append((b"x-streamgauge-attempts", tried.encode("ascii", "replace")))
+    return headers
+
+
+def _history(history: Sequence[str]) -> str:
+    """Return `2/alpha, 1/beta`: how often each upstream was tried, in order of the first try."""
+    return ", ".join(f"{history.count(name)}/{name}" for name in dict.fromkeys(history))
+
+
+def stream_headers(
+    record: ExchangeRecord, history: Sequence[str], upstream: Sequence[Header]
+) -> list[Header]:
+    """Return the head of a stream."""
+    return [*_STREAM, *_ours(record, history), *from_upstream(upstream)]
+
+
+def answer_headers(
+    record: ExchangeRecord,
+    history: Sequence[str],
+    upstream: Sequence[Header],
+    retry: str | None,
+) -> list[Header]:
+    """Return the head of a JSON answer or an error."""
+    headers = [*JSON_HEADERS, *_ours(record, history), *from_upstream(upstream)]
+    if record.latency_ms is not None:
+        headers.append((b"x-streamgauge-latency-ms", f"{record.latency_ms:.1f}".encode()))
+    if record.cost_nano is not None and record.currency is not None:
+        whole, part = divmod(record.cost_nano, 10**9)
+        cost = f"{whole}.{part:09d} {record.currency}"
+        headers.append((b"x-streamgauge-cost", cost.encode("ascii", "replace")))
+    if retry is not None:
+        headers.append((b"retry-after", retry.encode("ascii")))
+    return headers

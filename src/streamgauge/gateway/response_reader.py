@@ -1,0 +1,277 @@
+"""Reads one HTTP/1.1 response from bytes: one reading, or refusal. Knows no socket, no dialect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import httptools
+
+from streamgauge.gateway.http import Header
+
+__all__ = [
+    "FIELD_LIMIT",
+    "FRAMING_LIMIT",
+    "HEAD_LIMIT",
+    "SWITCHING_PROTOCOLS",
+    "ReaderState",
+    "ResponseError",
+    "ResponseHead",
+    "ResponseReader",
+]
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes of head, informational ones included: what nginx and Node allow at most, with room."""
+FIELD_LIMIT = 200
+"""Header fields in one head; hosted models answer with 20 to 60."""
+FRAMING_LIMIT = 64 * 1024
+"""Bytes read in a row without one body byte: bounds chunk extensions and trailers."""
+
+SWITCHING_PROTOCOLS = 101
+"""Told like a final head: nothing here asks for an upgrade."""
+
+_HEAD_END = b"\r\n\r\n"
+_PREFIX = b"HTTP/1."
+_STATUS_LINE = rb"HTTP/1\.[01] [1-5][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
+_FIELD_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n"
+# RFC 9112 §2.2 and §5 without their leniencies. llhttp alone lets some of them pass in responses.
+_HEAD = re.compile(_STATUS_LINE + rb"(?:" + _FIELD_LINE + rb")*+\r\n")
+_FIELD = re.compile(_FIELD_LINE)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_FIRST_FINAL = 200
+_BODILESS = frozenset({SWITCHING_PROTOCOLS, 204, 304})
+
+
+class ResponseError(Exception):
+    """The bytes are no HTTP/1.1 response, or pass a bound. The reader is dead afterwards."""
+
+
+class ReaderState(Enum):
+    """How far the response has been read."""
+
+    HEAD = "head"
+    BODY = "body"
+    COMPLETE = "complete"
+
+
+class _Framing(Enum):
+    """What ends the body (RFC 9112 §6.3)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A final response head.
+
+    `has_body`: a body may follow. `reusable`: the peer lets the connection serve another request.
+    """
+
+    status: int
+    headers: tuple[Header, ...]
+    has_body: bool
+    reusable: bool
+
+
+class ResponseReader:
+    """One response, fed as it arrives; body bytes wait in `take`, also those before an error."""
+
+    __slots__ = (
+        "_framing",
+        "_head_only",
+        "_idle_bytes",
+        "_parser",
+        "_parts",
+        "_raw",
+        "_skipped",
+        "head",
+        "state",
+        "surplus",
+    )
+
+    def __init__(self, *, head_only: bool = False) -> None:
+        """`head_only`: the request was HEAD, so that the answer has no body whatever it states."""
+        self.state = ReaderState.HEAD
+        self.head: ResponseHead | None = None
+        self.surplus = False
+        self._head_only = head_only
+        self._framing = _Framing.NONE
+        self._parser: httptools.HttpResponseParser | None = None
+        self._parts: list[bytes] = []
+        self._raw = bytearray()
+        self._skipped = 0
+        self._idle_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<ResponseReader {self.state.value} {self._framing.value}>"
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte has come, be it of an informational head."""
+        return self.head is not None or bool(self._raw) or self._skipped > 0
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the connection's close is the body's proper end."""
+        return self._framing is _Framing.CLOSE
+
+    def feed(self, data: memoryview) -> None:
+        """Read on; raises ResponseError. What follows the message only sets `surplus`."""
+        if self.state is ReaderState.HEAD:
+            rest = self._feed_head(data)
+            if not rest:
+                return
+            data = memoryview(rest)
+        if self.state is ReaderState.BODY:
+            self._feed_body(data)
+        else:
+            self.surplus = True
+
+    def take(self) -> bytes:
+        """Return the body bytes read since the last call, framing removed, as one piece."""
+        parts = self._parts
+        if not parts:
+            return b""
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        return data
+
+    def release(self) -> None:
+        """Drop the parser, which refers back to this reader: no cycle for the collector."""
+        self._parser = None
+
+    def on_message_begin(self) -> None:
+        """llhttp's call-back: a second message on the same bytes is surplus."""
+        if self.state is ReaderState.COMPLETE:
+            self.surplus = True
+
+    def on_body(self, body: bytes) -> None:
+        """llhttp's call-back: body bytes."""
+        if self.state is ReaderState.BODY:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """llhttp's call-back: the end by length or last chunk."""
+        self.state = ReaderState.COMPLETE
+
+    def _feed_head(self, data: memoryview) -> bytes:
+        raw = self._raw
+        searched = max(len(raw) - len(_HEAD_END) + 1, 0)
+        raw += data
+        while (end := raw.find(_HEAD_END, searched)) >= 0:
+            size = end + len(_HEAD_END)
+            self._check_size(size)
+            head = bytes(raw[:size])
+            del raw[:size]
+            self._skipped += size
+            self._read_head(head)
+            if self.head is not None:
+                rest = bytes(raw)
+                raw.clear()
+                return rest
+            searched = 0
+        self._check_unfinished(searched)
+        return b""
+
+    def _check_unfinished(self, searched: int) -> None:
+        # A peer that speaks something else may never close: it is refused by what is there.
+        raw = self._raw
+        if raw[: len(_PREFIX)] != _PREFIX[: len(raw)]:
+            raise ResponseError("the answer is not HTTP/1.1")
+        if _BARE_LF.search(raw, searched):
+            raise ResponseError("malformed response head: bare line feed")
+        self._check_size(len(raw))
+
+    def _check_size(self, size: int) -> None:
+        if self._skipped + size > HEAD_LIMIT:
+            raise ResponseError(f"response head over {HEAD_LIMIT} bytes")
+
+    def _read_head(self, head: bytes) -> None:
+        if not _HEAD.fullmatch(head):
+            raise ResponseError(f"malformed response head: {_fault_of(head)}")
+        status_line, *fields = head[: -len(_HEAD_END)].split(b"\r\n")
+        if len(fields) > FIELD_LIMIT:
+            raise ResponseError(f"response head over {FIELD_LIMIT} fields")
+        status = int(status_line[9:12])
+        if status < _FIRST_FINAL and status != SWITCHING_PROTOCOLS:
+            return
+        headers = tuple(_split_field(line) for line in fields)
+        self._begin_body(status, headers, status_line[:8] == b"HTTP/1.1")
+        if self.state is ReaderState.BODY:
+            self._start_parser(head)
+
+    def _begin_body(self, status: int, headers: tuple[Header, ...], modern: bool) -> None:
+        stated = _framing_of(headers, modern)
+        bodiless = self._head_only or status in _BODILESS
+        self._framing = _Framing.NONE if bodiless else stated
+        self.state = ReaderState.COMPLETE if bodiless else ReaderState.BODY
+        kept = modern and status != SWITCHING_PROTOCOLS and not _says_close(headers)
+        reusable = kept and not self.until_close
+        self.head = ResponseHead(status, headers, not bodiless, reusable)
+
+    def _start_parser(self, head: bytes) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserError as error:
+            self.head = None
+            raise ResponseError(f"malformed response head: {error}") from error
+
+    def _feed_body(self, data: memoryview) -> None:
+        if self._parser is None:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.state is not ReaderState.COMPLETE:
+                raise ResponseError(f"malformed response body: {error}") from error
+            self.surplus = True
+        if self._parts:
+            self._idle_bytes = 0
+            return
+        self._idle_bytes += len(data)
+        if self._idle_bytes > FRAMING_LIMIT:
+            raise ResponseError(f"over {FRAMING_LIMIT} bytes of framing without body")
+
+
+def _split_field(line: bytes) -> Header:
+    name, _, value = line.partition(b":")
+    return name.lower(), value.strip(b" \t")
+
+
+def _fault_of(head: bytes) -> str:
+    # The line's number only: its bytes may hold a key.
+    for number, line in enumerate(head[: -len(_HEAD_END)].split(b"\r\n")[1:], start=2):
+        if not _FIELD.fullmatch(line + b"\r\n"):
+            return f"line {number}"
+    return "status line"
+
+
+def _values(headers: Sequence[Header], name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+def _framing_of(headers: tuple[Header, ...], modern: bool) -> _Framing:
+    lengths = _values(headers, b"content-length")
+    codings = [value.lower() for value in _values(headers, b"transfer-encoding")]
+    if lengths and codings:
+        raise ResponseError("both content-length and transfer-encoding")
+    if len(lengths) > 1:
+        raise ResponseError("more than one content-length")
+    if lengths and not lengths[0].isdigit():
+        raise ResponseError("content-length is no number")
+    if codings and (codings != [b"chunked"] or not modern):
+        raise ResponseError("transfer-encoding other than chunked")
+    if codings:
+        return _Framing.CHUNKED
+    return _Framing.LENGTH if lengths else _Framing.CLOSE
+
+
+def _says_close(headers: tuple[Header, ...]) -> bool:
+    tokens = b",".join(_values(headers, b"connection")).lower().split(b",")
+    return any(token.strip() == b"close" for token in tokens)

@@ -1,0 +1,212 @@
+"""Answers beside the metered ones: health, models, token counts, stop, an upstream's pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
+from streamgauge.core.json_text import read_object
+from streamgauge.gateway.discovery import Discovery
+from streamgauge.gateway.endpoints import Endpoint, Route, beta_query
+from streamgauge.gateway.fetch import FetchError, fetch
+from streamgauge.gateway.http import Header, Request, Responder
+from streamgauge.gateway.pages import (
+    count_estimate,
+    encoded,
+    model_entry,
+    models_page,
+    stream_state,
+)
+from streamgauge.gateway.pool import Pool
+from streamgauge.gateway.rejections import refusal
+from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.response_headers import JSON_HEADERS
+from streamgauge.gateway.upstreams import UpstreamRuntime
+from streamgauge.ledger.base import Ledger
+
+__all__ = ["SidePages"]
+
+_ESTIMATED: Header = (b"x-streamgauge-count", b"estimated")
+_COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
+"""Kinds that may count tokens themselves; a 404 of theirs is answered with an estimate."""
+_PAGE_HEADERS = (b"content-type",)
+
+
+class Host(Protocol):
+    """What these pages need of the gateway."""
+
+    pool: Pool
+    discovery: Discovery
+    upstreams: dict[str, UpstreamRuntime]
+    relays: dict[str, Relay]
+    stopping: bool
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books."""
+
+    def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
+        """Return the upstream that serves `model`. Raises RequestError."""
+
+
+class SidePages:
+    """Implements the routes that make no row. What asks an upstream runs as a named task."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Drop what still waits for an upstream."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def exists(self, endpoint: Endpoint, method: str) -> bool:
+        """Return whether there is such a page: an upstream's own only where one exposes it."""
+        if endpoint.route is not Route.PAGE or (endpoint.name == "/" and method == "HEAD"):
+            return True
+        return self._exposing(endpoint.name) is not None
+
+    def _exposing(self, page: str) -> UpstreamRuntime | None:
+        ups = self._host.upstreams.values()
+        return next((up for up in ups if page in up.config.expose), None)
+
+    def answer(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
+        """Answer one request. Raises GatewayError."""
+        match endpoint.route:
+            case Route.HEALTH:
+                _send(responder, 200, {"status": "ok"})
+            case Route.READY:
+                self._ready(responder)
+            case Route.STREAM_STATE:
+                _send(responder, 200, stream_state(self._relay(endpoint.name).exchange))
+            case Route.STREAM_STOP:
+                self._stop(endpoint.name, responder)
+            case Route.STOP_BY_BODY:
+                self._stop(_stream_id(request.body), responder)
+            case Route.MODELS:
+                self._run(self._models(endpoint, request, responder), request, responder)
+            case Route.COUNT_TOKENS:
+                self._run(self._count(request, responder), request, responder)
+            case _:
+                self._page(endpoint, request, responder)
+
+    def _run(
+        self, answer: Coroutine[Any, Any, None], request: Request, responder: Responder
+    ) -> None:
+        async def run() -> None:
+            try:
+                await answer
+            except GatewayError as error:
+                status, headers, body = refusal(request.head.path, error, "-")
+                responder.send_head(status, headers, len(body))
+                responder.send(body)
+                responder.end()
+
+        task = asyncio.create_task(run(), name=f"answer {request.head.path[:80]}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _ready(self, responder: Responder) -> None:
+        host = self._host
+        reasons = []
+        if host.stopping:
+            reasons.append("draining")
+        if not host.ledger.healthy:
+            reasons.append(f"ledger: {host.ledger.reason()}")
+        if not any(up.usable for up in host.upstreams.values()):
+            reasons.append("no upstream is usable")
+        states = {
+            up.name: {"usable": up.usable, "last_error": up.last_error}
+            for up in host.upstreams.values()
+        }
+        page = {"ready": not reasons, "reasons": reasons, "upstreams": states}
+        _send(responder, 503 if reasons else 200, page)
+
+    def _relay(self, stream_id: str) -> Relay:
+        relay = self._host.relays.get(stream_id)
+        if relay is None:
+            raise RequestError("there is no such stream", status=404, code=ErrorCode.NO_ROUTE)
+        return relay
+
+    def _stop(self, stream_id: str, responder: Responder) -> None:
+        self._relay(stream_id).stop()
+        _send(responder, 200, {"id": stream_id, "stopped": True})
+
+    async def _models(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
+        host = self._host
+        for upstream in host.upstreams.values():
+            host.discovery.refresh(upstream)
+        if not any(host.discovery.models_of(name) for name in host.upstreams):
+            await host.discovery.settle()
+        names: set[str] = set()
+        for upstream in host.upstreams.values():
+            names.update(host.discovery.models_of(upstream.name))
+            names.update(m for m in upstream.config.models if not set(m) & set("*?["))
+        anthropic = request.head.header(b"anthropic-version") is not None
+        if not endpoint.name:
+            return _send(responder, 200, models_page(names, anthropic=anthropic))
+        name = unquote(endpoint.name)
+        if name not in names:
+            raise RequestError("there is no such model", status=404, code=ErrorCode.NO_ROUTE)
+        return _send(responder, 200, model_entry(name, anthropic=anthropic))
+
+    async def _count(self, request: Request, responder: Responder) -> None:
+        """The upstream's own count where it has one, else an estimate that says so (SPEC §13.5)."""
+        fields = read_object(request.body)
+        model = fields.get("model")
+        upstream = self._host.decide("anthropic", model if isinstance(model, str) else None)
+        if upstream.config.kind.value in _COUNTING:
+            path = f"/v1/messages/count_tokens{beta_query(request.head.query)}"
+            try:
+                page = await fetch(
+                    self._host.pool,
+                    upstream,
+                    "POST",
+                    path,
+                    request.body,
+                    client=request.head.headers,
+                )
+            except FetchError:
+                page = None
+            if page is not None and page.status == 200:
+                return _send_raw(responder, 200, JSON_HEADERS, page.body)
+        body = encoded(count_estimate(request.body))
+        return _send_raw(responder, 200, (*JSON_HEADERS, _ESTIMATED), body)
+
+    def _page(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
+        upstream = self._exposing(endpoint.name)
+        if upstream is None:
+            return _send(responder, 200, {"status": "ok"})
+        return self._run(self._fetch_page(upstream, endpoint.name, responder), request, responder)
+
+    async def _fetch_page(self, upstream: UpstreamRuntime, path: str, responder: Responder) -> None:
+        try:
+            page = await fetch(self._host.pool, upstream, "GET", path)
+        except FetchError as error:
+            raise GatewayError(502, ErrorCode.UPSTREAM_ERROR, str(error)) from None
+        headers = [(n, v) for n, v in page.headers if n in _PAGE_HEADERS]
+        _send_raw(responder, page.status, headers, page.body)
+
+
+def _stream_id(body: bytes) -> str:
+    fields = read_object(body)
+    for key in ("stream_id", "trace_id"):
+        if isinstance(found := fields.get(key), str):
+            return found
+    raise RequestError("stream_id or trace_id is required", param="stream_id")
+
+
+def _send(responder: Responder, status: int, page: Any) -> None:
+    _send_raw(responder, status, JSON_HEADERS, encoded(page))
+
+
+def _send_raw(responder: Responder, status: int, headers: Any, body: bytes) -> None:
+    responder.send_head(status, headers, len(body))
+    if body:
+        responder.send(body)
+    responder.end()

@@ -1,0 +1,308 @@
+"""One call on an upstream: bytes out once, answer told in order. Knows no route, no dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Protocol
+
+from streamgauge.gateway.dial import Target
+from streamgauge.gateway.http import EndKind, FailKind, UpstreamEvents
+from streamgauge.gateway.inflate import InflateError, Inflater, inflating
+from streamgauge.gateway.response_reader import (
+    SWITCHING_PROTOCOLS,
+    ReaderState,
+    ResponseError,
+    ResponseHead,
+    ResponseReader,
+)
+from streamgauge.gateway.upstream_connection import UpstreamConnection
+
+__all__ = ["CallState", "ConnectionSource", "PooledCall"]
+
+
+class ConnectionSource(Protocol):
+    """Where a call gets its connections, and gives them back."""
+
+    def connect(self, call: PooledCall) -> None:
+        """Open a fresh connection and `attach` it, or tell `connect_failed`."""
+
+    def abandon(self, call: PooledCall) -> None:
+        """Stop the connecting that `connect` began, if it still runs."""
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Keep `connection` for a later call."""
+
+
+class CallState(Enum):
+    """How far a call has come, as its owner knows it."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    SENT = "sent"
+    BODY = "body"
+    DONE = "done"
+
+
+class PooledCall:
+    """An UpstreamCall. In DONE nothing more is told, and it has no connection."""
+
+    __slots__ = (
+        "_connection",
+        "_ending",
+        "_events",
+        "_inflater",
+        "_last",
+        "_loop",
+        "_paused",
+        "_reader",
+        "_request",
+        "_source",
+        "_state",
+        "target",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: ConnectionSource,
+        events: UpstreamEvents,
+        target: Target,
+    ) -> None:
+        """`target`: where `source` connects this call to."""
+        self.target = target
+        self._loop = loop
+        self._source = source
+        self._events = events
+        self._state = CallState.OPENING
+        self._connection: UpstreamConnection | None = None
+        self._request: bytes | None = None
+        self._last = False
+        self._reader: ResponseReader | None = None
+        self._inflater: Inflater | None = None
+        self._ending: tuple[EndKind, str] | None = None
+        self._paused = False
+
+    def __repr__(self) -> str:
+        paused = " paused" if self._paused else ""
+        return f"<PooledCall {self.state.value}{paused} {self.target.label}>"
+
+    @property
+    def state(self) -> CallState:
+        """How far the call has come."""
+        return self._state
+
+    def send(self, data: bytes) -> None:
+        """Send the whole request; kept until an answer byte comes, for a resend (SPEC §3.5)."""
+        if self.state is CallState.DONE:
+            return
+        if self.state is not CallState.OPEN or self._request is not None:
+            raise RuntimeError("send comes once, after upstream_connected")
+        self._request = data
+        self._last = _asks_close(data)
+        if self._connection is not None:
+            self._write(self._connection, data)
+
+    def pause(self) -> None:
+        """Stop reading; of what was read already, what needs no inflating is still told."""
+        if self._paused or self.state is CallState.DONE:
+            return
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self._inflater is not None:
+            # Decoded bytes may wait: told from the loop, never inside the owner's own call.
+            self._loop.call_soon(self._tell_waiting)
+        elif self._connection is not None:
+            self._connection.resume()
+
+    def close(self) -> None:
+        """Close the socket at once; no further event is told."""
+        if self.state is CallState.DONE:
+            return
+        connection = self._finish()
+        self._source.abandon(self)
+        if connection is not None:
+            connection.abort()
+
+    def attach(self, connection: UpstreamConnection) -> None:
+        """Use `connection`: tell the owner (soon, when reused, so that it has its handle first)."""
+        self._connection = connection
+        connection.user = self
+        if self._paused:
+            connection.pause()
+        if self._request is not None:
+            self._write(connection, self._request)
+        elif connection.reused:
+            self._loop.call_soon(self._tell_connected)
+        else:
+            self._tell_connected()
+
+    def connect_failed(self, kind: FailKind, message: str) -> None:
+        """No fresh connection could be had."""
+        self._fail(kind, message)
+
+    def received(self, data: memoryview) -> None:
+        """Read the answer on, and tell what it gave."""
+        reader = self._reader
+        if reader is None:
+            self._unasked()
+            return
+        self._request = None
+        fault = None
+        try:
+            reader.feed(data)
+        except ResponseError as error:
+            fault = str(error)
+        if self.state is CallState.SENT:
+            if reader.head is not None:
+                self._begin_body(reader.head)
+            elif fault is not None:
+                self._fail(FailKind.PROTOCOL, fault)
+        if self.state is CallState.BODY:
+            self._read_body(reader, fault)
+
+    def lost(self, kind: FailKind, message: str, *, orderly: bool) -> None:
+        """The connection is gone: the end of the body, a stale reuse, or a failure."""
+        connection, self._connection = self._connection, None
+        if self.state is CallState.BODY:
+            if self._ending is None:
+                self._ending = self._ending_by_loss(kind, message, orderly)
+            self._settle()
+            return
+        unanswered = self._reader is None or not self._reader.started
+        if connection is not None and connection.reused and unanswered and kind is not FailKind.TLS:
+            self._source.connect(self)
+        elif unanswered or kind is not FailKind.CLOSED:
+            self._fail(kind, message)
+        else:
+            self._fail(FailKind.PROTOCOL, "the response head was cut")
+
+    def _tell_connected(self) -> None:
+        if self.state is CallState.OPENING and self._connection is not None:
+            self._state = CallState.OPEN
+            self._events.upstream_connected()
+
+    def _write(self, connection: UpstreamConnection, data: bytes) -> None:
+        self._state = CallState.SENT
+        self._reader = ResponseReader(head_only=data.startswith(b"HEAD "))
+        if not connection.reused:
+            self._request = None
+        connection.write(data)
+
+    def _unasked(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        connection.abort()
+        if connection.reused:
+            self._source.connect(self)
+        else:
+            self._fail(FailKind.PROTOCOL, "the upstream answered before it was asked")
+
+    def _begin_body(self, head: ResponseHead) -> None:
+        headers = head.headers
+        if head.has_body:
+            try:
+                self._inflater, headers = inflating(headers)
+            except InflateError as error:
+                self._fail(FailKind.PROTOCOL, str(error))
+                return
+        if head.status == SWITCHING_PROTOCOLS:
+            self._ending = (EndKind.PROTOCOL, "the upstream switched protocols unasked")
+        self._state = CallState.BODY
+        self._events.upstream_head(head.status, headers)
+
+    def _read_body(self, reader: ResponseReader, fault: str | None) -> None:
+        data = reader.take()
+        if self._ending is None and fault is not None:
+            self._ending = (EndKind.PROTOCOL, fault)
+        elif self._ending is None and reader.state is ReaderState.COMPLETE:
+            self._ending = (EndKind.COMPLETE, "")
+        if self._inflater is not None:
+            self._inflater.feed(data)
+        elif data:
+            self._events.upstream_data(data)
+        self._settle()
+
+    def _settle(self) -> None:
+        # Body bytes first, then the end. While paused, decoded bytes wait, and the end behind them.
+        if self._inflater is not None and not self._pump(self._inflater):
+            return
+        if self.state is CallState.BODY and self._ending is not None:
+            self._end(*self._ending)
+
+    def _pump(self, inflater: Inflater) -> bool:
+        while self.state is CallState.BODY:
+            if self._paused:
+                return False
+            try:
+                piece = inflater.read()
+            except InflateError as error:
+                self._ending = (EndKind.PROTOCOL, str(error))
+                return True
+            if not piece:
+                break
+            self._events.upstream_data(piece)
+        if self._ending is not None and self._ending[0] is EndKind.COMPLETE and not inflater.at_end:
+            self._ending = (EndKind.CUT, "the compressed body ended early")
+        return True
+
+    def _tell_waiting(self) -> None:
+        if self._paused or self.state is not CallState.BODY:
+            return
+        self._settle()
+        if not self._paused and self._connection is not None:
+            self._connection.resume()
+
+    def _ending_by_loss(self, kind: FailKind, message: str, orderly: bool) -> tuple[EndKind, str]:
+        if kind is not FailKind.CLOSED:
+            return EndKind.RESET, message
+        if orderly and self._reader is not None and self._reader.until_close:
+            return EndKind.COMPLETE, ""
+        return EndKind.CUT, message
+
+    def _end(self, kind: EndKind, message: str) -> None:
+        keep = kind is EndKind.COMPLETE and self._may_keep()
+        connection = self._finish()
+        if connection is not None and keep:
+            self._source.release(connection)
+        elif connection is not None:
+            connection.abort()
+        self._events.upstream_end(kind, message)
+
+    def _fail(self, kind: FailKind, message: str) -> None:
+        sent = self.state is CallState.SENT
+        connection = self._finish()
+        if connection is not None:
+            connection.abort()
+        self._events.upstream_failed(kind, message, sent)
+
+    def _may_keep(self) -> bool:
+        # A request still being written means that the answer came early: the rest would follow it.
+        reader, connection = self._reader, self._connection
+        if reader is None or reader.head is None or connection is None or self._last:
+            return False
+        return reader.head.reusable and not reader.surplus and not connection.unsent
+
+    def _finish(self) -> UpstreamConnection | None:
+        self._state = CallState.DONE
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.user = None
+        if self._reader is not None:
+            self._reader.release()
+        self._request = None
+        self._inflater = None
+        return connection
+
+
+def _asks_close(request: bytes) -> bool:
+    head = request[: request.find(b"\r\n\r\n") + 2].lower()
+    return b"\r\nconnection: close\r\n" in head

@@ -1,0 +1,109 @@
+"""Upstreams at run time: where to connect, how to call, what was learnt. Knows no stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamgauge.config.upstream import Kind, Upstream
+from streamgauge.core.attempt import Attempt, Drain, Limits
+from streamgauge.core.pricing import Price
+from streamgauge.gateway.http import Header
+from streamgauge.gateway.pool import Target
+from streamgauge.gateway.request_headers import Credentials, upstream_request
+from streamgauge.gateway.upstream_tls import TlsSettings, tls_context
+
+__all__ = ["UpstreamRuntime"]
+
+
+class UpstreamRuntime:
+    """One configured upstream. `usable` until a probe or a call has failed (SPEC §1.4)."""
+
+    def __init__(self, config: Upstream) -> None:
+        self.config = config
+        origin = config.origin
+        tls = tls_context(_tls_settings(config)) if origin.scheme == "https" else None
+        self.target = Target(
+            origin.scheme, origin.host, origin.port, tls, connect_timeout=config.timeouts.connect
+        )
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        default = 443 if origin.scheme == "https" else 80
+        self.host = host if origin.port == default else f"{host}:{origin.port}"
+        self.secrets = frozenset(config.secrets())
+        self.refuses_usage = False
+        self.usable = True
+        self.last_error: str | None = None
+        self.drains = 0
+        self._added = {k: v.get_secret_value() for k, v in config.headers.items()}
+        self._forward = frozenset(h.lower().encode() for h in config.forward_headers)
+        key = config.api_key.get_secret_value() if config.api_key else None
+        self._credentials = Credentials(
+            key=key,
+            anthropic=config.kind is Kind.ANTHROPIC,
+            pass_through=config.pass_through_auth,
+        )
+
+    def __repr__(self) -> str:
+        return f"<UpstreamRuntime {self.config.name} {'usable' if self.usable else 'failing'}>"
+
+    @property
+    def name(self) -> str:
+        """The configured name."""
+        return self.config.name
+
+    def note_call(self, error: str | None) -> None:
+        """Remember how the last call or probe went; `error` None: it answered."""
+        self.usable = error is None
+        self.last_error = error
+
+    def attempt(
+        self, model: str | None, price: Price | None, context: Callable[[], int | None]
+    ) -> Attempt:
+        """Return one try at this upstream for `model`."""
+        c = self.config
+        return Attempt(
+            upstream=c.name,
+            kind=c.kind.value,
+            model=model,
+            price=price,
+            limits=Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
+            drain=Drain(c.drain.max_seconds, c.drain.max_tokens),
+            on_disconnect=c.on_disconnect.value,
+            inject_usage=str(c.inject_usage).lower(),
+            refuses_usage=self.refuses_usage,
+            running_usage=c.running_usage,
+            pass_through_auth=c.pass_through_auth,
+            secrets=self.secrets,
+            context_total=context,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        client: tuple[Header, ...] = (),
+        idempotency_key: str | None = None,
+    ) -> bytes:
+        """Return a whole request for `path` (such as `/v1/models`) of this upstream."""
+        return upstream_request(
+            method,
+            self.config.path_prefix + path,
+            self.host,
+            body,
+            client=client,
+            forward=self._forward,
+            added=self._added,
+            credentials=self._credentials,
+            idempotency_key=idempotency_key,
+        )
+
+
+def _tls_settings(config: Upstream) -> TlsSettings:
+    tls = config.tls
+    return TlsSettings(
+        ca_file=tls.ca_file,
+        client_cert=tls.client_cert,
+        client_key=tls.client_key,
+        verify=tls.verify,
+    )

@@ -1,0 +1,1 @@
+"""The books: one row an exchange, one an attempt, written before the promise and closed once."""

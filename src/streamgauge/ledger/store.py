@@ -1,0 +1,183 @@
+"""Operations as SQLite transactions. Knows no thread, no queue and no failure policy."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import assert_never
+
+from streamgauge.ledger.base import LedgerUnavailable, RowRefused
+from streamgauge.ledger.operations import AddAttempt, Begin, Close, Committed, Insert, Operation
+from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row, RowShape
+
+__all__ = ["SqliteStore"]
+
+_ROW_FAULTS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""One record's fault: a type or a size that the table refuses, an id that is there already."""
+
+_IMPATIENT_MS = 100
+"""How long a repeated close waits for a lock: a begin may be behind it, and it will come again."""
+
+_KEPT = ("id", "owner", "started_at")
+"""What a close leaves as its begin wrote it."""
+
+
+def _insert(table: str, shape: RowShape) -> str:
+    places = ", ".join("?" * len(shape.names))
+    return f"INSERT INTO {table} ({', '.join(shape.names)}) VALUES ({places})"
+
+
+def _set(names: Sequence[str], value: str) -> str:
+    return ", ".join(f"{name} = {value.format(name)}" for name in names)
+
+
+_INSERT_REQUEST = _insert("requests", REQUESTS)
+_INSERT_ATTEMPT = _insert("attempts", ATTEMPTS)
+_CLOSE_REQUEST = (
+    f"UPDATE requests SET {_set(REQUESTS.names[len(_KEPT) :], '?')} "
+    "WHERE id = ? AND status = 'in_flight'"
+)
+# An attempt whose own row could not be written in time is written with the close.
+_CLOSE_ATTEMPT = (
+    f"{_INSERT_ATTEMPT} ON CONFLICT (request_id, n) "
+    f"DO UPDATE SET {_set(ATTEMPTS.names[2:], 'excluded.{}')}"
+)
+_PROBE = (
+    "CREATE TABLE space_probe (filler)",
+    "INSERT INTO space_probe VALUES (zeroblob(16384))",
+    "DROP TABLE space_probe",
+    "COMMIT",
+)
+_EXISTS = "SELECT 1 FROM requests WHERE id = ?"
+
+
+class SqliteStore:
+    """One connection, and each group of operations as one `BEGIN IMMEDIATE` transaction.
+
+    Immediate: a deferred one that turns into a writer late fails at once when another writes.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, busy_ms: int) -> None:
+        self._connection = connection
+        self._path = path
+        self._busy_ms = busy_ms
+        self._wait_ms: int | None = None
+        self._rows = 0
+        self._double_closes = 0
+
+    def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
+        """Commit as `Store.commit` says; one bad record costs its neighbours only a repetition."""
+        try:
+            self._wait_for_locks(self._busy_ms if patient else _IMPATIENT_MS)
+            try:
+                return self._together(operations)
+            except _ROW_FAULTS:
+                return self._one_by_one(operations)
+        except sqlite3.Error as error:
+            self._roll_back_quietly()
+            raise LedgerUnavailable(f"ledger {self._path}: {error}") from error
+
+    def probe(self) -> None:
+        """Write and free some pages: an empty transaction succeeds on a full disk too."""
+        try:
+            self._wait_for_locks(_IMPATIENT_MS)
+            self._start()
+            for statement in _PROBE:
+                self._connection.execute(statement)
+        except sqlite3.Error as error:
+            self._roll_back_quietly()
+            raise LedgerUnavailable(f"ledger {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection; SQLite then folds the write-ahead log into the file."""
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"ledger {self._path}: {error}") from error
+
+    def _together(self, operations: Sequence[Operation]) -> Committed:
+        self._start()
+        for operation in operations:
+            self._apply(operation)
+        self._connection.execute("COMMIT")
+        return Committed((None,) * len(operations), self._rows, self._double_closes)
+
+    def _one_by_one(self, operations: Sequence[Operation]) -> Committed:
+        self._start()
+        refusals = tuple(self._apply_alone(operation) for operation in operations)
+        self._connection.execute("COMMIT")
+        return Committed(refusals, self._rows, self._double_closes)
+
+    def _apply_alone(self, operation: Operation) -> RowRefused | None:
+        rows, double_closes = self._rows, self._double_closes
+        self._connection.execute("SAVEPOINT one")
+        try:
+            self._apply(operation)
+        except _ROW_FAULTS as error:
+            self._connection.execute("ROLLBACK TO one")
+            self._rows, self._double_closes = rows, double_closes
+            return RowRefused(f"this record cannot be stored: {error}")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("RELEASE one")
+        return None
+
+    def _start(self) -> None:
+        self._roll_back()
+        self._rows = self._double_closes = 0
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _apply(self, operation: Operation) -> None:
+        match operation:
+            case Begin(request, attempt):
+                self._write(_INSERT_REQUEST, request)
+                self._write(_INSERT_ATTEMPT, attempt)
+            case AddAttempt(attempt):
+                self._write(_INSERT_ATTEMPT, attempt)
+            case Close(request, attempts, _, _):
+                self._close_exchange(request, attempts)
+            case Insert(request, _):
+                self._write(_INSERT_REQUEST, request)
+            case _:
+                assert_never(operation)
+
+    def _close_exchange(self, request: Row, attempts: tuple[Row, ...]) -> None:
+        identity = request[:1]
+        if not self._write(_CLOSE_REQUEST, request[len(_KEPT) :] + identity):
+            if self._connection.execute(_EXISTS, identity).fetchone() is not None:
+                self._double_closes += 1
+                return
+            # Its begin failed or was not awaited: without this the exchange would be lost.
+            self._write(_INSERT_REQUEST, request)
+        for attempt in attempts:
+            self._write(_CLOSE_ATTEMPT, attempt)
+
+    def _write(self, statement: str, row: Row) -> int:
+        changed = self._connection.execute(statement, row).rowcount
+        self._rows += changed
+        return changed
+
+    def _wait_for_locks(self, milliseconds: int) -> None:
+        if milliseconds != self._wait_ms:
+            self._connection.execute(f"PRAGMA busy_timeout = {milliseconds:d}")
+            self._wait_ms = milliseconds
+
+    def _roll_back(self) -> None:
+        # SQLite has often rolled back by itself (disk full, I/O).
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _roll_back_quietly(self) -> None:
+        try:
+            self._roll_back()
+        except sqlite3.Error:
+            return  # The next start of a transaction tries again, and fails with its own reason.

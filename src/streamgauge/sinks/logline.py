@@ -1,0 +1,103 @@
+"""The log: one line an exchange (SPEC §9). Never a prompt, an answer or a key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from streamgauge.core.record import ExchangeRecord, Status
+
+__all__ = ["LEVELS", "LogLine", "encode_json", "encode_logfmt", "exchange_fields"]
+
+LEVELS = ("debug", "info", "warning", "error")
+Fields = list[tuple[str, str]]
+
+_REASONS = {
+    Status.CLIENT_DISCONNECTED: "client_disconnected",
+    Status.CANCELLED: "stop_endpoint",
+    Status.SUPERSEDED: "registry_new_stream",
+    Status.LIMIT_REACHED: "limit_reached",
+    Status.SHUTDOWN: "shutdown",
+}
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _text(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def _cost(record: ExchangeRecord) -> str:
+    if record.cost_nano is None:
+        return "-"
+    sign = "-" if record.cost_nano < 0 else ""
+    whole, part = divmod(abs(record.cost_nano), 10**9)
+    return f"{sign}{whole}.{part:09d}{_text(record.currency)}"
+
+
+def exchange_fields(record: ExchangeRecord) -> Fields:
+    """Return the line's fields in SPEC §9.1's order; a name of "" stands for a bare word."""
+    context = "N/A" if record.context_percent is None else f"{record.context_percent:.1f}%"
+    speed = f"{_number(record.generation_tps, 1)}/{_number(record.generation_ms, 0)}ms"
+    return [
+        ("model", _text(record.response_model or record.upstream_model or record.requested_model)),
+        ("tokens", f"{_text(record.input_tokens)}/{_text(record.output_tokens)}"),
+        ("tps", speed),
+        ("ctx", context),
+        ("mode", "stream" if record.streaming else "sync"),
+        ("finish", _text(record.finish_reason)),
+        ("status", record.status.value),
+        ("upstream", _text(record.upstream)),
+        ("ttft", f"{_number(record.ttft_ms, 0)}ms"),
+        ("dur", f"{_number(record.stream_duration_ms, 0)}ms"),
+        ("cost", _cost(record)),
+        ("usage", _text(record.usage_source)),
+        ("id", record.id),
+    ]
+
+
+def encode_logfmt(fields: Iterable[tuple[str, str]]) -> str:
+    """Return one line; `ctx:` and the mode have §9.1's own form. Control bytes are escaped."""
+    words = []
+    for name, value in fields:
+        if name == "mode":
+            words.append(value)
+        else:
+            words.append(f"{name}{':' if name == 'ctx' else '='}{_quoted(value)}")
+    return " ".join(words)
+
+
+def _quoted(value: str) -> str:
+    if value and value.isprintable() and value.isascii() and not set(value) & set(' "=\\'):
+        return value
+    return json.dumps(value)
+
+
+def encode_json(level: str, event: str, fields: Iterable[tuple[str, str]]) -> str:
+    """Return one JSON object on one line, with the same names."""
+    return json.dumps({"level": level, "event": event, **dict(fields)})
+
+
+class LogLine:
+    """Implements Sink by writing lines through `emit(level, event, fields)`."""
+
+    def __init__(self, emit: Callable[[str, str, Fields], None]) -> None:
+        self._emit = emit
+
+    def started(self, record: ExchangeRecord) -> None:
+        """One line at DEBUG."""
+        session = _text(record.session_id)
+        self._emit("debug", "stream_start", [("trace", record.id), ("session", session)])
+
+    def write(self, record: ExchangeRecord) -> None:
+        """The exchange's line, and the one of its stream's life (SPEC §9.3)."""
+        trace = ("trace", record.id)
+        if (reason := _REASONS.get(record.status)) is not None:
+            self._emit("info", "stream_cancelled", [trace, ("reason", reason)])
+        elif record.streaming and record.status is Status.COMPLETED:
+            self._emit("debug", "stream_complete", [trace, ("marker", "true")])
+        elif record.streaming and record.status is Status.STREAM_INCOMPLETE:
+            self._emit("warning", "stream_without_marker", [trace])
+        self._emit("info", "exchange", exchange_fields(record))

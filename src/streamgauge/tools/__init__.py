@@ -1,0 +1,1 @@
+"""Programs around the gateway: the simulator and the demo."""

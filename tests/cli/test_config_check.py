@@ -1,0 +1,77 @@
+"""`streamgauge config check`, as a person runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamgauge.cli.config import config
+
+GOOD = """\
+upstreams:
+  - {name: local, kind: llamacpp, base_url: "http://127.0.0.1:8080"}
+  - {name: cloud, kind: openrouter, base_url: "https://openrouter.ai/api/v1", api_key: canary-text}
+routing: {default: {to: [cloud]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("STREAMGAUGE_CONFIG", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_good_file_is_summed_up_with_exit_0_and_warnings_on_stderr() -> None:
+    Path("streamgauge.yaml").write_text(GOOD)
+    result = CliRunner().invoke(config, ["check"])
+    assert result.exit_code == 0
+    first, *rest = result.stdout.splitlines()
+    assert first.startswith("streamgauge.yaml: ok, version ")
+    assert rest == [
+        "data      http://127.0.0.1:8066",
+        "ledger    streamgauge.db",
+        "upstream  local  llamacpp  http://127.0.0.1:8080",
+        "upstream  cloud  openrouter  https://openrouter.ai/api/v1  (default)",
+    ]
+    assert result.stderr == (
+        "warning: streamgauge.yaml:3:79: upstreams[1].api_key: "
+        "a key stands here as text; write ${NAME} or file:/path\n"
+    )
+
+
+def test_mistakes_go_to_stderr_with_exit_3() -> None:
+    Path("bad.toml").write_text('[server]\nport = "x"\nhots = "h"\n')
+    result = CliRunner().invoke(config, ["check", "bad.toml"])
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [
+        "bad.toml:2:1",
+        "bad.toml:3:1",
+    ]
+
+
+def test_a_missing_file_is_a_mistake_too() -> None:
+    result = CliRunner().invoke(config, ["check", "no.yaml"])
+    assert result.exit_code == 3
+    assert result.stderr == (
+        "no.yaml: configuration: cannot read no.yaml: No such file or directory\n"
+    )
+
+
+def test_without_any_file_it_says_that_there_is_no_upstream() -> None:
+    result = CliRunner().invoke(config, ["check"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("no file: ok, version ")
+    assert "upstream  none" in result.stdout
+
+
+def test_an_open_bind_needs_the_flag() -> None:
+    Path("streamgauge.yaml").write_text("server: {host: '::'}")
+    assert CliRunner().invoke(config, ["check"]).exit_code == 3
+    result = CliRunner().invoke(config, ["check", "--insecure-no-auth"])
+    assert result.exit_code == 0
+    assert "http://[::]:8066" in result.stdout

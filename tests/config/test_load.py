@@ -1,0 +1,330 @@
+"""What is found, merged and expanded, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamgauge.config import Config, ConfigError, Flag, Kind, Loaded, LoadOptions, load
+from streamgauge.config.schema import Begin, LogFormat, LogLevel, Metadata
+
+WHOLE = """\
+server:   {host: 127.0.0.1, port: 0, workers: 1, drain_seconds: 30, max_streams: 0, max_body_mb: 32,
+           half_close: false, allowed_hosts: [127.0.0.1, localhost, "[::1]"], trusted_proxies: [],
+           cors_origins: [], keepalive_seconds: 15, header_seconds: 10, body_seconds: 60,
+           write_seconds: 60}
+control:  {host: 127.0.0.1, port: 8067, enabled: false, token: "${STREAMGAUGE_ADMIN_TOKEN:-}",
+           allowed_hosts: [127.0.0.1, localhost, "[::1]"]}
+upstreams:
+  - name: local
+    kind: llamacpp
+    base_url: http://127.0.0.1:8080
+    api_key: ${LOCAL_KEY:-}
+    pass_through_auth: false
+    headers: {}
+    forward_headers: []
+    expose: []
+    models: ["qwen3-*"]
+    messages_api: native
+    transformers: []
+    on_disconnect: auto
+    drain: {max_seconds: 30, max_tokens: 2000, max_streams: 100}
+    inject_usage: true
+    running_usage: false
+    tls: {ca_file: , client_cert: , client_key: , verify: true}
+    timeouts: {connect: 10, first_token: 300, idle: 90, total: 0}
+routing:  {models: [], rules: [], scenarios: {}, default: {to: [], strategy: first}}
+prices:   []
+keys:     {required: auto}
+sessions: {supersede: off, resume_seconds: 0}
+metadata: comment
+integrity: off
+metering: on
+ledger:   {url: sqlite:///streamgauge.db, begin: before_upstream, content: false, retention_days: 0}
+capture:
+exporters: {influxdb: , otlp: }
+log:      {format: auto, level: info}
+"""
+
+
+def test_every_key_is_accepted_with_the_value_that_asks_for_nothing(
+    load_text: Callable[..., Loaded],
+) -> None:
+    assert load_text(WHOLE).config.upstreams[0].name == "local"
+
+
+def test_an_empty_file_has_safe_defaults(load_text: Callable[..., Loaded]) -> None:
+    config = load_text("").config
+    assert config == Config()
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8066)
+    assert config.control.enabled is False
+    assert config.metadata is Metadata.COMMENT
+    assert config.metering is True
+    assert config.ledger.path == "streamgauge.db"
+    assert config.ledger.begin is Begin.BEFORE_UPSTREAM
+    assert (config.log.format, config.log.level) == (LogFormat.AUTO, LogLevel.INFO)
+    assert config.default_upstream is None
+
+
+def test_yaml_and_toml_say_the_same(load_text: Callable[..., Loaded]) -> None:
+    yaml = load_text(
+        "server: {port: 1}\nupstreams:\n- {name: a, kind: vllm, base_url: 'http://h', "
+        "timeouts: {connect: 0.5}}\nprices: [{input: 0.1, valid_from: 2025-01-01}]\nmetadata: off\n"
+    )
+    toml = load_text(
+        'metadata = "off"\nserver.port = 1\n[[upstreams]]\nname = "a"\nkind = "vllm"\n'
+        'base_url = "http://h"\ntimeouts.connect = 0.5\n'
+        "[[prices]]\ninput = 0.1\nvalid_from = 2025-01-01\n",
+        name="s.toml",
+    )
+    assert yaml.config == toml.config
+    assert yaml.version == toml.version
+    assert yaml.config.prices[0].input == 100_000_000
+    assert yaml.config.prices[0].valid_from == 1_735_689_600_000_000
+
+
+def test_switches_may_be_written_as_words_or_booleans(load_text: Callable[..., Loaded]) -> None:
+    assert load_text("metering: off\nmetadata: off").config.metering is False
+    toml = load_text("metering = false\nmetadata = false\n", name="s.toml").config
+    assert (toml.metering, toml.metadata) == (False, Metadata.OFF)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "prefix"),
+    [
+        ("http://127.0.0.1:8080", ("http", "127.0.0.1", 8080), ""),
+        ("http://127.0.0.1:8080/", ("http", "127.0.0.1", 8080), ""),
+        ("http://127.0.0.1:8080/v1", ("http", "127.0.0.1", 8080), ""),
+        ("http://127.0.0.1:8080/v1/", ("http", "127.0.0.1", 8080), ""),
+        ("https://openrouter.ai/api/v1", ("https", "openrouter.ai", 443), "/api"),
+        ("https://openrouter.ai/api", ("https", "openrouter.ai", 443), "/api"),
+        ("http://[::1]/x/v1x", ("http", "::1", 80), "/x/v1x"),
+    ],
+)
+def test_a_base_url_is_the_same_with_and_without_v1(
+    load_text: Callable[..., Loaded], url: str, origin: tuple[str, str, int], prefix: str
+) -> None:
+    text = f"upstreams: [{{name: a, kind: openai, base_url: '{url}'}}]"
+    upstream = load_text(text).config.upstreams[0]
+    assert upstream.origin == origin
+    assert upstream.path_prefix == prefix
+
+
+def test_variables_feed_text_numbers_and_switches(load_text: Callable[..., Loaded]) -> None:
+    text = """\
+server: {port: "${PORT}", half_close: "${HALF}", header_seconds: "${S:-2.5}", host: "${HOST:-::1}"}
+upstreams:
+- {name: a, kind: "${KIND}", base_url: "http://h:${PORT}", api_key: "${KEY}",
+   inject_usage: "${INJECT:-false}"}
+prices: [{input: "${RATE}"}]
+"""
+    environ = {"PORT": "99", "HALF": "true", "KIND": "sim", "KEY": "12345678", "RATE": "0.5"}
+    config = load_text(text, environ).config
+    assert (config.server.port, config.server.half_close) == (99, True)
+    assert (config.server.header_seconds, config.server.host) == (2.5, "::1")
+    upstream = config.upstreams[0]
+    assert (upstream.kind, upstream.origin.port, upstream.inject_usage) == (Kind.SIM, 99, False)
+    assert upstream.secrets() == {"12345678"}
+    assert config.prices[0].input == 500_000_000
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("a${X}b", "axb"),
+        ("${X}${X}", "xx"),
+        ("${EMPTY:-d}", "d"),
+        ("${EMPTY}y", "y"),
+        ("${NO:-a b}", "a b"),
+        ("$${X}", "${X}"),
+        ("$X $", "$X $"),
+    ],
+)
+def test_variables_are_expanded_anywhere_in_a_text(
+    load_text: Callable[..., Loaded], written: str, read: str
+) -> None:
+    text = f"upstreams: [{{name: a, kind: sim, base_url: 'http://h', models: ['{written}']}}]"
+    config = load_text(text, {"X": "x", "EMPTY": ""}).config
+    assert config.upstreams[0].models == (read,)
+
+
+def test_what_a_variable_holds_is_not_expanded_again(load_text: Callable[..., Loaded]) -> None:
+    text = "upstreams: [{name: a, kind: sim, base_url: 'http://h', models: ['${X}']}]"
+    config = load_text(text, {"X": "${Y} file:/etc/nothing"}).config
+    assert config.upstreams[0].models == ("${Y} file:/etc/nothing",)
+
+
+def test_a_file_feeds_a_value_whole_or_in_part(
+    load_text: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("from-the-file\n")
+    text = f"""\
+upstreams:
+- name: a
+  kind: sim
+  base_url: http://h
+  api_key: file:{tmp_path}/key
+  headers: {{X-Auth: "Bearer file:{tmp_path}/key", X-Url: "http://h/file:/x"}}
+"""
+    upstream = load_text(text).config.upstreams[0]
+    assert upstream.api_key is not None
+    assert upstream.api_key.get_secret_value() == "from-the-file"
+    assert upstream.headers["X-Auth"].get_secret_value() == "Bearer from-the-file"
+    assert upstream.headers["X-Url"].get_secret_value() == "http://h/file:/x"
+    assert {"from-the-file", "Bearer from-the-file"} <= upstream.secrets()
+
+
+def test_a_file_that_cannot_be_read_is_an_error_at_its_place(
+    error_lines: Callable[..., list[str]],
+) -> None:
+    text = "upstreams:\n- name: a\n  kind: sim\n  base_url: http://h\n  api_key: file:/nonexistent"
+    assert error_lines(text) == [
+        "streamgauge.yaml:5:3: upstreams[0].api_key: "
+        "cannot read the file named by file:; No such file or directory"
+    ]
+
+
+def test_a_literal_key_is_warned_of_and_not_shown(load_text: Callable[..., Loaded]) -> None:
+    text = """\
+upstreams:
+- {name: a, kind: sim, base_url: "http://h", api_key: sk-literal-canary}
+- {name: b, kind: sim, base_url: "http://h", api_key: "${K}", headers: {x-api-key: canary}}
+- {name: c, kind: sim, base_url: "http://h", api_key: "${NO:-canary}", headers: {X-Team: red}}
+"""
+    words = "a key stands here as text; write ${NAME} or file:/path"
+    assert load_text(text, {"K": "fine"}).warnings == [
+        f"streamgauge.yaml:2:46: upstreams[0].api_key: {words}",
+        f"streamgauge.yaml:3:73: upstreams[1].headers.x-api-key: {words}",
+        f"streamgauge.yaml:4:46: upstreams[2].api_key: {words}",
+    ]
+
+
+def test_variables_override_the_file_and_flags_override_both(
+    load_text: Callable[..., Loaded],
+) -> None:
+    environ = {
+        "STREAMGAUGE_SERVER__PORT": "2",
+        "STREAMGAUGE_SERVER__MAX_BODY_MB": "3",
+        "STREAMGAUGE_UPSTREAMS__0__API_KEY": "from-environment",
+        "STREAMGAUGE_UPSTREAMS__1": '{"name": "b", "kind": "sim", "base_url": "http://b"}',
+        "STREAMGAUGE_METADATA": "off",
+        "STREAMGAUGE_METERING": "false",
+        "STREAMGAUGE_ADMIN_TOKEN": "not ours to judge",
+        "STREAMGAUGE_SERVER__MAX_STREAMS": "0",
+    }
+    text = "server: {port: 1}\nupstreams: [{name: a, kind: sim, base_url: 'http://h'}]"
+    flags = (Flag("--port", ("server", "port"), 0),)
+    config = load_text(text, environ, flags=flags).config
+    assert (config.server.port, config.server.max_body_mb) == (0, 3)
+    assert [upstream.name for upstream in config.upstreams] == ["a", "b"]
+    assert config.secrets() == {"from-environment"}
+    assert (config.metadata, config.metering) == (Metadata.OFF, False)
+    assert load_text(text, environ).config.server.port == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("STREAMGAUGE_SERVER__PORT", "x", "server.port: must be a whole number"),
+        ("STREAMGAUGE_SEVER__PORT", "1", "sever.port: no such section of the configuration "
+         "(did you mean 'server'?)"),
+        ("STREAMGAUGE_UPSTREAMS__4__NAME", "x", "upstreams[4].name: no such item; the list has 0, "
+         "counted from 0"),
+        ("STREAMGAUGE_METADATA__X", "x", "metadata.x: names a part of a value that has no parts"),
+        ("STREAMGAUGE_SERVER__ALLOWED_HOSTS", "[a", "server.allowed_hosts: begins like a list or "
+         "mapping, but is no YAML or JSON"),
+        ("STREAMGAUGE_LOG__LEVEL", "verbose", "log.level: must be one of debug, info, warning, "
+         "error"),
+    ],
+)  # fmt: skip
+def test_a_wrong_variable_is_named_as_the_origin(
+    error_lines: Callable[..., list[str]], name: str, value: str, line: str
+) -> None:
+    assert error_lines("metadata: off", {name: value}) == [f"environment:{name}: {line}"]
+
+
+def test_a_wrong_flag_is_named_as_the_origin(error_lines: Callable[..., list[str]]) -> None:
+    flags = (Flag("--port", ("server", "port"), 99999),)
+    assert error_lines("server: {port: 1}", flags=flags) == [
+        "--port: server.port: must be at most 65535; got 99999"
+    ]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.org", "::"])
+def test_a_bind_outside_loopback_is_refused_unless_the_flag_allows_it(
+    load_text: Callable[..., Loaded], error_lines: Callable[..., list[str]], host: str
+) -> None:
+    text = f"server: {{host: '{host}'}}"
+    assert error_lines(text) == [
+        "streamgauge.yaml:1:10: server.host: is not loopback, and client keys are not served yet; "
+        "listen on 127.0.0.1, or give --insecure-no-auth"
+    ]
+    assert load_text(text, insecure_no_auth=True).config.server.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
+def test_a_bind_on_loopback_needs_no_flag(load_text: Callable[..., Loaded], host: str) -> None:
+    load_text(f"server: {{host: '{host}'}}")
+
+
+def test_the_default_route_is_the_named_upstream_else_the_first(
+    load_text: Callable[..., Loaded],
+) -> None:
+    text = "upstreams:\n- {name: a, kind: sim, base_url: 'http://a'}\n"
+    text += "- {name: b, kind: sim, base_url: 'http://b'}\n"
+    first = load_text(text).config.default_upstream
+    named = load_text(text + "routing: {default: {to: [b]}}").config.default_upstream
+    assert first is not None
+    assert named is not None
+    assert (first.name, named.name) == ("a", "b")
+
+
+def test_the_version_follows_every_setting_but_no_secret(load_text: Callable[..., Loaded]) -> None:
+    text = (
+        "server: {port: %d}\nupstreams: [{name: a, kind: sim, base_url: 'http://h', api_key: '%s'}]"
+    )
+    one = load_text(text % (1, "${K}"), {"K": "first-secret"}).version
+    two = load_text(text % (1, "${K}"), {"K": "other-secret"}).version
+    three = load_text(text % (2, "${K}"), {"K": "first-secret"}).version
+    assert one == two != three
+    assert len(one) == 12
+
+
+def test_the_configuration_is_frozen(load_text: Callable[..., Loaded]) -> None:
+    config = load_text("").config
+    with pytest.raises(ValueError, match="frozen"):
+        config.server.port = 1
+
+
+def test_the_search_order_is_flag_variable_folder_home(tmp_path: Path) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    (home / ".config" / "streamgauge").mkdir(parents=True)
+    (tmp_path / "xdg" / "streamgauge").mkdir(parents=True)
+    here.mkdir()
+    environ = {"HOME": str(home)}
+
+    def origin(config: Path | None = None) -> Path | None:
+        return load(LoadOptions(config, environ=environ, cwd=here)).origin
+
+    assert origin() is None
+    for path in (
+        home / ".config/streamgauge/streamgauge.toml",
+        home / ".config/streamgauge/streamgauge.yaml",
+    ):
+        path.write_text("")
+        assert origin() == path
+    environ["XDG_CONFIG_HOME"] = str(tmp_path / "xdg")
+    assert origin() is None
+    for name in ("streamgauge.toml", "streamgauge.yml", "streamgauge.yaml"):
+        (here / name).write_text("")
+        assert origin() == Path(name)
+    (here / "other.yaml").write_text("")
+    environ["STREAMGAUGE_CONFIG"] = "other.yaml"
+    assert origin() == Path("other.yaml")
+    assert origin(config=Path("streamgauge.yml")) == Path("streamgauge.yml")
+    environ["STREAMGAUGE_CONFIG"] = "missing.yaml"
+    with pytest.raises(ConfigError) as caught:
+        origin()
+    assert str(caught.value).startswith("environment:STREAMGAUGE_CONFIG: configuration: cannot")

@@ -1,0 +1,45 @@
+"""What all tests share: how hypothesis runs, which tests share a worker, where real programs are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A loaded machine is slow, not wrong: no example has a deadline.
+settings.register_profile("streamgauge", deadline=None, print_blob=True)
+settings.load_profile("streamgauge")
+
+_HERE = Path(__file__).parent
+_SOCKET_ROOMS = {"e2e", "gateway", "tools"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that open sockets on one worker, so that they do not disturb each other's times."""
+    for item in items:
+        room = item.path.relative_to(_HERE).parts[0]
+        if room in _SOCKET_ROOMS and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("sockets"))
+
+
+@pytest.fixture(scope="session")
+def real_program() -> Callable[[str], Path]:
+    """Return a finder of a real program: `nginx`, `claude`, `opencode`.
+
+    `STREAMGAUGE_NGINX` and so on name its file, else the PATH is searched. Where it is missing the
+    test is skipped, or fails when `STREAMGAUGE_REQUIRE_REAL` is set, as `.ci/run` does.
+    """
+
+    def find(name: str) -> Path:
+        named = os.environ.get(f"STREAMGAUGE_{name.upper()}") or shutil.which(name)
+        if named and os.access(named, os.X_OK):
+            return Path(named)
+        if os.environ.get("STREAMGAUGE_REQUIRE_REAL"):
+            pytest.fail(f"{name} is not installed, and STREAMGAUGE_REQUIRE_REAL is set")
+        pytest.skip(f"{name} is not installed; .ci/run brings it")
+
+    return find

@@ -1,0 +1,194 @@
+"""What a ledger refuses to open, and what it says (F11, F13, F53)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from streamgauge.ledger.base import (
+    LedgerCorrupt,
+    LedgerForeign,
+    LedgerLocked,
+    LedgerOpenError,
+)
+from streamgauge.ledger.reader import LedgerReader
+from streamgauge.ledger.sqlite import SqliteLedger
+
+from .ledger_rig import Owner, a_record, an_attempt, rows_in
+from .subprocesses import output_of, start
+
+OPENING = """
+for path in sys.argv[1:]:
+    try:
+        opened(path).stop(5)
+        say("opened")
+    except LedgerError as error:
+        say(type(error).__name__, error)
+"""
+HOLDING = """
+ledger = opened(sys.argv[1])
+say("holds", os.getpid())
+sys.stdin.read()
+"""
+# The superuser may write everywhere: rights are tried as somebody else.
+AS_NOBODY = """
+if os.getuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+"""
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that another user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="streamgauge-test-"))
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_second_gateway_on_the_same_file_is_refused_and_told_who_holds_it(path: Path) -> None:
+    with start(HOLDING, path) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        pid = holder.stdout.readline().split()[1]
+        (line,) = output_of(OPENING, path)
+        holder.stdin.close()
+    assert line.startswith("LedgerLocked")
+    assert f"pid {pid}, owner boot-{pid}" in line
+    assert str(path) in line
+    assert output_of(OPENING, path) == ["opened"]
+
+
+def test_a_dead_holder_holds_nothing(path: Path) -> None:
+    with start(HOLDING, path) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        holder.kill()
+    assert output_of(OPENING, path) == ["opened"]
+
+
+def test_a_second_ledger_in_the_same_process_is_refused_by_any_name(
+    opened: Callable[..., SqliteLedger], path: Path, tmp_path: Path
+) -> None:
+    opened()
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    for name in (path, link, tmp_path / "." / path.name):
+        with pytest.raises(LedgerLocked, match="in use by another gateway"):
+            opened(path=name)
+
+
+def test_a_refused_start_lets_the_lock_go(
+    opened: Callable[..., SqliteLedger], path: Path
+) -> None:
+    path.write_bytes(b"no database" * 1000)
+    for _ in range(2):
+        with pytest.raises(LedgerCorrupt):
+            opened()
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+def test_a_read_only_file_is_refused(public: Path, mode: int) -> None:
+    path = public / "ledger.db"
+    output_of(OPENING, path)
+    public.chmod(0o777)
+    path.with_name("ledger.db.lock").chmod(0o666)
+    path.chmod(mode)
+    before = path.read_bytes() if os.access(path, os.R_OK) else b""
+    (line,) = output_of(AS_NOBODY + OPENING, path)
+    assert line.startswith("LedgerReadOnly")
+    assert "make the file writable" in line
+    assert not before or path.read_bytes() == before
+
+
+def test_a_read_only_directory_is_refused(public: Path) -> None:
+    public.chmod(0o555)
+    (line,) = output_of(AS_NOBODY + OPENING, public / "ledger.db")
+    assert line.startswith("LedgerReadOnly")
+    assert "make the directory writable" in line
+
+
+def test_a_directory_that_is_not_there_is_named(
+    opened: Callable[..., SqliteLedger], tmp_path: Path
+) -> None:
+    with pytest.raises(LedgerOpenError, match="there is no directory"):
+        opened(path=tmp_path / "not" / "there.db")
+
+
+def test_a_directory_is_no_ledger(opened: Callable[..., SqliteLedger], tmp_path: Path) -> None:
+    with pytest.raises(LedgerOpenError, match="cannot be opened"):
+        opened(path=tmp_path)
+
+
+def filled(path: Path, opened: Callable[..., SqliteLedger], owner: Owner) -> None:
+    ledger = opened()
+    for i in range(300):
+        ledger.begin(a_record(f"r{i:04}"), an_attempt(f"r{i:04}"), owner.done(f"r{i}"))
+    owner.wait(*(f"r{i}" for i in range(300)))
+    ledger.stop(5)
+
+
+def spoil(path: Path, start: int, length: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(os.urandom(length))
+
+
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 100), (16, 40), (8192, 4096), (40_000, 30_000)]
+)
+def test_a_damaged_file_is_refused_with_a_hint_and_left_as_it_is(
+    opened: Callable[..., SqliteLedger], owner: Owner, path: Path, start: int, length: int
+) -> None:
+    filled(path, opened, owner)
+    spoil(path, start, length)
+    before = path.read_bytes()
+    with pytest.raises(LedgerCorrupt, match=re.escape(".recover")) as refusal:
+        opened()
+    assert str(path) in str(refusal.value)
+    assert path.read_bytes() == before
+
+
+def test_a_cut_file_is_refused(
+    opened: Callable[..., SqliteLedger], owner: Owner, path: Path
+) -> None:
+    filled(path, opened, owner)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(LedgerCorrupt):
+        opened()
+
+
+def test_an_empty_file_becomes_a_ledger(opened: Callable[..., SqliteLedger], path: Path) -> None:
+    path.touch()
+    opened()
+    assert rows_in(path, "SELECT count(*) FROM requests") == [(0,)]
+
+
+def test_another_programs_database_is_refused(
+    opened: Callable[..., SqliteLedger], path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(LedgerForeign, match="another program"):
+        opened()
+    with pytest.raises(LedgerForeign):
+        LedgerReader(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_ledger_is_refused(opened: Callable[..., SqliteLedger], path: Path) -> None:
+    opened().stop(5)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerForeign, match="newer streamgauge"):
+        opened()

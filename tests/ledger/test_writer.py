@@ -1,0 +1,257 @@
+"""The writer's policy, with a store that fails when it is told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from streamgauge.ledger.base import LedgerUnavailable
+from streamgauge.ledger.operations import (
+    AddAttempt,
+    Begin,
+    Close,
+    Committed,
+    Insert,
+    Operation,
+)
+from streamgauge.ledger.writer import Writer
+
+from .ledger_rig import Owner
+
+
+class FakeStore:
+    """Notes each commit; `broken` makes it fail, `gate` makes it wait."""
+
+    def __init__(self) -> None:
+        self.broken = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.groups: list[list[Operation]] = []
+        self.probed = threading.Semaphore(0)
+        self.healed = threading.Event()
+        self.patience: list[bool] = []
+        self.closed = False
+
+    def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
+        self.entered.release()
+        self.gate.wait(20)
+        self.patience.append(patient)
+        if self.broken.is_set():
+            raise LedgerUnavailable("database or disk is full")
+        self.groups.append(list(operations))
+        return Committed((None,) * len(operations), len(operations), 0)
+
+    def probe(self) -> None:
+        self.probed.release()
+        if self.broken.is_set():
+            raise LedgerUnavailable("database or disk is full")
+        self.healed.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def writer(store: FakeStore, owner: Owner) -> Iterator[Writer]:
+    writer = Writer(store, owner.calls.put)
+    yield writer
+    store.gate.set()
+    writer.stop(0.1)
+
+
+def begin(owner: Owner, id: str) -> Begin:
+    return Begin((id,), (id, 1), owner.done(f"begin {id}"))
+
+
+def close(owner: Owner, id: str, *, rejected: bool = False) -> Close:
+    return Close((id,), (), owner.done(f"close {id}"), rejected)
+
+
+def committed(store: FakeStore) -> list[Operation]:
+    return [operation for group in store.groups for operation in group]
+
+
+def test_what_queued_during_one_commit_is_the_next(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.gate.clear()
+    writer.submit(begin(owner, "0"))
+    store.entered.acquire(timeout=20)
+    for i in range(1, 50):
+        writer.submit(begin(owner, str(i)))
+    store.gate.set()
+    owner.wait("begin 49")
+    assert [len(group) for group in store.groups] == [1, 49]
+    assert owner.batches == [1, 49]
+
+
+def test_order_is_kept(store: FakeStore, writer: Writer, owner: Owner) -> None:
+    operations: list[Operation] = []
+    for i in range(3000):
+        operations += [begin(owner, str(i)), close(owner, str(i))]
+    for operation in operations:
+        writer.submit(operation)
+    owner.wait("close 2999")
+    assert committed(store) == operations
+
+
+def test_a_failed_commit_answers_begins_and_keeps_closes_in_order(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    closes = [close(owner, str(i)) for i in range(300)]
+    for each in closes:
+        writer.submit(each)
+    writer.submit(begin(owner, "new"))
+    writer.submit(AddAttempt(("new", 2), owner.done("attempt")))
+    errors = owner.wait("begin new", "attempt")
+    assert all(isinstance(error, LedgerUnavailable) for error in errors)
+    assert writer.reason == "database or disk is full"
+    assert writer.stats().kept == 300
+    assert writer.stats().failures >= 1
+    store.broken.clear()
+    owner.wait("close 299")
+    assert committed(store) == closes
+    assert writer.reason is None
+    assert writer.stats().kept == 0
+
+
+def test_a_begin_during_an_outage_is_tried(store: FakeStore, writer: Writer, owner: Owner) -> None:
+    store.broken.set()
+    writer.submit(begin(owner, "lost"))
+    owner.wait("begin lost")
+    store.broken.clear()
+    writer.submit(begin(owner, "found"))
+    assert owner.wait("begin found") == [None]
+    assert writer.reason is None
+
+
+def test_health_comes_back_without_anyone_asking(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    writer.submit(begin(owner, "lost"))
+    owner.wait("begin lost")
+    assert store.probed.acquire(timeout=20)
+    assert writer.reason is not None
+    store.broken.clear()
+    assert store.healed.wait(20)
+    writer.stop(20)
+    assert writer.reason is None
+    assert store.groups == []
+
+
+def test_the_rejection_of_a_failed_begin_is_an_insert_that_may_be_dropped(
+    store: FakeStore, owner: Owner
+) -> None:
+    writer = Writer(store, owner.calls.put, kept_inserts=2)
+    store.broken.set()
+    for id in ("a", "b", "c"):
+        writer.submit(begin(owner, id))
+        owner.wait(f"begin {id}")
+        writer.submit(close(owner, id, rejected=True))
+    writer.submit(close(owner, "running", rejected=True))
+    writer.submit(begin(owner, "d"))
+    owner.wait("begin d", "close c")
+    assert isinstance(owner.told["close c"][0], LedgerUnavailable)
+    assert writer.stats().lost_inserts == 1
+    store.broken.clear()
+    owner.wait("close a", "close b", "close running")
+    kinds = [(type(each), each.request[0]) for each in committed(store)]  # type: ignore[union-attr]
+    assert kinds == [(Insert, "a"), (Insert, "b"), (Close, "running")]
+    assert writer.stop(20)
+
+
+def test_only_a_begin_makes_a_repetition_wait_long(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    writer.submit(close(owner, "a"))
+    for _ in range(3):
+        store.entered.acquire(timeout=20)
+    writer.submit(begin(owner, "b"))
+    owner.wait("begin b")
+    assert store.patience[:3] == [True, False, False]
+    assert True in store.patience[3:]
+
+
+def test_stop_in_an_outage_gives_up_at_its_deadline_and_says_what_is_left(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    writer.submit(close(owner, "a"))
+    store.entered.acquire(timeout=20)
+    assert writer.stop(0.3)
+    assert isinstance(owner.wait("close a")[0], LedgerUnavailable)
+    assert writer.stats().kept == 1
+    assert writer.reason is not None
+    assert store.closed
+
+
+def test_stop_in_an_outage_that_ends_writes_everything(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    writer.submit(close(owner, "a"))
+    for _ in range(2):
+        store.entered.acquire(timeout=20)
+    store.broken.clear()
+    assert writer.stop(20)
+    assert owner.wait("close a") == [None]
+
+
+def test_a_callback_that_raises_silences_no_other(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    def fails(error: object) -> None:
+        raise ZeroDivisionError
+
+    store.gate.clear()
+    writer.submit(begin(owner, "0"))
+    store.entered.acquire(timeout=20)
+    writer.submit(begin(owner, "1"))
+    writer.submit(Begin(("2",), ("2", 1), fails))
+    writer.submit(begin(owner, "3"))
+    store.gate.set()
+    owner.run_one()
+    with pytest.raises(ZeroDivisionError):
+        owner.run_one()
+    assert owner.wait("begin 3") == [None]
+    assert "begin 1" in owner.told
+
+
+def test_a_loop_that_is_closed_stops_nothing(store: FakeStore, owner: Owner) -> None:
+    def gone(call: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    writer = Writer(store, gone)
+    writer.submit(begin(owner, "a"))
+    writer.submit(close(owner, "a"))
+    assert writer.stop(20)
+    assert len(committed(store)) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_writer_that_dies_of_a_fault_leaves_nobody_waiting(
+    store: FakeStore, owner: Owner
+) -> None:
+    class Faulty(FakeStore):
+        def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
+            raise AssertionError("a bug")
+
+    faulty = Faulty()
+    writer = Writer(faulty, owner.calls.put)
+    writer.submit(begin(owner, "a"))
+    assert isinstance(owner.wait("begin a")[0], LedgerUnavailable)
+    assert writer.reason is not None
+    writer.submit(begin(owner, "b"))
+    assert isinstance(owner.wait("begin b")[0], LedgerUnavailable)
+    assert writer.stop(20)
