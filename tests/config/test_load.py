@@ -201,6 +201,18 @@ upstreams:
     ]
 
 
+def test_an_override_is_taken_as_it_is_but_for_a_file(
+    load_text: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("from-the-file")
+    text = "upstreams: [{name: a, kind: sim, base_url: 'http://h', headers: {}}]"
+    environ = {
+        "STREAMGAUGE_UPSTREAMS__0__API_KEY": "pa${NO}ss$${word",
+        "STREAMGAUGE_UPSTREAMS__0__HEADERS__X": f"file:{tmp_path}/key",
+    }
+    assert load_text(text, environ).config.secrets() == {"pa${NO}ss$${word", "from-the-file"}
+
+
 def test_variables_override_the_file_and_flags_override_both(
     load_text: Callable[..., Loaded],
 ) -> None:

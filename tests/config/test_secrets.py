@@ -37,6 +37,15 @@ STRAYED = [
 ]
 
 
+@pytest.mark.parametrize("key", ["sk-1234", "key-abcdef", "0123456789abcdef0123", "p4ss word!"])
+def test_a_short_key_in_the_place_of_a_word_or_name_is_not_shown(tmp_path: Path, key: str) -> None:
+    (tmp_path / "streamgauge.yaml").write_text(f"metadata: '{key}'\nlog: {{'{key}': 1}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(LoadOptions(environ={}, cwd=tmp_path))
+    assert len(caught.value.problems) == 2
+    assert key not in str(caught.value)
+
+
 @pytest.mark.parametrize("body", STRAYED)
 def test_no_error_shows_a_secret(tmp_path: Path, body: str) -> None:
     (tmp_path / "streamgauge.yaml").write_text(f"upstreams:\n- {body}\nlog: {{level: x}}\n")

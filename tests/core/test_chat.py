@@ -9,20 +9,30 @@ from typing import Any
 
 import pytest
 
-from streamgauge.core.chat import ENDPOINTS, MAX_LABEL, ChatRequest, read_chat_request, upstream_body
+from streamgauge.core.chat import (
+    ENDPOINTS,
+    MAX_LABEL,
+    ChatRequest,
+    read_chat_request,
+    upstream_body,
+)
 from streamgauge.core.errors import RequestError
 
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 
 
-def read(body: Mapping[str, Any] | bytes, endpoint: str = "chat/completions", **headers: str) -> ChatRequest:
+def read(
+    body: Mapping[str, Any] | bytes, endpoint: str = "chat/completions", **headers: str
+) -> ChatRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
     return read_chat_request(endpoint, raw, named.get)
 
 
 def test_the_fields_that_matter_are_read_and_the_body_kept() -> None:
-    raw = b'{"model":"m", "stream":true, "n":3, "stream_options":{"include_usage":false}, "x":[1e2]}'
+    raw = (
+        b'{"model":"m", "stream":true, "n":3, "stream_options":{"include_usage":false}, "x":[1e2]}'
+    )
     request = read(raw)
     assert request.dialect == "openai"
     assert request.endpoint == "chat/completions"
@@ -71,7 +81,9 @@ def test_an_unusable_field_is_a_400(body: Mapping[str, Any] | bytes) -> None:
     assert caught.value.status == 400
 
 
-@pytest.mark.parametrize("model", ["../../etc/passwd", "<img src=x>", "qwen 3 14B", "모델", "m" * MAX_LABEL])
+@pytest.mark.parametrize(
+    "model", ["../../etc/passwd", "<img src=x>", "qwen 3 14B", "모델", "m" * MAX_LABEL]
+)
 def test_a_strange_but_harmless_model_name_is_left_to_routing(model: str) -> None:
     assert read({"model": model}).model == model
 
@@ -81,7 +93,9 @@ def test_an_odd_n_is_the_upstreams_to_judge(n: object) -> None:
     assert read({"n": n}).n == 1
 
 
-@pytest.mark.parametrize("options", ["x", 1, [], True, {"include_usage": "yes"}, {"include_usage": None}])
+@pytest.mark.parametrize(
+    "options", ["x", 1, [], True, {"include_usage": "yes"}, {"include_usage": None}]
+)
 def test_odd_stream_options_state_nothing(options: object) -> None:
     assert read({"stream_options": options}).include_usage is None
 
@@ -153,11 +167,16 @@ def test_without_a_patch_the_body_goes_on_as_it_came() -> None:
 
 def test_each_patch_changes_its_own_bytes_only() -> None:
     raw = b'{"model": "a", "stream": true,"x":"\\u00e9"}'
-    assert upstream_body(read(raw), model='b"ü') == '{"model": "b\\"ü", "stream": true,"x":"\\u00e9"}'.encode()
+    assert (
+        upstream_body(read(raw), model='b"ü')
+        == '{"model": "b\\"ü", "stream": true,"x":"\\u00e9"}'.encode()
+    )
     assert upstream_body(read(raw), include_usage=True) == (
         b'{"stream_options":{"include_usage":true},"model": "a", "stream": true,"x":"\\u00e9"}'
     )
-    assert upstream_body(read(raw), running_usage="llamacpp").startswith(b'{"timings_per_token":true,')
+    assert upstream_body(read(raw), running_usage="llamacpp").startswith(
+        b'{"timings_per_token":true,'
+    )
     assert json.loads(upstream_body(read(raw), include_usage=True, running_usage="vllm"))[
         "stream_options"
     ] == {"include_usage": True, "continuous_usage_stats": True}
@@ -166,7 +185,9 @@ def test_each_patch_changes_its_own_bytes_only() -> None:
 
 
 def test_the_clients_other_stream_options_survive() -> None:
-    request = read(b'{"stream":true,"stream_options": {"include_obfuscation":false, "include_usage":false}}')
+    request = read(
+        b'{"stream":true,"stream_options": {"include_obfuscation":false, "include_usage":false}}'
+    )
     assert upstream_body(request, include_usage=True) == (
         b'{"stream":true,"stream_options": {"include_obfuscation":false, "include_usage":true}}'
     )
@@ -174,7 +195,9 @@ def test_the_clients_other_stream_options_survive() -> None:
 
 
 def test_what_the_client_asked_for_is_never_taken_away_or_overruled() -> None:
-    asked = read(b'{"stream":true,"timings_per_token":false,"stream_options":{"include_usage":true}}')
+    asked = read(
+        b'{"stream":true,"timings_per_token":false,"stream_options":{"include_usage":true}}'
+    )
     assert upstream_body(asked) == asked.raw
     assert upstream_body(asked, include_usage=True, running_usage="llamacpp") == asked.raw
     odd = read(b'{"stream":true,"stream_options":"x"}')

@@ -128,7 +128,10 @@ def test_a_patch_changes_its_value_and_no_other_byte(
 
 _keys = st.text(string.ascii_letters + '\\"ü', max_size=4)
 _values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3),
     max_leaves=12,
@@ -156,7 +159,10 @@ def test_a_patched_body_reads_as_the_patched_object(
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=60) | st.text(max_size=40).map(lambda t: f'{{"a":{t}}}'.encode("utf-8", "replace")))
+@given(
+    st.binary(max_size=60)
+    | st.text(max_size=40).map(lambda t: f'{{"a":{t}}}'.encode("utf-8", "replace"))
+)
 def test_no_bytes_raise_anything_but_a_request_error(raw: bytes) -> None:
     try:
         assert isinstance(read_object(raw), dict)

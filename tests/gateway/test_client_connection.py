@@ -380,6 +380,7 @@ async def test_a_failure_after_bytes_have_left_drops_the_connection(
     async with serving(fail) as app, client_of(app, GET) as (reader, _):
         wire = await reader.read()
         assert b"0\r\n\r\n" not in wire
+        assert wire.count(b"HTTP/1.1") <= 1
         assert "handler_failed" in caplog.text
 
 

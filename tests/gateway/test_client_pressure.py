@@ -215,6 +215,44 @@ async def test_a_refused_client_that_never_closes_is_dropped_after_a_while() -> 
 
 
 @pytest.mark.asyncio
+async def test_a_refused_client_that_never_stops_sending_is_dropped_in_the_end() -> None:
+    async with pouring() as (app, client):
+        await send(app, client, b"GE(T / HTTP/1.1\r\n")
+        for second in range(1, 60):
+            app.tick_at(second)
+            await send(app, client, b"more")
+        assert app.open.phase is Phase.LINGERING
+        app.tick_at(60.0)
+        await app.closed.wait()
+
+
+@pytest.mark.asyncio
+async def test_the_last_answer_is_not_cut_while_its_client_still_reads() -> None:
+    close = GET[:-2] + b"Connection: close\r\n\r\n"
+    async with pouring(1 << 20, replace(SETTINGS, high_water=1 << 20)) as (app, client):
+        await send(app, client, close + b"stray")
+        await app.blocked.wait()
+        app.left = 0
+        app.pour()
+        assert app.open.phase is Phase.LINGERING
+        while not app.writable.is_set():
+            await asyncio.get_running_loop().sock_recv(client, 65536)
+        assert app.pending
+        app.tick_at(10.0)
+        assert (await read_to_end(client)).endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.asyncio
+async def test_an_answer_begun_while_draining_says_that_it_is_the_last() -> None:
+    head = GET[:-2].replace(b"GET", b"POST") + b"Content-Length: 2\r\n\r\n"
+    async with pouring(1) as (app, client):
+        await send(app, client, head)
+        app.open.drain()
+        await send(app, client, b"hi")
+        assert b"connection: close\r\n" in await read_to_end(client)
+
+
+@pytest.mark.asyncio
 async def test_a_reader_that_never_reads_blocks_its_stream_within_the_bound() -> None:
     async with pouring(1 << 30) as (app, client):
         await send(app, client, GET)
@@ -286,7 +324,7 @@ async def test_the_unread_end_of_an_answer_is_not_waited_for_longer_than_that() 
 
 @pytest.mark.asyncio
 async def test_the_next_pipelined_request_waits_until_the_client_has_read() -> None:
-    async with pouring(1 << 20) as (app, client):
+    async with pouring(1 << 20, replace(SETTINGS, idle_seconds=20)) as (app, client):
         await send(app, client, GET + GET)
         await app.blocked.wait()
         first = app.responder
@@ -294,6 +332,7 @@ async def test_the_next_pipelined_request_waits_until_the_client_has_read() -> N
         app.pour()
         assert app.responder is first
         app.tick_at(30.0)  # its head is here: no deadline of the client's runs
+        assert app.open.phase is Phase.IDLE
         app.blocked.clear()
         loop = asyncio.get_running_loop()
         while app.responder is first:

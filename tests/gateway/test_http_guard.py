@@ -115,9 +115,16 @@ def test_an_illegal_head_is_refused_whole_and_byte_by_byte(raw: bytes, status: i
         assert (refused.value.status, refused.value.code) == (status, ErrorCode.BAD_HTTP)
 
 
+@pytest.mark.parametrize("raw", [case[1] for case in REFUSED_HEADS])
+def test_the_guard_alone_refuses_an_illegal_head(raw: bytes) -> None:
+    with pytest.raises(RequestError):
+        guarded(raw)
+
+
 @pytest.mark.parametrize(
     "start",
     [
+        b"GET / HTTP/1.1\r\nA: b\rc",
         b"GET / HTTP/1.1\n",
         b"GET /v1/models\r\n",
         b"\x16\x03\x01\x02\x00",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +67,7 @@ def test_a_refusal_names_the_line_and_not_what_it_holds() -> None:
 @given(st.lists(st.integers(1, len(GOLDEN) - 1), max_size=8))
 def test_cutting_the_wire_at_several_places_changes_nothing(places: list[int]) -> None:
     edges = [0, *sorted(set(places)), len(GOLDEN)]
-    parts = [GOLDEN[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [GOLDEN[start:end] for start, end in itertools.pairwise(edges)]
     reader, body = read_in(parts)
     assert (reader.state.value, body, reader.surplus) == ("complete", GOLDEN_BODY, False)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from streamgauge.gateway.http import EndKind, FailKind
+from streamgauge.gateway.pool import Target
 from streamgauge.gateway.upstream_tls import TlsSettings, TlsSettingsError, tls_context
 
 from .upstream_rig import (
@@ -20,12 +23,11 @@ from .upstream_rig import (
     both_loops,
     call,
     chunked,
+    keeping,
     pool,
     read_request,
     upstream,
 )
-
-ANSWER = OK + b"Content-Length: 2\r\n\r\nok"
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +54,6 @@ def client_files(authority: trustme.CA, folder: Path) -> tuple[str, str]:
     cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     key.write_bytes(issued.private_key_pem.bytes())
     return str(cert), str(key)
-
-
-async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        await read_request(reader)
-        writer.write(ANSWER)
 
 
 @both_loops
@@ -152,27 +148,52 @@ async def test_a_handshake_that_hangs_ends_at_the_deadline_or_by_close(
     assert owner.failed == (None if leave else (FailKind.CONNECT_TIMEOUT, False))
 
 
-@both_loops
-@pytest.mark.parametrize("given", [True, False])
-async def test_a_client_certificate_is_shown_when_configured(
-    authority: trustme.CA, ca_file: str, tmp_path: Path, given: bool
-) -> None:
+def demanding(authority: trustme.CA) -> ssl.SSLContext:
     server = serving(authority)
     server.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(server)
-    cert, key = client_files(authority, tmp_path) if given else (None, None)
-    context = tls_context(TlsSettings(ca_file=ca_file, client_cert=cert, client_key=key))
-    async with upstream(keeping, server) as up, pool() as opened:
-        owner = await call(opened, up.target(scheme="https", tls=context))
-    if given:
-        assert owner.body == b"ok"
-    else:  # with TLS 1.3 the refusal comes after the client's side of the handshake
-        assert owner.failed is not None
-        assert owner.failed[0] in (FailKind.TLS, FailKind.RESET)
+    return server
 
 
 @both_loops
-async def test_tls_older_than_1_2_is_refused(authority: trustme.CA) -> None:
+async def test_a_client_certificate_is_shown_when_configured(
+    authority: trustme.CA, ca_file: str, tmp_path: Path
+) -> None:
+    cert, key = client_files(authority, tmp_path)
+    context = tls_context(TlsSettings(ca_file=ca_file, client_cert=cert, client_key=key))
+    async with upstream(keeping, demanding(authority)) as up, pool() as opened:
+        owner = await call(opened, up.target(scheme="https", tls=context))
+    assert owner.body == b"ok"
+
+
+@both_loops
+async def test_a_refused_client_certificate_is_a_tls_failure(
+    authority: trustme.CA, ca_file: str
+) -> None:
+    # TLS 1.3 refuses after the client's side of the handshake: the alert meets the request.
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        accepted, _ = listener.accept()
+        server = demanding(authority).wrap_socket(
+            accepted, server_side=True, do_handshake_on_connect=False
+        )
+        with server, pytest.raises(ssl.SSLError):
+            server.do_handshake()
+
+    context = tls_context(TlsSettings(ca_file=ca_file))
+    port = listener.getsockname()[1]
+    with listener:
+        refusing = asyncio.create_task(asyncio.to_thread(refuse))
+        async with pool() as opened:
+            owner = await call(opened, Target("https", "127.0.0.1", port, context), b"")
+        await refusing
+    assert owner.failed is not None
+    assert owner.failed[0] is FailKind.TLS
+    assert "certificate" in owner.message.lower()
+
+
+def test_tls_older_than_1_2_and_unverified_names_are_not_accepted() -> None:
     context = tls_context(TlsSettings())
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -249,8 +270,6 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 def test_an_encrypted_key_is_refused_and_not_asked_for(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
-    from cryptography.hazmat.primitives import serialization
-
     cert, key = client_files(authority, tmp_path)
     private = serialization.load_pem_private_key(Path(key).read_bytes(), None)
     locked = private.private_bytes(

@@ -19,6 +19,7 @@ from streamgauge.gateway.http import EndKind, FailKind, Header, UpstreamCall
 from streamgauge.gateway.pool import Pool, PoolSettings, Target
 
 __all__ = [
+    "ANSWER",
     "CHUNKED",
     "OK",
     "REQUEST",
@@ -29,9 +30,12 @@ __all__ = [
     "both_loops",
     "call",
     "chunked",
+    "keeping",
     "pool",
     "read_request",
     "reset",
+    "until",
+    "unused_port",
     "upstream",
 ]
 
@@ -39,6 +43,7 @@ REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: upstream\r\nContent-Leng
 _LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 OK = b"HTTP/1.1 200 OK\r\n"
+ANSWER = OK + b"Content-Length: 2\r\n\r\nok"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -234,3 +239,27 @@ def answering(*parts: bytes, end: str = "fin") -> Handler:
             await reader.read()
 
     return handler
+
+
+async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer every request of a connection."""
+    while True:
+        await read_request(reader)
+        writer.write(ANSWER)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the loop run until `true`, for at most 5 s."""
+
+    async def turn() -> None:
+        while not true():
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(turn(), 5)
+
+
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

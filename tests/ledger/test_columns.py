@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ def test_the_file_says_whose_it_is_and_which_schema_it_has(
 ) -> None:
     assert rows_in(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert rows_in(path, "PRAGMA user_version") == [(LATEST,)]
+
+
+def test_the_newest_schema_is_the_newest_migration() -> None:
+    folder = files("streamgauge.ledger").joinpath("migrations")
+    numbers = sorted(int(entry.name.split("_")[0]) for entry in folder.iterdir())
+    assert numbers == list(range(1, LATEST + 1))
 
 
 def test_commits_are_durable_and_readers_do_not_wait(path: Path) -> None:

@@ -94,7 +94,5 @@ def test_a_file_that_may_not_grow_loses_nothing(path: Path) -> None:
     during, after = output_of(FILE_SIZE_LIMIT, path)
     assert during == "LedgerUnavailable False 50"
     assert after == "True 0 0"
-    assert rows_in(path, "SELECT status, count(*) FROM requests GROUP BY 1") == [
-        ("completed", 50)
-    ]
+    assert rows_in(path, "SELECT status, count(*) FROM requests GROUP BY 1") == [("completed", 50)]
     assert rows_in(path, "PRAGMA integrity_check") == [("ok",)]

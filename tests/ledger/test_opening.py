@@ -87,9 +87,7 @@ def test_a_second_ledger_in_the_same_process_is_refused_by_any_name(
             opened(path=name)
 
 
-def test_a_refused_start_lets_the_lock_go(
-    opened: Callable[..., SqliteLedger], path: Path
-) -> None:
+def test_a_refused_start_lets_the_lock_go(opened: Callable[..., SqliteLedger], path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     for _ in range(2):
         with pytest.raises(LedgerCorrupt):
@@ -143,9 +141,7 @@ def spoil(path: Path, start: int, length: int) -> None:
         file.write(os.urandom(length))
 
 
-@pytest.mark.parametrize(
-    ("start", "length"), [(0, 100), (16, 40), (8192, 4096), (40_000, 30_000)]
-)
+@pytest.mark.parametrize(("start", "length"), [(0, 100), (16, 40), (8192, 4096), (40_000, 30_000)])
 def test_a_damaged_file_is_refused_with_a_hint_and_left_as_it_is(
     opened: Callable[..., SqliteLedger], owner: Owner, path: Path, start: int, length: int
 ) -> None:

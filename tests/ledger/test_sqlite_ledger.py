@@ -122,6 +122,18 @@ def test_a_bad_record_costs_only_itself(
     assert ledger.healthy
 
 
+def test_a_bad_attempt_takes_its_request_row_with_it(
+    ledger: SqliteLedger, owner: Owner, path: Path
+) -> None:
+    ledger.begin(a_record("bad"), an_attempt("bad", input_tokens=2**63), owner.done("bad"))
+    ledger.begin(a_record("good"), an_attempt("good"), owner.done("good"))
+    bad, good = owner.wait("bad", "good")
+    assert isinstance(bad, RowRefused)
+    assert good is None
+    assert rows_in(path, STATUSES) == [("good", "in_flight", None)]
+    assert ledger.stats().rows == 2
+
+
 def test_an_id_that_is_there_already_is_refused(
     ledger: SqliteLedger, owner: Owner, path: Path
 ) -> None:

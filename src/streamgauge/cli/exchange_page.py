@@ -55,7 +55,7 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     console.print(head)
     _section(console, "request", _facts(request))
     _section(console, "timeline", _timeline(request, attempts, signs))
-    _section(console, "pace", _pace(request))
+    _section(console, "pace", _pace(request, signs))
     _section(console, "usage as booked", _usage(request, signs))
     _section(console, "cost", cost_lines(request, signs))
     console.print(Text("\nattempts", "bold"))
@@ -107,7 +107,7 @@ def _tries(attempt: Row, start: int) -> Iterator[tuple[float, str]]:
         yield (attempt["finished_at"] - start) / 1000, f"{name} ended: {attempt['outcome']}"
 
 
-def _pace(request: Row) -> list[tuple[str, str]]:
+def _pace(request: Row, signs: Signs) -> list[tuple[str, str]]:
     lines = []
     for name in ("prompt", "generation"):
         speed, took = request[f"{name}_tps"], request[f"{name}_ms"]
@@ -121,7 +121,7 @@ def _pace(request: Row) -> list[tuple[str, str]]:
     if request["stalls"] is not None:
         lines.append(("stalls over 1 s", str(request["stalls"])))
     if request["overhead_us"] is not None:
-        lines.append(("gateway overhead", f"{request['overhead_us']:.0f} µs"))
+        lines.append(("gateway overhead", f"{request['overhead_us']:.0f} {signs.micro}s"))
     if request["drain_ms"] is not None:
         lines.append(("drained for", str(duration(request["drain_ms"]))))
     return lines

@@ -47,11 +47,12 @@ _ESTIMATED = frozenset({"counted", "running"})
 class Signs:
     """The signs that an output can show: a terminal without UTF-8 has letters for them."""
 
-    __slots__ = ("_place", "dash", "times")
+    __slots__ = ("_place", "dash", "micro", "times")
 
     def __init__(self, *, ascii_only: bool) -> None:
         self._place = 1 if ascii_only else 0
         self.dash = "-" if ascii_only else "–"
+        self.micro = "u" if ascii_only else "µ"
         self.times = "x" if ascii_only else "×"
 
     def status(self, status: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any
 
 from rich.cells import cell_len
@@ -77,11 +78,14 @@ _COLUMNS = (
     _Column("finish", 10, lambda row: row["finish_reason"]),
 )
 
-_LEGEND = "~ not the upstream's final count (counted here, or running when it was cut)"
+_LEGEND = "~ not the upstream's final count"
 
 
 def stdout_console() -> Console:
     """Return a console on stdout: colours on a terminal only, whole lines off it."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A model's name may hold what the terminal's encoding lacks: no reason to fail.
+        sys.stdout.reconfigure(errors="replace")
     on_terminal = sys.stdout.isatty()
     return Console(width=None if on_terminal else _PIPE_WIDTH, highlight=False, markup=False)
 

@@ -42,7 +42,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "sim": Verb("streamgauge.cli.sim:sim", "Run the simulated upstream."),
         "ls": Verb("streamgauge.cli.ls:ls", "List the ledger's newest rows."),
         "show": Verb("streamgauge.cli.show:show", "Show one row with its attempts."),
-        "config": Verb("streamgauge.cli.config:config", "Write, check or print the configuration."),
+        "config": Verb("streamgauge.cli.config:config", "Check the configuration."),
     }
 )
 

@@ -137,10 +137,10 @@ def _book_cost(record: ExchangeRecord, attempt: Attempt, meter: Meter, booked: B
 
 def _book_times(record: ExchangeRecord, meter: Meter, ended_at: float) -> None:
     start = meter.started
+    record.stream_duration_ms = _ms(start, ended_at)
     if not meter.streaming:
         return
     record.ttft_ms = _ms(start, meter.first_content)
-    record.stream_duration_ms = _ms(start, ended_at)
     record.stalls = meter.stalls
     if (gaps := meter.gaps()) is not None:
         record.gap_p50_ms, record.gap_p95_ms, record.gap_max_ms = (

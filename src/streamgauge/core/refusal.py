@@ -12,7 +12,14 @@ from streamgauge.core.dialects.refusals import error_of_answer, mapped_error
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.events import Failed
 
-__all__ = ["error_of", "error_of_stream", "is_own_shape", "names_option", "redacted", "redacted_bytes"]
+__all__ = [
+    "error_of",
+    "error_of_stream",
+    "is_own_shape",
+    "names_option",
+    "redacted",
+    "redacted_bytes",
+]
 
 _OPTIONS = (b"stream_options", b"include_usage", b"continuous_usage_stats", b"timings_per_token")
 _HIDDEN = "[redacted]"
@@ -52,16 +59,20 @@ def error_of(answer: Answer, attempt: Attempt) -> GatewayError:
 def is_own_shape(dialect: str, payload: bytes) -> bool:
     """Return whether an error frame already is what clients of `dialect` expect (SPEC §3.7).
 
-    llama.cpp's `/v1/messages` sends the bare object without Anthropic's envelope.
+    llama.cpp's `/v1/messages` sends the bare object without Anthropic's envelope, others a named
+    event that holds only a message.
     """
-    if dialect != "anthropic":
-        return True
     try:
         loaded = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    envelope = isinstance(loaded, dict) and loaded.get("type") == "error"
-    return envelope and isinstance(loaded.get("error"), dict)
+    if not isinstance(loaded, dict):
+        return False
+    if dialect == "anthropic":
+        return loaded.get("type") == "error" and isinstance(loaded.get("error"), dict)
+    if loaded.get("type") in ("error", "response.failed"):  # the Responses API's own two
+        return True
+    return isinstance(loaded.get("error"), dict | str)
 
 
 def error_of_stream(failure: Failed | None, attempt: Attempt) -> GatewayError:

@@ -8,17 +8,12 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 from streamgauge.gateway.http import FailKind
 
-__all__ = ["RECEIVE_BUFFER_BYTES", "DialError", "Target", "dial"]
+__all__ = ["DialError", "Target", "dial"]
 
-RECEIVE_BUFFER_BYTES = 128 * 1024
-"""Asked of the kernel, which doubles it for its bookkeeping: 256 KiB a socket (SPEC §4.3)."""
-
-_Endpoint = tuple[str, int] | tuple[str, int, int, int]
-_Address = tuple[int, int, int, _Endpoint]
+_Address = tuple[int, str]
 _IPV4 = 4
 
 
@@ -64,89 +59,59 @@ async def dial(
     loop: asyncio.AbstractEventLoop, target: Target, make: Callable[[], asyncio.BaseProtocol]
 ) -> None:
     """Connect what `make` makes, with its TLS handshake done; raises DialError."""
-    sock = await _connect(loop, target, await _resolve(loop, target))
-    handshake = None if target.tls is None else (target.connect_timeout or None)
-    try:
-        await loop.create_connection(
-            make,
-            sock=sock,
-            ssl=target.tls,
-            server_hostname=target.host if target.tls is not None else None,
-            ssl_handshake_timeout=handshake,
-        )
-    except ssl.SSLError as error:
-        raise DialError(FailKind.TLS, f"TLS with {target.label}: {_reason(error)}") from error
-    except OSError as error:
-        raise DialError(FailKind.CONNECT, f"{target.label}: {_strerror(error)}") from error
+    refused = False
+    last: OSError | None = None
+    for family, address in await _resolve(loop, target):
+        try:
+            await _connect(loop, target, family, address, make)
+        except ssl.SSLError as error:
+            raise DialError(FailKind.TLS, f"TLS with {target.label}: {_reason(error)}") from error
+        except OSError as error:
+            refused = refused or isinstance(error, ConnectionRefusedError)
+            last = error
+        else:
+            return
+    kind = FailKind.REFUSED if refused else FailKind.CONNECT
+    reason = "connection refused" if refused else _strerror(last)
+    raise DialError(kind, f"{target.label}: {reason}") from last
 
 
 async def _resolve(loop: asyncio.AbstractEventLoop, target: Target) -> list[_Address]:
-    literal = _literal(target)
-    if literal is not None:
-        return [literal]
+    # getaddrinfo takes a thread, which an address does not need.
+    try:
+        version = ipaddress.ip_address(target.host).version
+    except ValueError:
+        pass
+    else:
+        return [(socket.AF_INET if version == _IPV4 else socket.AF_INET6, target.host)]
     try:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         message = f"the name {target.host!r} does not resolve"
         raise DialError(FailKind.DNS, message) from error
-    # typeshed's third form of an address stands for Pythons built without IPv6.
-    return [
-        (family, kind, proto, cast("_Endpoint", address))
-        for family, kind, proto, _, address in found
-    ]
-
-
-def _literal(target: Target) -> _Address | None:
-    # getaddrinfo takes a thread, which an address does not need.
-    try:
-        version = ipaddress.ip_address(target.host).version
-    except ValueError:
-        return None
-    if version == _IPV4:
-        address = (target.host, target.port)
-        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, address
-    return (
-        socket.AF_INET6,
-        socket.SOCK_STREAM,
-        socket.IPPROTO_TCP,
-        (target.host, target.port, 0, 0),
-    )
+    return [(family, str(address[0])) for family, _, _, _, address in found]
 
 
 async def _connect(
-    loop: asyncio.AbstractEventLoop, target: Target, addresses: list[_Address]
-) -> socket.socket:
-    refused = False
-    last: OSError | None = None
-    for family, kind, proto, address in addresses:
-        try:
-            return await _connect_one(loop, family, kind, proto, address)
-        except OSError as error:
-            refused = refused or isinstance(error, ConnectionRefusedError)
-            last = error
-    failed = FailKind.REFUSED if refused else FailKind.CONNECT
-    reason = "connection refused" if refused else _strerror(last)
-    raise DialError(failed, f"{target.label}: {reason}") from last
-
-
-async def _connect_one(
     loop: asyncio.AbstractEventLoop,
+    target: Target,
     family: int,
-    kind: int,
-    proto: int,
-    address: _Endpoint,
-) -> socket.socket:
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setblocking(False)
-        # Before the connect, so that the window scale is chosen for it.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    address: str,
+    make: Callable[[], asyncio.BaseProtocol],
+) -> None:
+    # One address at a time: for several, asyncio folds the errors into one without a type.
+    # Never a socket of ours (`sock=`): uvloop closes its descriptor under it when the
+    # connection ends before create_connection returns, and ours would be closed twice.
+    secure = target.tls is not None
+    await loop.create_connection(
+        make,
+        address,
+        target.port,
+        family=family,
+        ssl=target.tls,
+        server_hostname=target.host if secure else None,
+        ssl_handshake_timeout=(target.connect_timeout or None) if secure else None,
+    )
 
 
 def _strerror(error: OSError | None) -> str:

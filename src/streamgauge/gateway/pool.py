@@ -183,7 +183,7 @@ class Pool:
             )
         except DialError as error:
             if self._forget_dialling(call) is not None:
-                call.connect_failed(error.kind, str(error))
+                call.fail(error.kind, str(error))
 
     def _attach(self, call: PooledCall, connection: UpstreamConnection) -> None:
         # From the socket's own call-back, not from the task: what the peer does next has a user.
@@ -197,7 +197,7 @@ class Pool:
         self.abandon(call)
         target = call.target
         message = f"{target.label}: no connection within {target.connect_timeout:g} s"
-        call.connect_failed(FailKind.CONNECT_TIMEOUT, message)
+        call.fail(FailKind.CONNECT_TIMEOUT, message)
 
     def _forget_dialling(self, call: PooledCall) -> _Dialling | None:
         dialling = self._dialling.pop(call, None)

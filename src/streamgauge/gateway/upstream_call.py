@@ -25,7 +25,7 @@ class ConnectionSource(Protocol):
     """Where a call gets its connections, and gives them back."""
 
     def connect(self, call: PooledCall) -> None:
-        """Open a fresh connection and `attach` it, or tell `connect_failed`."""
+        """Open a fresh connection and `attach` it, or call `fail`."""
 
     def abandon(self, call: PooledCall) -> None:
         """Stop the connecting that `connect` began, if it still runs."""
@@ -144,9 +144,13 @@ class PooledCall:
         else:
             self._tell_connected()
 
-    def connect_failed(self, kind: FailKind, message: str) -> None:
-        """No fresh connection could be had."""
-        self._fail(kind, message)
+    def fail(self, kind: FailKind, message: str) -> None:
+        """End without a head: no fresh connection could be had, or no answer came on it."""
+        sent = self.state is CallState.SENT
+        connection = self._finish()
+        if connection is not None:
+            connection.abort()
+        self._events.upstream_failed(kind, message, sent)
 
     def received(self, data: memoryview) -> None:
         """Read the answer on, and tell what it gave."""
@@ -164,7 +168,7 @@ class PooledCall:
             if reader.head is not None:
                 self._begin_body(reader.head)
             elif fault is not None:
-                self._fail(FailKind.PROTOCOL, fault)
+                self.fail(FailKind.PROTOCOL, fault)
         if self.state is CallState.BODY:
             self._read_body(reader, fault)
 
@@ -180,9 +184,9 @@ class PooledCall:
         if connection is not None and connection.reused and unanswered and kind is not FailKind.TLS:
             self._source.connect(self)
         elif unanswered or kind is not FailKind.CLOSED:
-            self._fail(kind, message)
+            self.fail(kind, message)
         else:
-            self._fail(FailKind.PROTOCOL, "the response head was cut")
+            self.fail(FailKind.PROTOCOL, "the response head was cut")
 
     def _tell_connected(self) -> None:
         if self.state is CallState.OPENING and self._connection is not None:
@@ -204,7 +208,7 @@ class PooledCall:
         if connection.reused:
             self._source.connect(self)
         else:
-            self._fail(FailKind.PROTOCOL, "the upstream answered before it was asked")
+            self.fail(FailKind.PROTOCOL, "the upstream answered before it was asked")
 
     def _begin_body(self, head: ResponseHead) -> None:
         headers = head.headers
@@ -212,7 +216,7 @@ class PooledCall:
             try:
                 self._inflater, headers = inflating(headers)
             except InflateError as error:
-                self._fail(FailKind.PROTOCOL, str(error))
+                self.fail(FailKind.PROTOCOL, str(error))
                 return
         if head.status == SWITCHING_PROTOCOLS:
             self._ending = (EndKind.PROTOCOL, "the upstream switched protocols unasked")
@@ -276,13 +280,6 @@ class PooledCall:
         elif connection is not None:
             connection.abort()
         self._events.upstream_end(kind, message)
-
-    def _fail(self, kind: FailKind, message: str) -> None:
-        sent = self.state is CallState.SENT
-        connection = self._finish()
-        if connection is not None:
-            connection.abort()
-        self._events.upstream_failed(kind, message, sent)
 
     def _may_keep(self) -> bool:
         # A request still being written means that the answer came early: the rest would follow it.

@@ -44,9 +44,7 @@ class Writer:
     again. Only the thread itself touches `_waiting`, `_unbegun` and the store.
     """
 
-    def __init__(
-        self, store: Store, post: Post, *, kept_inserts: int = _KEPT_INSERTS
-    ) -> None:
+    def __init__(self, store: Store, post: Post, *, kept_inserts: int = _KEPT_INSERTS) -> None:
         self._store = store
         self._post = post
         self._kept_inserts = kept_inserts

@@ -44,7 +44,10 @@ def reported(payload: bytes) -> UsageReported:
             '{"prompt_tokens":9,"completion_tokens":1,"prompt_cache_hit_tokens":5,"prompt_cache_miss_tokens":4}',
             TokenUsage(9, 1, 5),
         ),
-        ('{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":null}', TokenUsage(9, 1)),
+        (
+            '{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":null}',
+            TokenUsage(9, 1),
+        ),
         ('{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":[]}', TokenUsage(9, 1)),
         ('{"prompt_tokens":5,"prompt_tokens":5,"completion_tokens":1}', TokenUsage(5, 1)),
     ],
@@ -106,15 +109,27 @@ def test_two_different_usage_objects_in_one_frame_are_refused() -> None:
 @pytest.mark.parametrize(
     ("usage", "anomaly", "counts"),
     [
-        ('{"prompt_tokens":7,"completion_tokens":3,"total_tokens":11}', "usage_mismatch", TokenUsage(7, 3)),
-        ('{"prompt_tokens":7,"completion_tokens":3,"total_tokens":"x"}', "usage_mismatch", TokenUsage(7, 3)),
+        (
+            '{"prompt_tokens":7,"completion_tokens":3,"total_tokens":11}',
+            "usage_mismatch",
+            TokenUsage(7, 3),
+        ),
+        (
+            '{"prompt_tokens":7,"completion_tokens":3,"total_tokens":"x"}',
+            "usage_mismatch",
+            TokenUsage(7, 3),
+        ),
         ('{"prompt_tokens":0,"completion_tokens":3}', "suspect_usage", TokenUsage(0, 3)),
         (
             '{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-1}}',
             "usage_mismatch",
             TokenUsage(7, 3),
         ),
-        ('{"prompt_tokens_details":{"cached_tokens":99999999999999999999}}', "usage_mismatch", TokenUsage()),
+        (
+            '{"prompt_tokens_details":{"cached_tokens":99999999999999999999}}',
+            "usage_mismatch",
+            TokenUsage(),
+        ),
     ],
 )
 def test_an_odd_usage_is_kept_and_flagged(usage: str, anomaly: str, counts: TokenUsage) -> None:
@@ -142,7 +157,7 @@ def test_usage_without_choices_is_read_and_is_not_ours() -> None:
     assert (usage.usage, usage.alone) == (TokenUsage(1, 1), False)
 
 
-@pytest.mark.parametrize("usage", ["null", "null,\"service_tier\":null"])
+@pytest.mark.parametrize("usage", ["null", 'null,"service_tier":null'])
 def test_null_usage_states_nothing(usage: str) -> None:
     assert events(frame(usage)) == []
 

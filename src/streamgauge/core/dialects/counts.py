@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
+
+import msgspec
 
 from streamgauge.core.events import Noted
 from streamgauge.core.record import Anomaly
@@ -15,8 +16,7 @@ __all__ = ["REFUSED", "Reading", "StatedCounts", "checked", "decimal_text", "is_
 _MAX_COST_DIGITS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class StatedCounts:
+class StatedCounts(msgspec.Struct, frozen=True, gc=False):
     """Counts as they stood in the JSON, of any type; None where nothing stood."""
 
     input: Any = None
@@ -27,8 +27,7 @@ class StatedCounts:
     total: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What was believed: `usage` None means refused as a whole. `notes`: the anomalies."""
 
     usage: TokenUsage | None

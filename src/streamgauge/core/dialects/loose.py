@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
+
+import msgspec
 
 __all__ = [
     "CONFLICT",
@@ -33,8 +34,7 @@ class Conflict:
 CONFLICT = Conflict()
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A value that was read. `legal` is False where it needed more than RFC 8259 allows."""
 
     value: Any

@@ -19,6 +19,7 @@ __all__ = ["timings_events", "timings_of"]
 
 _COUNTS = frozenset({"prompt_n", "predicted_n", "cache_n"})
 _NAMES = tuple(f.name for f in fields(Timings))
+_NOTHING = Timings()
 _decode = msgspec.json.Decoder(Timings).decode
 
 
@@ -30,7 +31,7 @@ def timings_events(raw: msgspec.Raw) -> tuple[Event, ...]:
         loaded = load(bytes(raw))
         return timings_of(None if loaded is None else loaded.value)
     if _regular(timings):
-        return (TimingsReported(timings),)
+        return (TimingsReported(timings),) if timings != _NOTHING else ()
     return timings_of({name: getattr(timings, name) for name in _NAMES})
 
 

@@ -46,7 +46,7 @@ class Player:
         self._began = loop.time()
         self._last_write = self._began
         self._floor = self._began
-        self._next: Write | None = None
+        self._next: Write | End | None = None
         self._unflushed: Write | None = None
         self._timer: TimerHandle | None = None
         self._tokens = 0
@@ -60,13 +60,14 @@ class Player:
             return
         for _ in range(_BURST):
             step: Step = next(self._steps, End.CLOSE) if self._next is None else self._next
-            if isinstance(step, Write):
-                if not self._due(step) or not self._send(step):
-                    return
-            elif isinstance(step, Wait):
+            if isinstance(step, Wait):
                 self._floor = max(self._floor, self._last_write) + step.seconds
-            else:
+            elif not self._due(step):
+                return
+            elif isinstance(step, End):
                 self._finish(step)
+                return
+            elif not self._send(step):
                 return
         self._loop.call_soon(self.play)
 
@@ -90,8 +91,9 @@ class Player:
         if not self._done:
             self._end(Ending.COMPLETE if self._whole else Ending.CUT, End.CLOSE)
 
-    def _due(self, step: Write) -> bool:
-        due = max(self._floor, self._began + step.at)
+    def _due(self, step: Write | End) -> bool:
+        at = step.at if isinstance(step, Write) else 0.0
+        due = max(self._floor, self._began + at)
         if due <= self._loop.time():
             self._next = None
             return True

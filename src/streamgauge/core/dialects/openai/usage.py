@@ -47,7 +47,7 @@ def _reported(
 
 
 def _stated(usage: dict[str, Any]) -> StatedCounts:
-    if not ("prompt_tokens" in usage or "completion_tokens" in usage):
+    if "prompt_tokens" not in usage and ("input_tokens" in usage or "output_tokens" in usage):
         return _responses(usage)
     read_parts = _parts(usage, "prompt_tokens_details")
     hit = usage.get("prompt_cache_hit_tokens")

@@ -1,0 +1,176 @@
+"""`streamgauge show ID`: one exchange, spelled out (SPEC §18.0)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamgauge.cli.show import show
+from streamgauge.core.record import Status
+from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
+
+from .books import NOW, an_attempt, an_exchange, write
+
+ID = "0199aaaa-first"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "books.db"
+    record = an_exchange(ID, context_used=1100, context_total=8192, context_percent=13.4)
+    failed = an_attempt(record, outcome="upstream_error", http_status=503, upstream="other",
+                        finished_at=NOW + 8_000, may_have_been_billed=False)  # fmt: skip
+    served = an_attempt(record, 2, started_at=NOW + 9_000)
+    write(path, (record, [failed, served]), (an_exchange("0199bbbb-second"), []))
+    return path
+
+
+def run(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(show, [*arguments, "--ledger", str(path)])
+
+
+def page_of(tmp_path: Path, **values: Any) -> dict[str, list[str]]:
+    """Return the page of an exchange with these values: each section's lines."""
+    path = tmp_path / "one.db"
+    record = an_exchange("one-exchange-alone", **values)
+    write(path, (record, []))
+    result = run(path, "one")
+    assert result.exit_code == 0, result.output
+    sections: dict[str, list[str]] = {}
+    for line in result.stdout.splitlines():
+        if line and not line.startswith(" "):
+            lines = sections.setdefault(line.strip(), [])
+        elif line.strip():
+            lines.append(" ".join(line.split()))
+    return sections
+
+
+def test_json_is_the_request_and_its_attempts(path: Path) -> None:
+    result = run(path, ID, "--json")
+    found = json.loads(result.stdout)
+    assert list(found) == ["request", "attempts"]
+    assert tuple(found["request"]) == REQUESTS.names
+    assert [tuple(attempt) for attempt in found["attempts"]] == [ATTEMPTS.names] * 2
+    assert [attempt["may_have_been_billed"] for attempt in found["attempts"]] == [False, True]
+
+
+def test_a_unique_beginning_is_enough(path: Path) -> None:
+    assert json.loads(run(path, "0199a", "--json").stdout)["request"]["id"] == ID
+
+
+def test_an_ambiguous_beginning_names_the_candidates(path: Path) -> None:
+    result = run(path, "0199")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"{ID}, 0199bbbb-second" in result.stderr
+
+
+@pytest.mark.parametrize("id", ["nobody", "", "0199_aaa", "%"])
+def test_an_unknown_id_exits_with_1(path: Path, id: str) -> None:
+    result = run(path, id, "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "no exchange" in result.stderr
+
+
+def test_no_ledger_exits_with_1_and_says_how_to_make_one(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.db", "x")
+    assert result.exit_code == 1
+    assert "streamgauge serve" in result.stderr
+
+
+def test_no_id_is_a_usage_error(path: Path) -> None:
+    assert run(path).exit_code == 2
+
+
+def test_the_page_tells_the_whole_story(path: Path) -> None:
+    text = run(path, ID).stdout
+    assert f"{ID}  ✓ completed" in text
+    order = ["begun", "attempt 1 at other begun", "attempt 1 at other ended: upstream_error",
+             "headers of the attempt", "attempt 2 at sim begun", "first byte", "first content",
+             "end marker", "attempt 2 at sim ended: completed", "row closed"]  # fmt: skip
+    places = [text.index(step) for step in order]
+    assert places == sorted(places)
+    for part in ("1100 of 8192  13.4 %", "the upstream's final numbers (provider)", "none"):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_the_cost_is_worked_out_term_by_term(tmp_path: Path) -> None:
+    assert page_of(tmp_path)["cost"] == [
+        "price of sim / gemma*",
+        "input 600 × 2 EUR / 1M = 0.0012",
+        "cache_read 400 × 0.5 EUR / 1M = 0.0002",
+        "output 100 × 8 EUR / 1M = 0.0008",
+        "fee 0.001",
+        "booked 0.0032 EUR from config",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ({"cost_nano": None, "cost_reason": "no_price", "price": None}, ["booked – no_price"]),
+        (
+            {"cost_source": "upstream", "currency": "USD", "cost_nano": 1234},
+            ["price as the upstream stated it for this call", "booked 0.000001234 USD from upstream"],
+        ),
+        (
+            {"price": '{"odd": 1}', "cost_nano": 5},
+            ['price kept in no form that is known: {"odd": 1}',
+             "booked 0.000000005 EUR from config"],
+        ),
+        (
+            {"price": "cheap"},
+            ['price kept in no form that is known: "cheap"', "booked 0.0032 EUR from config"],
+        ),
+        (
+            {"input_tokens": None, "cost_nano": 7},
+            ["price does not fit the row's counts: input_unknown",
+             "booked 0.000000007 EUR from config"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_cost_that_has_no_terms(tmp_path: Path, values: dict[str, Any], lines: list[str]) -> None:
+    assert page_of(tmp_path, **values)["cost"] == lines
+
+
+def test_terms_that_do_not_add_up_are_not_hidden(tmp_path: Path) -> None:
+    assert page_of(tmp_path, cost_nano=9)["cost"][-2:] == [
+        "together 0.0032 EUR: not what was booked",
+        "booked 0.000000009 EUR from config",
+    ]
+
+
+def test_estimates_and_unknowns_are_marked(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, status=Status.CANCELLED, usage_source="counted", input_source="none",
+        input_tokens=None, cache_read_tokens=None, output_tokens=17, cost_nano=None, price=None,
+        anomalies=["slow_reader", "partial_usage"],
+    )  # fmt: skip
+    assert page["usage as booked"] == [
+        "input –",
+        "cache read –",
+        "cache write –",
+        "output 17~ counted here: frames with content, at most the tokens (counted)",
+        "reasoning –",
+    ]
+    assert page["anomalies"] == ["slow_reader", "partial_usage"]
+    assert page["attempts"] == ["none: no upstream was called"]
+
+
+def test_an_exchange_in_flight_has_no_end(tmp_path: Path) -> None:
+    page = page_of(tmp_path, status=Status.IN_FLIGHT, finished_at=None, stream_duration_ms=None)
+    assert page["timeline"][-1] == "– not ended"
+
+
+def test_an_empty_row_makes_a_page(tmp_path: Path) -> None:
+    names = set(REQUESTS.names) - {"id", "owner", "started_at", "status", "anomalies"}
+    page = page_of(tmp_path, status=Status.REJECTED, **dict.fromkeys(names))
+    assert page["cost"] == ["booked –"]
+    assert page["anomalies"] == ["none"]
+    assert "pace" not in page
