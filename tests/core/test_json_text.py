@@ -152,7 +152,8 @@ def test_a_patched_body_reads_as_the_patched_object(
     expected = read_object(raw)
     inner = expected
     if len(path) == 2:
-        inner = inner.get(path[0]) if isinstance(inner.get(path[0]), dict) else {}
+        old = expected.get(path[0])
+        inner = old if isinstance(old, dict) else {}
         expected[path[0]] = inner
     inner[path[-1]] = True
     assert read_object(set_key(raw, tuple(path), b"true")) == expected
@@ -165,6 +166,7 @@ def test_a_patched_body_reads_as_the_patched_object(
 )
 def test_no_bytes_raise_anything_but_a_request_error(raw: bytes) -> None:
     try:
-        assert isinstance(read_object(raw), dict)
-    except RequestError as error:
-        assert error.status == 400
+        value = read_object(raw)
+    except RequestError:
+        return
+    assert isinstance(value, dict)

@@ -235,7 +235,7 @@ async def test_the_last_answer_is_not_cut_while_its_client_still_reads() -> None
         app.left = 0
         app.pour()
         assert app.open.phase is Phase.LINGERING
-        while not app.writable.is_set():
+        while app.open._socket.blocked:
             await asyncio.get_running_loop().sock_recv(client, 65536)
         assert app.pending
         app.tick_at(10.0)

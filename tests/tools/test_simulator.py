@@ -179,6 +179,19 @@ async def test_tokens_stuck_behind_a_reader_that_reads_nothing_are_not_booked(
 
 
 @pytest.mark.asyncio
+async def test_a_large_write_is_flushed_whole_and_closed_once(simulator: Simulator) -> None:
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+    text = "x" * 9_000_000
+    _, body, whole = await fetch(simulator, CHAT, {"text": text}, stream=False)
+    await asyncio.sleep(0)
+    assert whole
+    assert text.encode() in body
+    assert simulator.journal[0].ending is Ending.COMPLETE
+    assert troubles == []
+
+
+@pytest.mark.asyncio
 async def test_the_schedule_is_kept_to_the_last_token(simulator: Simulator) -> None:
     asked = {"tokens": 11, "head_ms": 50, "role_ms": 60, "first_ms": 300, "gap_ms": 20}
     client = await Client.ask(simulator, CHAT, asked)

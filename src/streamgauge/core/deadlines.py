@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from streamgauge.core.attempt import Limits
 from streamgauge.core.verdict import Verdict, timed_out
 
-__all__ = ["Stamps"]
+__all__ = ["LATE_USAGE", "MARKER_GRACE", "Stamps"]
+
+MARKER_GRACE = 0.01
+"""Seconds that the row waits behind the end marker for the transport's own end (F29)."""
+LATE_USAGE = 1.0
+"""Seconds that an upstream is read on for usage behind a marker or an error (SPEC §5.3, §5.4)."""
 
 
 @dataclass(slots=True)

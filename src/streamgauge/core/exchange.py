@@ -20,9 +20,8 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
 from streamgauge.core.attempt import Attempt
-from streamgauge.core.chat import upstream_body
 from streamgauge.core.client_side import ClientSide
-from streamgauge.core.deadlines import Stamps
+from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE, Stamps
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import (
@@ -34,7 +33,7 @@ from streamgauge.core.refusal import (
 )
 from streamgauge.core.relaying import Relaying, Turn
 from streamgauge.core.sse import FrameTooLarge
-from streamgauge.core.starting import asks_usage, running_option
+from streamgauge.core.starting import asks_usage, request_body, running_option
 from streamgauge.core.verdict import (
     COMPLETED,
     LEDGER_UNAVAILABLE,
@@ -48,16 +47,9 @@ from streamgauge.core.verdict import (
 
 __all__ = ["Exchange"]
 
-MARKER_GRACE = 0.01
-"""Seconds that the row waits behind the end marker for the transport's own end (F29)."""
-LATE_USAGE = 1.0
-"""Seconds that an upstream is read on for usage behind a marker or an error (SPEC §5.3, §5.4)."""
-
 
 class Exchange(ClientSide):
     """One client request with all its attempts: the upstream's half of the machine."""
-
-    # --- before the answer ---------------------------------------------------------------------
 
     def start(self, now: float) -> list[Action]:
         """Begin the row and connect."""
@@ -105,12 +97,7 @@ class Exchange(ClientSide):
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
         self.state = State.HOLDING
-        body = upstream_body(
-            request,
-            model=attempt.model,
-            include_usage=self._asked_usage,
-            running_usage=running_option(attempt, request),
-        )
+        body = request_body(attempt, request, self._asked_usage)
         return [SendRequest(len(self._books.attempts), body)]
 
     def attempt_failed(self, kind: str, now: float) -> list[Action]:
@@ -119,8 +106,6 @@ class Exchange(ClientSide):
             return []
         self._upstream_open = False
         return self._fail(failed(kind), now)
-
-    # --- the answer ----------------------------------------------------------------------------
 
     def attempt_head(
         self, status: int, content_type: str | None, retry_after: str | None, now: float
@@ -214,7 +199,7 @@ class Exchange(ClientSide):
         if not self._client_over:
             self._client_over = True
             ends = [EndClient()]
-        known = self._books.meter.booked().usage_source == "provider" or not self._asked_usage
+        known = self._books.meter.booked().usage_source in ("provider", "timings")
         self.state = State.DRAINING
         self._until = now + (MARKER_GRACE if known else LATE_USAGE)
         return [*ends, *self._read_on(now), WakeAt(self._until)]

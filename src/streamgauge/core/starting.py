@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.chat import ChatRequest
+from streamgauge.core.chat import ChatRequest, upstream_body
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
 
-__all__ = ["asks_usage", "new_attempt_record", "new_record", "running_option"]
+__all__ = ["asks_usage", "new_attempt_record", "new_record", "request_body", "running_option"]
 
 _TAKES_OPTION = frozenset({"chat/completions", "completions"})
 
@@ -62,3 +62,13 @@ def running_option(attempt: Attempt, request: ChatRequest) -> str | None:
     if attempt.kind == "llamacpp":
         return "llamacpp"
     return "vllm" if attempt.kind == "vllm" else None
+
+
+def request_body(attempt: Attempt, request: ChatRequest, asks: bool) -> bytes:
+    """Return what goes upstream; `asks`: with our option for a usage frame (SPEC §3.1)."""
+    return upstream_body(
+        request,
+        model=attempt.model,
+        include_usage=asks,
+        running_usage=running_option(attempt, request),
+    )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from streamgauge.config.prices import PriceBook
-from streamgauge.config.schema import Begin, Config
+from streamgauge.config.schema import Config
 from streamgauge.core.attempt import Facts
 from streamgauge.core.chat import ChatRequest, read_chat_request
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.routing.plan import Candidate, Decision, Snapshot, plan
+from streamgauge.gateway.admission import Origin, check_content_type, facts_of, new_id
 from streamgauge.gateway.client_application import ClientSettings, EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
@@ -38,7 +38,6 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 """How often deadlines and keep-alives are looked at: far below the second they are given in."""
 _BACKLOG = 2048
-_META: tuple[str, ...] = ("off", "comment", "chunk", "event", "after_done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ class Gateway:
         if head.method not in endpoint.methods:
             raise RequestError(f"use {endpoint.methods[0]} here", status=405)
         if head.method == "POST":
-            _check_content_type(head)
+            check_content_type(head)
             if self.stopping and endpoint.route is Route.METERED:
                 raise GatewayError(503, ErrorCode.SERVER_SHUTDOWN, "the gateway is shutting down")
 
@@ -266,55 +265,10 @@ class Gateway:
     def _facts(
         self, head: RequestHead, chat: ChatRequest, decision: Decision, upstream: UpstreamRuntime
     ) -> Facts:
-        config, now_us = self._wiring.config, self._wiring.now_us()
+        wiring, now_us = self._wiring, self._wiring.now_us()
         kind = upstream.config.kind.value
-        price = self._wiring.prices.price_for(upstream.name, kind, decision.model, now_us)
+        price = wiring.prices.price_for(upstream.name, kind, decision.model, now_us)
         context = partial(self.discovery.context_of, upstream.name, decision.model)
-        return Facts(
-            id=new_id(),
-            owner=self._wiring.boot_id,
-            started_at=now_us,
-            request=chat,
-            attempts=(upstream.attempt(decision.model, price, context),),
-            route=decision.route,
-            client_request_id=_label(
-                head.header(b"x-request-id") or head.header(b"x-client-request-id")
-            ),
-            client_app=_label(head.header(b"user-agent")),
-            config_version=self._wiring.config_version,
-            metadata=_metadata_mode(head) or config.metadata.value,
-            metering=config.metering,
-            begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
-            keepalive_seconds=config.server.keepalive_seconds,
-        )
-
-
-def new_id() -> str:
-    """Return an unguessable id in the form of SPEC §8.3."""
-    return secrets.token_hex(16)
-
-
-def _metadata_mode(head: RequestHead) -> str | None:
-    """Return what the client asks for in `x-streamgauge-meta` (SPEC §10.1)."""
-    wanted = head.header(b"x-streamgauge-meta")
-    if wanted is None:
-        return None
-    for mode in _META:
-        if wanted == mode:
-            return mode
-    raise RequestError(f"x-streamgauge-meta is one of {', '.join(_META)}")
-
-
-def _label(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return "".join(c for c in text if c.isprintable())[:256] or None
-
-
-def _check_content_type(head: RequestHead) -> None:
-    kind = head.header(b"content-type")
-    if kind is None:
-        return
-    media = kind.partition(";")[0].strip().lower()
-    if media and media != "application/json" and not media.endswith("+json"):
-        raise RequestError("the body must be application/json", status=415)
+        attempt = upstream.attempt(decision.model, price, context)
+        origin = Origin(wiring.boot_id, wiring.config_version, now_us)
+        return facts_of(head, chat, attempt, decision.route, wiring.config, origin)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from typing import Protocol
 
+from streamgauge.gateway.call_state import CallState, asks_close
 from streamgauge.gateway.dial import Target
 from streamgauge.gateway.http import EndKind, FailKind, UpstreamEvents
 from streamgauge.gateway.inflate import InflateError, Inflater, inflating
@@ -32,16 +32,6 @@ class ConnectionSource(Protocol):
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep `connection` for a later call."""
-
-
-class CallState(Enum):
-    """How far a call has come, as its owner knows it."""
-
-    OPENING = "opening"
-    OPEN = "open"
-    SENT = "sent"
-    BODY = "body"
-    DONE = "done"
 
 
 class PooledCall:
@@ -99,7 +89,7 @@ class PooledCall:
         if self.state is not CallState.OPEN or self._request is not None:
             raise RuntimeError("send comes once, after upstream_connected")
         self._request = data
-        self._last = _asks_close(data)
+        self._last = asks_close(data)
         if self._connection is not None:
             self._write(self._connection, data)
 
@@ -298,8 +288,3 @@ class PooledCall:
         self._request = None
         self._inflater = None
         return connection
-
-
-def _asks_close(request: bytes) -> bool:
-    head = request[: request.find(b"\r\n\r\n") + 2].lower()
-    return b"\r\nconnection: close\r\n" in head

@@ -56,7 +56,8 @@ def metered() -> Callable[[list[Event]], Meter]:
 @pytest.fixture(scope="session")
 def scripted() -> Callable[[str], tuple[Mapping[str, Any], bytes]]:
     """Return a function that gives a case of the response corpus and the body it sends."""
-    cases = json.loads(gzip.open(DATA / "corpus" / "responses.json.gz").read())["cases"]
+    packed = DATA / "corpus" / "responses.json.gz"
+    cases = json.loads(gzip.decompress(packed.read_bytes()))["cases"]
     by_id = {case["id"]: case for case in cases}
 
     def case_of(name: str) -> tuple[Mapping[str, Any], bytes]:

@@ -111,6 +111,23 @@ def test_no_answer_raises(endpoint: str, body: bytes) -> None:
     assert stream is None or stream.endswith(b"\n\n")
 
 
+@pytest.mark.parametrize("depth", [100, 900, *range(940, 1000, 3), 3_000, 100_000])
+def test_no_depth_raises(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    chat = b'"tool_calls":[{"id":"a","function":{"name":"f","arguments":' + deep + b"}}]"
+    block = b'{"type":"tool_use","id":"a","name":"f","input":' + deep + b"}"
+    bodies = {
+        "chat/completions": b'{"choices":[{"message":{' + chat + b'},"delta":{' + chat + b"}}]}",
+        "messages": b'{"type":"content_block_start","content_block":%b,"content":[%b]}'
+        % (block, block),
+    }
+    for endpoint, body in bodies.items():
+        dialect = dialect_of(endpoint)
+        dialect.decoder(endpoint, "openai").decode(body, b"")
+        dialect.read_answer(endpoint, "openai", body)
+        dialect.stream_of(endpoint, body)
+
+
 @given(status=st.integers(100, 599), body=_payloads, message=st.text(st.characters()))
 def test_no_error_raises(status: int, body: bytes, message: str) -> None:
     error = mapped_error(status, error_of_answer(status, message, body))

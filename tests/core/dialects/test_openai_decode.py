@@ -72,7 +72,8 @@ def test_a_role_frame_starts_the_answer_once_and_is_no_content() -> None:
 
 
 def test_the_model_is_named_when_it_changes() -> None:
-    frames = [{"model": m, "choices": []} for m in ("a", "a", None, "", "b", "a")]
+    names = ("a", "a", None, "", "b", "a")
+    frames: list[dict[str, Any]] = [{"model": name, "choices": []} for name in names]
     assert decode(*frames) == [ModelNamed("a"), ModelNamed("b"), ModelNamed("a")]
 
 

@@ -173,7 +173,7 @@ def test_groq_states_its_usage_elsewhere() -> None:
 
 def test_the_service_tier_of_any_frame_comes_with_the_usage() -> None:
     decoder = ChatDecoder()
-    decoder.decode(b'{"choices":[],"service_tier":"flex"}', b"")
+    decoder.decode(b'{"choices":[{"delta":{"content":"a"}}],"service_tier":"flex"}', b"")
     (usage,) = decoder.decode(frame('{"prompt_tokens":1}'), b"")
     assert isinstance(usage, UsageReported)
     assert usage.service_tier == "flex"

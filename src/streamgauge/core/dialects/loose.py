@@ -98,8 +98,14 @@ def load(payload: bytes) -> Loaded | None:
 
 
 def dump(value: Any) -> str:
-    """Return the JSON text of a value that `load` gave; fractions as doubles, CONFLICT as null."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    """Return the JSON text of a value that `load` gave; fractions as doubles, CONFLICT as null.
+
+    A value nested as deep as the stack goes is null: no client could read it either.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    except RecursionError:
+        return "null"
     return clean_text(text)
 
 

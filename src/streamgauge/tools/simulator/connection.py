@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
         if self._idle is not None:
             self._idle.cancel()
         steps, entry, self._journaled = self._app.answer(self._waiting.pop(0))
-        self._player = Player(self._loop, self, steps, entry, self._ended)
+        self._player = Player(self._loop, self, steps, entry, self._settled, self._ended)
         self._player.play()
 
     def _peer_gone(self) -> None:
@@ -168,10 +168,12 @@ class Connection(asyncio.Protocol):
         if self._player is not None:
             self._player.gone()
 
-    def _ended(self, entry: Entry, end: End) -> None:
-        self._player = None
+    def _settled(self, entry: Entry) -> None:
         if self._journaled:
             self._app.ended(entry)
+
+    def _ended(self, end: End) -> None:
+        self._player = None
         if self._transport is None:
             return
         if end is End.RESET:

@@ -36,12 +36,14 @@ class Player:
         wire: Wire,
         steps: Iterator[Step],
         entry: Entry,
-        ended: Callable[[Entry, End], None],
+        settled: Callable[[Entry], None],
+        ended: Callable[[End], None],
     ) -> None:
         self._loop = loop
         self._wire = wire
         self._steps = steps
         self._entry = entry
+        self._settled = settled
         self._ended = ended
         self._began = loop.time()
         self._last_write = self._began
@@ -76,20 +78,22 @@ class Player:
         if self._unflushed is not None and not self._done:
             step, self._unflushed = self._unflushed, None
             self._book(step)
-            self.play()
+            # Not at once: asyncio loses a connection twice that is closed inside `resume_writing`.
+            self._loop.call_soon(self.play)
 
     def gone(self) -> None:
         """The peer closed or reset the connection: stop here."""
         if self._done:
             return
-        self._entry.close_seen_ms = (self._loop.time() - self._last_write) * 1e3
-        self._entry.closed_at = time.time()
-        self._end(Ending.COMPLETE if self._whole else Ending.CLIENT_CLOSED, End.CLOSE)
+        if self._entry.ending is None:
+            self._entry.close_seen_ms = (self._loop.time() - self._last_write) * 1e3
+            self._entry.closed_at = time.time()
+        self._end(Ending.CLIENT_CLOSED, End.CLOSE)
 
     def stop(self) -> None:
         """The simulator shuts down: what is still open was cut by it."""
         if not self._done:
-            self._end(Ending.COMPLETE if self._whole else Ending.CUT, End.CLOSE)
+            self._end(Ending.CUT, End.CLOSE)
 
     def _due(self, step: Write | End) -> bool:
         at = step.at if isinstance(step, Write) else 0.0
@@ -102,6 +106,8 @@ class Player:
         return False
 
     def _send(self, step: Write) -> bool:
+        if step.last:
+            self._settle(Ending.CUT)
         self._last_write = self._loop.time()
         if not self._wire.write(step.data):
             self._unflushed = step
@@ -135,12 +141,18 @@ class Player:
             case End.HALF:
                 self._wire.half_close()
             case _:
-                self._end(Ending.COMPLETE if self._whole else Ending.CUT, end)
+                self._end(Ending.CUT, end)
 
-    def _end(self, ending: Ending, end: End) -> None:
+    def _settle(self, unless_whole: Ending) -> None:
+        """Close the books, once: `complete` if the answer was flushed whole, else as said."""
+        if self._entry.ending is None:
+            self._entry.ending = Ending.COMPLETE if self._whole else unless_whole
+            self._entry.ended_at = time.time()
+            self._settled(self._entry)
+
+    def _end(self, unless_whole: Ending, end: End) -> None:
         self._done = True
         if self._timer is not None:
             self._timer.cancel()
-        self._entry.ending = ending
-        self._entry.ended_at = time.time()
-        self._ended(self._entry, end)
+        self._settle(unless_whole)
+        self._ended(end)

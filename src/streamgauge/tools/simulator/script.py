@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from streamgauge.core.usage import TokenUsage
@@ -54,6 +54,7 @@ class Write:
 
     The rest is what the journal books once it is flushed: body bytes before transfer framing,
     frames with data, output tokens, stated counts, and whether the answer is whole with it.
+    `last`: nothing that is booked follows, so that the entry is settled before this is written.
     """
 
     data: bytes
@@ -63,6 +64,7 @@ class Write:
     tokens: int = 0
     usage: TokenUsage | None = None
     whole: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def stream_steps(
             frame.kind is Kind.MARK,
         )
     if last_chunk:
-        yield Write(LAST_CHUNK)
+        yield Write(LAST_CHUNK, last=True)
     yield end
 
 
@@ -180,6 +182,4 @@ def single_bytes(steps: Iterable[Step]) -> Iterator[Step]:
             continue
         for i in range(len(step.data) - 1):
             yield Write(step.data[i : i + 1], step.at)
-        yield Write(
-            step.data[-1:], step.at, step.size, step.frames, step.tokens, step.usage, step.whole
-        )
+        yield replace(step, data=step.data[-1:])
