@@ -124,7 +124,10 @@ class Notes:
 class Stand:
     """Gateway, simulator and ledger. `url` of neither is known before `start`."""
 
-    def __init__(self, folder: Path, simulator: Simulator) -> None:
+    def __init__(
+        self, folder: Path, simulator: Simulator, max_page_count: int | None = None
+    ) -> None:
+        self._max_page_count = max_page_count
         self.folder = folder
         self.simulator = simulator
         self.notes = Notes()
@@ -146,6 +149,7 @@ class Stand:
             owner="boot-of-the-test",
             now_us=lambda: time.time_ns() // 1000,
             post=loop.call_soon_threadsafe,
+            max_page_count=self._max_page_count,
         )
         sinks = (LogLine(self._note), self.notes)
         prices = PriceBook(loaded.config.prices)
@@ -192,6 +196,22 @@ class Stand:
             await client.post(path, body, **headers)
             return await client.answer()
 
+    async def get(self, path: str, **headers: str) -> Answer:
+        """Send a GET on a connection of its own and read the answer."""
+        async with self.client() as client:
+            lines = [f"GET {path} HTTP/1.1", "host: 127.0.0.1"]
+            lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+            client.writer.write("\r\n".join([*lines, "", ""]).encode())
+            return await client.answer()
+
+    async def attempts(self, request_id: str) -> list[dict[str, Any]]:
+        """Return the attempts of a closed row."""
+        await self.row(request_id)
+        with LedgerReader(self.folder / "ledger.db") as reader:
+            found = reader.exchange(request_id)
+        assert found is not None
+        return found[1]
+
     async def row(self, request_id: str) -> dict[str, Any]:
         """Wait until the row is closed, and return it as the ledger holds it."""
         await until(lambda: request_id in self.notes.records)
@@ -232,6 +252,7 @@ async def stand(
     prefix: str = "",
     kind: str = "sim",
     config: dict[str, Any] | None = None,
+    max_page_count: int | None = None,
     **upstream_keys: Any,
 ) -> AsyncIterator[Stand]:
     """Run a gateway in front of a simulator with the captures and cases of the tests."""
@@ -239,7 +260,7 @@ async def stand(
     cases = folder / "cases.json"
     cases.write_bytes(gzip.decompress((DATA / "corpus" / "responses.json.gz").read_bytes()))
     await simulator.start(flavour=flavour, captures=DATA / "captures", cases=cases)
-    built = Stand(folder, simulator)
+    built = Stand(folder, simulator, max_page_count)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
         await built.start({"upstreams": [first], **(config or {})})

@@ -83,8 +83,9 @@ class FrameSplitter:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes, in order. Raises FrameTooLarge."""
-        plain = self._begun and not self._buffer and not self._after_cr and b"\r" not in data
-        if plain and data.find(b"\n\n") == len(data) - 2 and data[0] != 10:
+        size = len(data)
+        plain = self._begun and not self._buffer and not self._after_cr and 2 < size < PASS_FROM
+        if plain and data.find(b"\n\n") == size - 2 and data[0] != 10 and b"\r" not in data:
             # The usual case, measured at one event an arrival: the read is exactly one frame.
             return [_read_frame(data)]
         return self._feed_slowly(data)
@@ -137,7 +138,10 @@ class FrameSplitter:
     def _whole(self, raw: bytes) -> Frame:
         passed, dropped = self._passed, self._length
         self._passed = self._length = 0
-        if dropped:
+        size = dropped + len(raw)
+        if size > FRAME_LIMIT:
+            raise FrameTooLarge
+        if size > READ_UP_TO:
             return Frame(FrameKind.DATA, raw[passed - dropped :])
         frame = _read_frame(raw)
         frame.raw = raw[passed:] if passed else raw
