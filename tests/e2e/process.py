@@ -1,4 +1,4 @@
-"""A gateway in a process of its own: started, signalled, killed and asked. It reads no ledger."""
+"""A gateway in a process of its own: started, signalled, killed and asked. Its ledger is read as anyone may."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
-from .stand import Answer, Client, upstream
+from streamgauge.ledger.reader import Filter, LedgerReader
 
-__all__ = ["READY_WITHIN", "GatewayProcess", "serving"]
+from .stand import Answer, Client, until, upstream
+
+__all__ = ["READY_WITHIN", "GatewayProcess", "closed_rows", "serving"]
 
 READY_WITHIN = 15.0
 """Seconds to wait for the ready line before a test gives up; no promise about speed."""
@@ -127,3 +129,16 @@ async def serving(
         yield await gateway.ready(began)
     finally:
         await gateway.kill()
+
+
+async def closed_rows(folder: Path, count: int, seconds: float = 10.0) -> list[dict[str, Any]]:
+    """Wait until the ledger in `folder` holds `count` rows or more, all closed; return them."""
+    found: list[dict[str, Any]] = []
+
+    def are_closed() -> bool:
+        with LedgerReader(folder / "ledger.db") as reader:
+            found[:] = reader.newest(Filter())
+        return len(found) >= count and all(row["status"] != "in_flight" for row in found)
+
+    await until(are_closed, seconds)
+    return found

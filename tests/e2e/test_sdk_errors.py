@@ -23,7 +23,7 @@ REFUSALS = [
     ("http_500", 500, "upstream_error"),
     ("http_503", 503, "upstream_error"),
     ("html", 502, "upstream_protocol_error"),
-    ("redirect", 502, "upstream_protocol_error"),
+    ("redirect", 502, "upstream_error"),
 ]
 # fault, row's status, row's error_code, for a stream that has begun
 ENDS = [

@@ -78,7 +78,7 @@ class Exchange(ClientSide):
 
     def begin_failed(self, now: float) -> list[Action]:
         """The open rows could not be committed: nothing may go upstream (SPEC §8.1)."""
-        if self.state is State.DONE:
+        if self.state is not State.CONNECTING:  # `begin: async`: it has gone, and close writes all
             return []
         return self._fail(LEDGER_UNAVAILABLE, now)
 
