@@ -10,9 +10,9 @@ import openai
 import pytest
 
 from .agreement import CLIENT_KEY
+from .sdk_calls import ASKED
 from .stand import Stand, stand
 
-ASKED: list[Any] = [{"role": "user", "content": "say it, please"}]
 UPSTREAM_KEY = "sk-upstream-secret"
 
 # fault, status at the client, error_code of the row
@@ -61,7 +61,7 @@ async def chat(it: Stand, fault: str, retries: int = 0, **request: Any) -> list[
     """Return the texts of a chat completion in which `fault` happens."""
     key = {"api_key": CLIENT_KEY, "max_retries": retries}
     sim = {"sim": {"fault": fault, "after": 2}}
-    async with openai.AsyncOpenAI(base_url=f"{it.url}/v1", **key) as client:  # type: ignore[arg-type]
+    async with openai.AsyncOpenAI(base_url=f"{it.url}/v1", **key) as client:
         made: Any = await client.chat.completions.create(
             model="sim", messages=ASKED, extra_body=sim, **request
         )
@@ -74,7 +74,7 @@ async def message(it: Stand, fault: str, retries: int = 0, **request: Any) -> li
     """Return the texts of a message in which `fault` happens."""
     key = {"api_key": CLIENT_KEY, "max_retries": retries}
     sim = {"sim": {"fault": fault, "after": 2}}
-    async with anthropic.AsyncAnthropic(base_url=it.url, **key) as client:  # type: ignore[arg-type]
+    async with anthropic.AsyncAnthropic(base_url=it.url, **key) as client:
         made: Any = await client.messages.create(
             model="sim", messages=ASKED, max_tokens=50, extra_body=sim, **request
         )

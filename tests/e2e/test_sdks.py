@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
-from openai import AsyncOpenAI, OpenAI
 
-from .agreement import CLIENT_KEY, agreed_rows
-from .stand import Stand, stand
+from .agreement import agreed_rows
+from .sdk_calls import ASKED, anthropic_client, chat_chunks, message_events, openai_client, whole
+from .stand import stand
 
 TEXT = "Grüße – 你好, 👋 said the gateway."
-ASKED: list[Any] = [{"role": "user", "content": "say it, please"}]
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 ARGUMENTS = {"city": "Malmö", "days": [1, 2]}
 OPENAI_TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": WEATHER}}
@@ -32,47 +29,6 @@ pytestmark = [pytest.mark.asyncio]
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def openai_client(it: Stand) -> AsyncOpenAI:
-    """Return a client that does not repeat by itself."""
-    return AsyncOpenAI(base_url=f"{it.url}/v1", api_key=CLIENT_KEY, max_retries=0)
-
-
-def anthropic_client(it: Stand) -> AsyncAnthropic:
-    """Return a client that does not repeat by itself."""
-    return AsyncAnthropic(base_url=it.url, api_key=CLIENT_KEY, max_retries=0)
-
-
-async def chat_chunks(it: Stand, way: str = "async", **request: Any) -> list[Any]:
-    """Return the chunks of one streamed chat completion."""
-    request = {"model": "sim", "messages": ASKED, "stream": True, **request}
-    if way == "async":
-        async with openai_client(it) as client:
-            return [chunk async for chunk in await client.chat.completions.create(**request)]
-
-    def run() -> list[Any]:
-        with OpenAI(base_url=f"{it.url}/v1", api_key=CLIENT_KEY, max_retries=0) as client:
-            return list(client.chat.completions.create(**request))
-
-    return await asyncio.to_thread(run)
-
-
-async def message_events(it: Stand, way: str = "async", **request: Any) -> tuple[list[Any], Any]:
-    """Return the raw events of one streamed message, and the message that the SDK makes of them."""
-    request = {"model": "sim", "messages": ASKED, "max_tokens": 500, **request}
-    if way == "async":
-        async with anthropic_client(it) as client, client.messages.stream(**request) as stream:
-            return [e async for e in stream], await stream.get_final_message()
-
-    def run() -> tuple[list[Any], Any]:
-        with (
-            Anthropic(base_url=it.url, api_key=CLIENT_KEY, max_retries=0) as client,
-            client.messages.stream(**request) as stream,
-        ):
-            return list(stream), stream.get_final_message()
-
-    return await asyncio.to_thread(run)
 
 
 def text_of(chunks: list[Any]) -> str:
@@ -107,6 +63,7 @@ async def test_openai_streams_chat(tmp_path: Path, way: str, mode: str, flavour:
     assert len(told) == (mode == "chunk")
     for one in told:
         check_told(one, row)
+    assert row["frames_out"] - row["frames_in"] == (mode in ("chunk", "after_done"))
 
 
 @pytest.mark.parametrize("flavour", ["openai", "llamacpp", "vllm", "openrouter"])
@@ -135,19 +92,8 @@ async def test_openai_finds_the_comment_in_the_raw_lines(tmp_path: Path) -> None
 @WAYS
 @pytest.mark.parametrize("flavour", ["openai", "llamacpp"])
 async def test_openai_answers_whole(tmp_path: Path, way: str, flavour: str) -> None:
-    request: Any = {"model": "sim", "messages": ASKED, "extra_body": {"sim": {"text": TEXT}}}
     async with stand(tmp_path, flavour=flavour) as it:
-        url = f"{it.url}/v1"
-
-        def run() -> Any:
-            with OpenAI(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client:
-                return client.chat.completions.create(**request)
-
-        if way == "sync":
-            answer = await asyncio.to_thread(run)
-        else:
-            async with openai_client(it) as client:
-                answer = await client.chat.completions.create(**request)
+        answer = await whole(it, "openai", way, extra_body={"sim": {"text": TEXT}})
         [row] = await agreed_rows(it, 1)
     assert answer.choices[0].message.content == TEXT
     assert answer.usage.prompt_tokens == row["input_tokens"]
@@ -198,8 +144,9 @@ async def test_openai_uses_the_other_endpoints(tmp_path: Path, flavour: str, mod
         openai_client(it) as client,
     ):
         legacy = await client.completions.create(model="sim", prompt="go", extra_body=sim)
+        options: Any = {"include_usage": True}
         stream = await client.completions.create(
-            model="sim", prompt="go", stream=True, extra_body=sim
+            model="sim", prompt="go", stream=True, stream_options=options, extra_body=sim
         )
         pieces = [c async for c in stream]
         response = await client.responses.create(model="sim", input="go", extra_body=sim)
@@ -218,6 +165,8 @@ async def test_openai_uses_the_other_endpoints(tmp_path: Path, flavour: str, mod
     assert names
     endpoints = ["completions", "completions", "responses", "responses"]
     assert [row["endpoint"] for row in rows] == endpoints
+    added = [row["frames_out"] - row["frames_in"] for row in rows[1::2]]
+    assert added == [mode == "chunk", False], "Responses are told by a comment in chunk mode too"
 
 
 async def test_openai_embeds(tmp_path: Path) -> None:
@@ -252,6 +201,7 @@ async def test_anthropic_streams_messages(
     assert usage.input_tokens + usage.cache_read_input_tokens == row["input_tokens"]
     assert usage.cache_read_input_tokens == row["cache_read_tokens"] == 2
     assert usage.output_tokens == row["output_tokens"]
+    assert row["frames_out"] == row["frames_in"], "neither a comment nor a ping is a frame"
 
 
 @pytest.mark.parametrize("mode", ["event", "after_done"])
@@ -271,6 +221,7 @@ async def test_anthropic_raw_streams_yield_our_event(tmp_path: Path, mode: str) 
     before, last = events[-2:]
     assert (last if mode == "event" else before).type == "message_stop"
     assert (before if mode == "event" else last) is ours
+    assert row["frames_out"] == row["frames_in"] + 1
 
 
 async def test_anthropic_finds_the_ping_in_the_raw_lines(tmp_path: Path) -> None:
@@ -287,19 +238,8 @@ async def test_anthropic_finds_the_ping_in_the_raw_lines(tmp_path: Path) -> None
 @pytest.mark.parametrize("flavour", ["anthropic", "llamacpp"])
 async def test_anthropic_answers_whole(tmp_path: Path, way: str, flavour: str) -> None:
     sim = {"sim": {"text": TEXT, "cached": 1}}
-    request: Any = {"model": "sim", "messages": ASKED, "max_tokens": 99, "extra_body": sim}
     async with stand(tmp_path, flavour=flavour) as it:
-        url = it.url
-
-        def run() -> Any:
-            with Anthropic(base_url=url, api_key=CLIENT_KEY, max_retries=0) as client:
-                return client.messages.create(**request)
-
-        if way == "sync":
-            answer = await asyncio.to_thread(run)
-        else:
-            async with anthropic_client(it) as client:
-                answer = await client.messages.create(**request)
+        answer = await whole(it, "anthropic", way, max_tokens=99, extra_body=sim)
         [row] = await agreed_rows(it, 1)
     assert answer.content[0].text == TEXT
     assert answer.usage.output_tokens == row["output_tokens"]

@@ -53,6 +53,7 @@ class Books:
         self.attempts.append(row)
         self.record.attempts = n
         self.record.upstream, self.record.upstream_model = attempt.upstream, attempt.model
+        self.record.latency_ms = self.record.first_byte_ms = self.record.bytes_in = None
         self._sent = False
         return BeginRecord(self.record, row) if n == 1 else BeginAttempt(row)
 
@@ -69,7 +70,6 @@ class Books:
         """The head of an attempt's answer came."""
         self.attempts[-1].http_status = status
         self.record.latency_ms = self._ms(now)
-        self.record.first_byte_ms = None
         self.record.bytes_in = 0
 
     def data(self, size: int, now: float) -> None:
@@ -109,6 +109,8 @@ class Books:
         record, meter = self.record, self.meter
         booked = book(record, attempt, meter, now if self.stream_end is None else self.stream_end)
         check_consistency(meter, booked)
+        if record.streaming and not self._facts.metering:
+            record.frames_in = record.stalls = None  # nothing was read: unknown, not zero
         record.status = verdict.status
         record.success = verdict.status is Status.COMPLETED or (
             verdict.status is Status.CLIENT_DISCONNECTED and meter.ended

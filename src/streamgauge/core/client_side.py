@@ -51,6 +51,7 @@ class ClientSide:
         self._left_at: float | None = None
         self._client_over = False
         self._head_sent = False
+        self._unread_tail = b""  # the last bytes that passed with `metering: off`
         self._told_at = now  # the last bytes to the client
 
     def __repr__(self) -> str:
@@ -70,6 +71,13 @@ class ClientSide:
     def draining(self) -> bool:
         """Whether the upstream is read on for a client that has left."""
         return self.state is State.DRAINING and self._left_at is not None
+
+    @property
+    def _inside(self) -> bool:
+        """Whether the client has a part of a frame, in which nothing of ours may stand."""
+        if tail := self._unread_tail:
+            return not tail.endswith((b"\n\n", b"\n\r\n", b"\r\r"))
+        return self._relaying is not None and self._relaying.inside
 
     def _send(self, data: bytes, now: float) -> list[Action]:
         self._told_at = now
@@ -129,7 +137,8 @@ class ClientSide:
         return priced and attempt.kind not in _LOCAL and self._delivered_something()
 
     def _delivered_something(self) -> bool:
-        return self._relaying is not None and self._relaying.frames_out > 0
+        told = self._relaying is not None and self._relaying.frames_out > 0
+        return told or bool(self._unread_tail)
 
     def _drained_enough(self) -> bool:
         return self._books.meter.content_frames >= self.attempt.drain.max_tokens
@@ -176,12 +185,10 @@ class ClientSide:
         if not (self.facts.request.stream and wait) or now - self._told_at < wait:
             return []
         relaying = self._relaying
-        if self._stamps.paused is not None or self._stamps.sent is None:
+        if self._inside or self._stamps.paused is not None or self._stamps.sent is None:
             return []
         held: list[bytes] = []
         if relaying is not None:
-            if relaying.inside:
-                return []
             held = relaying.take_held()
             relaying.released = True
         return self._send(b"".join([*held, self._dialect.keepalive()]), now)
@@ -208,9 +215,9 @@ class ClientSide:
             self._books.to_client(len(body))
             return [SendAnswer(self.record.http_status, body, retry_after)]
         frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
+        if self._inside:
+            frame = b"\n\n" + frame
         if relaying is not None:
-            if relaying.inside:
-                frame = b"\n\n" + frame
             relaying.frames_out += 1
         return [*self._send(frame, now), EndClient()]
 
@@ -227,7 +234,7 @@ class ClientSide:
         self.state = State.DONE
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
-        if self._relaying is not None:
+        if self._relaying is not None and self.facts.metering:
             self.record.frames_out = self._relaying.frames_out
         commit = self._books.close(
             verdict,

@@ -35,9 +35,11 @@ class Stamps:
         """The upstream is read again: what passed in between counts for nothing."""
         if self.paused is None:
             return
+        waited = now - self.paused
         if self.sent is not None:
-            self.sent += now - self.paused
-        self.progress += now - self.paused
+            self.sent = min(now, self.sent + waited)
+        # What was in flight still arrived meanwhile: no stamp may lie in the future.
+        self.progress = min(now, self.progress + waited)
         self.paused = None
 
     def overdue(self, limits: Limits, now: float) -> Verdict | None:

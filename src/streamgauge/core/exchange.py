@@ -14,7 +14,6 @@ from streamgauge.core.actions import (
     OpenUpstream,
     RememberRefusal,
     SendAnswer,
-    SendHead,
     SendRequest,
     WakeAt,
 )
@@ -93,7 +92,8 @@ class Exchange(ClientSide):
         if not (self._begun and self._connected):
             return []
         request, attempt = self.facts.request, self.attempt
-        self._asked_usage = asks_usage(attempt, request)
+        # Unread, its frame could not be hidden from a client that did not ask.
+        self._asked_usage = self.facts.metering and asks_usage(attempt, request)
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
         self.state = State.HOLDING
@@ -189,7 +189,10 @@ class Exchange(ClientSide):
     def _relay_unread(self, data: bytes, now: float) -> list[Action]:
         """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
         self._stamps.content, self._stamps.progress = True, now
-        return [] if self._client_over else self._send(data, now)
+        if self._client_over:
+            return []
+        self._unread_tail = (self._unread_tail + data[-4:])[-4:]
+        return self._send(data, now)
 
     def _marked(self, turn: Turn, now: float) -> list[Action]:
         """The end marker came: the client's part is over, late usage may still come (§5.4)."""
@@ -238,14 +241,11 @@ class Exchange(ClientSide):
             return self._finish(self._verdict, now)
         if answer.kind is AnswerKind.WHOLE:
             return self._whole(answer, kind, now)
-        if not self.facts.metering and kind == "complete":
-            return [*self._unread_end(), *self._finish(COMPLETED, now)]
+        if self._unread_tail and kind == "complete":
+            self._client_over = True
+            return [EndClient(), *self._finish(COMPLETED, now)]
         finished = meter.finish_reason is not None
         return self._fail(after_end(kind, finished=finished, began=meter.frames > 0), now)
-
-    def _unread_end(self) -> list[Action]:
-        self._client_over = True
-        return [EndClient()] if self._head_sent else [SendHead(), EndClient()]
 
     def _whole(self, answer: Answer, kind: str, now: float) -> list[Action]:
         """A JSON answer has come whole, or was cut (SPEC §5.1)."""
@@ -278,6 +278,9 @@ class Exchange(ClientSide):
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
         self._relaying = self._new_relaying()
         actions = self._relay(stream, now)
+        if not self._client_over:  # unread: nothing has seen its marker
+            self._client_over = True
+            actions.append(EndClient())
         return actions if self.state is State.DONE else actions + self._finish(self._verdict, now)
 
     def _refuse(self, answer: Answer, now: float) -> list[Action]:

@@ -143,7 +143,7 @@ class Relaying:
         self.over = self.released = True
         self.frames_out += 1
         added = b"" if self._mode == "off" else self._metadata()
-        if added and self._mode in ("chunk", "event"):
+        if _is_frame(added):
             self.frames_out += 1
         out += (raw, added) if self._mode == "after_done" else (added, raw)
 
@@ -170,3 +170,8 @@ class Relaying:
         """The client is gone: from now on only meter."""
         self.over = True
         self.take_held()
+
+
+def _is_frame(added: bytes) -> bool:
+    """Whether metadata counts as a frame sent: neither a comment nor a ping does (SPEC §8.3)."""
+    return bool(added) and not added.startswith((b":", b"event: ping"))
