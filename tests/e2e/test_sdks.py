@@ -59,10 +59,11 @@ async def test_openai_streams_chat(tmp_path: Path, way: str, mode: str, flavour:
     [usage] = [c.usage for c in chunks if c.usage]
     assert usage.prompt_tokens == row["input_tokens"]
     assert usage.completion_tokens == row["output_tokens"]
-    told = [c.model_extra["streamgauge"] for c in chunks if "streamgauge" in c.model_extra]
+    told = [c for c in chunks if "streamgauge" in c.model_extra]
     assert len(told) == (mode == "chunk")
-    for one in told:
-        check_told(one, row)
+    for chunk in told:
+        assert (chunk.object, chunk.choices) == ("chat.completion.chunk", [])
+        check_told(chunk.model_extra["streamgauge"], row)
     assert row["frames_out"] - row["frames_in"] == (mode in ("chunk", "after_done"))
 
 

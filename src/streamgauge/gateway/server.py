@@ -107,14 +107,14 @@ class Gateway:
     async def stop(self, grace: float) -> None:
         """Take no new streams, let the running ones end within `grace` seconds, then end them."""
         self.stopping = True
-        for connection in list(self._connections):
-            connection.drain()
         await self._until_empty(grace)
         self.end_all()
         await self._until_empty(1.0)
         # Only now: who asks during the drain is told, by /readyz too, and not refused unheard (F3).
         if self._server is not None:
             self._server.close()
+        for connection in list(self._connections):
+            connection.drain()
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.sleep(0)  # what was just written leaves before the sockets close

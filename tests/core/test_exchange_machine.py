@@ -1,0 +1,271 @@
+"""Any order of inputs, also impossible ones, gives an exchange exactly one legal end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from streamgauge.core.actions import (
+    BeginAttempt,
+    BeginRecord,
+    CloseUpstream,
+    Commit,
+    EndClient,
+    OpenUpstream,
+    SendAnswer,
+    SendData,
+    SendHead,
+    SendRequest,
+)
+from streamgauge.core.attempt import Drain, Limits
+from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
+
+from .playbook import DONE, FINISH, PRICE, ROLE, SSE, USAGE, Play, chat_request, chunk, text
+
+ENDED = frozenset(Status) - {Status.IN_FLIGHT, Status.GATEWAY_CRASH}
+REFUSAL = b'{"error": {"message": "unknown field stream_options"}}'
+MESSAGE = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
+
+REQUESTS = st.sampled_from(
+    [
+        chat_request(),
+        chat_request(stream_options={"include_usage": True}),
+        chat_request(stream=False),
+        chat_request("messages", max_tokens=1),
+        chat_request("completions", prompt="x"),
+        chat_request("responses", input="x"),
+    ]
+)
+ATTEMPTS = st.fixed_dictionaries(
+    {
+        "on_disconnect": st.sampled_from(["auto", "cancel", "drain"]),
+        "price": st.sampled_from([None, PRICE]),
+        "inject_usage": st.sampled_from(["true", "false", "force"]),
+        "limits": st.sampled_from([Limits(), Limits(2, 2, 0), Limits(0, 0, 9)]),
+        "drain": st.sampled_from([Drain(), Drain(3, 2)]),
+        "running_usage": st.booleans(),
+    }
+)
+FACTS = st.fixed_dictionaries(
+    {
+        "metadata": st.sampled_from("off comment chunk event after_done".split()),
+        "metering": st.sampled_from([True, True, True, False]),
+        "begin_first": st.sampled_from([True, True, False]),
+        "keepalive_seconds": st.sampled_from([0.0, 1.0]),
+    }
+)
+FRAMES = (
+    ROLE,
+    text("a"),
+    FINISH,
+    USAGE,
+    DONE,
+    MESSAGE,
+    chunk(error={"message": "broke"}),
+    b": ping\n\n",
+    b"\n",
+    b"data: {broken\n\n",
+    b'{"choices": [{"message": {"content": "x"}}]}',
+    REFUSAL,
+    b"data: " + b"x" * 66_000,
+)
+FRAME = st.integers(0, len(FRAMES) - 1).map(lambda number: FRAMES[number])
+DATA = st.one_of(
+    FRAME,
+    st.lists(FRAME, min_size=1, max_size=4).map(b"".join),
+    st.tuples(FRAME, st.integers(1, 40)).map(lambda cut: cut[0][: cut[1]]),
+)
+HEADS = st.sampled_from(
+    [
+        (200, SSE, None),
+        (200, SSE, None),
+        (200, "application/json", None),
+        (200, None, None),
+        (200, "text/html", None),
+        (400, "application/json", "9"),
+        (500, "text/html", None),
+        (302, None, None),
+        (204, None, None),
+    ]
+)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Feeds one exchange; the invariants look at all of its actions after each input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play = Play()
+        self.gone = False
+        self.dead = False
+        self.begun = 0
+
+    @initialize(
+        request=REQUESTS,
+        attempt=ATTEMPTS,
+        facts=FACTS,
+        kind=st.sampled_from(["openai", "llamacpp"]),
+    )
+    def begin(
+        self, request: Any, attempt: dict[str, Any], facts: dict[str, Any], kind: str
+    ) -> None:
+        self.play = Play(request, kind=kind, attempt=attempt, **facts)
+        self.give("start")
+
+    def give(self, name: str, *args: Any, **named: Any) -> None:
+        over = bool(self.play.of(Commit))
+        self.dead = self.dead or name in ("attempt_failed", "upstream_end")
+        self.begun += name == "begun"
+        actions = self.play.do(name, *args, **named)
+        assert not (over and actions), "in DONE every input answers with no action"
+
+    @rule(seconds=st.sampled_from([0.0, 0.005, 0.5, 1.1, 3.0, 20.0]))
+    def tick(self, seconds: float) -> None:
+        self.play.now += seconds
+        self.give("tick")
+
+    @rule(name=st.sampled_from(["begun", "connected", "begun", "connected", "begin_failed"]))
+    def begins(self, name: str) -> None:
+        self.give(name)
+
+    @rule()
+    def connects(self) -> None:
+        self.give("begun")
+        self.give("connected")
+
+    @rule(kind=st.sampled_from(["refused", "connect_timeout", "protocol", "reset"]))
+    def fails(self, kind: str) -> None:
+        self.give("attempt_failed", kind)
+
+    @rule(head=HEADS)
+    def head(self, head: tuple[int, str | None, str | None]) -> None:
+        self.give("attempt_head", *head)
+
+    @rule(data=DATA)
+    def data(self, data: bytes) -> None:
+        self.give("upstream_data", data)
+
+    @rule(data=DATA, more=DATA)
+    def streams(self, data: bytes, more: bytes) -> None:
+        self.connects()
+        self.give("attempt_head", 200, SSE, None)
+        self.give("upstream_data", data)
+        self.give("upstream_data", more)
+
+    @rule(kind=st.sampled_from(["complete", "cut", "reset", "protocol"]))
+    def ends(self, kind: str) -> None:
+        self.give("upstream_end", kind)
+
+    @rule(may_drain=st.booleans(), slow=st.booleans())
+    def leaves(self, may_drain: bool, slow: bool) -> None:
+        self.gone = self.gone or not self.play.of(EndClient, SendAnswer)
+        self.give("client_gone", may_drain=may_drain, slow_reader=slow)
+
+    @rule(name=st.sampled_from(["client_blocked", "client_writable"]))
+    def waits(self, name: str) -> None:
+        self.give(name)
+
+    @rule(name=st.sampled_from(["stop", "shutdown"]))
+    def ends_from_outside(self, name: str) -> None:
+        self.give(name)
+
+    # --- what must hold --------------------------------------------------------------------------
+
+    @invariant()
+    def the_client_is_told_in_order(self) -> None:
+        words = self.play.told.split()
+        if not words:
+            return
+        if words[0] == "answer":
+            assert words == ["answer"]
+        else:
+            assert words[0] == "head"
+            assert words.count("head") == 1
+            assert words.count("end") <= 1
+            assert "end" not in words[:-1]
+            assert "answer" not in words
+
+    @invariant()
+    def the_upstream_is_opened_and_closed_in_turn(self) -> None:
+        is_open = False
+        for action in self.play.log:
+            if isinstance(action, OpenUpstream):
+                assert not is_open or self.dead
+                is_open = True
+            elif isinstance(action, CloseUpstream):
+                assert is_open
+                is_open = False
+        assert len(self.play.of(BeginRecord)) == 1
+        assert self.play.opens <= 2
+        assert len(self.play.requests) <= self.play.opens
+        assert len(self.play.of(BeginAttempt)) == self.play.opens - 1
+
+    @invariant()
+    def nothing_is_sent_upstream_before_the_row(self) -> None:
+        if self.play.facts.begin_first:
+            assert len(self.play.of(SendRequest)) <= self.begun
+
+    @invariant()
+    def an_empty_piece_is_never_sent(self) -> None:
+        assert all(action.data for action in self.play.of(SendData))
+
+    @invariant()
+    def it_ends_once_and_with_everything_said(self) -> None:
+        commits = self.play.of(Commit)
+        if not commits:
+            assert self.play.exchange.record.status in (Status.IN_FLIGHT, Status.COMPLETED)
+            return
+        assert len(commits) == 1
+        assert self.play.log[-1] is commits[0]
+        check_row(self.play, self.gone)
+
+    def teardown(self) -> None:
+        """Whatever came, the upstream's end and time bring it to its end."""
+        self.play.now += 1.0
+        for kind in ("complete", "cut"):
+            self.give("upstream_end", kind)
+        self.give("stop")
+        assert len(self.play.of(Commit)) == 1
+        self.the_client_is_told_in_order()
+        self.it_ends_once_and_with_everything_said()
+
+
+def check_row(play: Play, gone: bool) -> None:
+    row = play.row
+    assert row.status in ENDED
+    assert row.success is not None
+    assert row.delivered in set(Delivered)
+    assert row.disposition in set(Disposition)
+    assert set(row.anomalies) <= {anomaly.value for anomaly in Anomaly}
+    assert row.finished_at is not None
+    assert row.started_at <= row.finished_at
+    assert row.attempts == len(play.of(Commit)[0].attempts) == play.opens
+    assert all(attempt.outcome is not None for attempt in play.of(Commit)[0].attempts)
+    ended = play.of(EndClient, SendAnswer)
+    assert len(ended) == (0 if gone else 1), "who is there is told the end, once"
+    if gone:
+        assert row.status is Status.CLIENT_DISCONNECTED
+    check_numbers(play)
+
+
+def check_numbers(play: Play) -> None:
+    row = play.row
+    sent = sum(len(a.data) for a in play.of(SendData)) + sum(
+        len(a.body) for a in play.of(SendAnswer)
+    )
+    assert (row.bytes_out or 0) == sent
+    if row.ttft_ms is not None and row.stream_duration_ms is not None:
+        assert 0 <= row.ttft_ms <= row.stream_duration_ms
+    if row.usage_source == "none":
+        assert row.output_tokens is None
+    if play.of(SendHead):
+        assert row.http_status == 200
+    for answer in play.of(SendAnswer):
+        assert row.http_status == answer.status
+
+
+AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=14, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
