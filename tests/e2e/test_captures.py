@@ -14,7 +14,7 @@ from .stand import DATA, Answer, Stand, frames_of, stand
 CAPTURES = DATA / "captures"
 ALL = sorted(p.stem for p in CAPTURES.glob("*_stream*.body") if p.with_suffix(".headers").exists())
 STOPPED = [case for case in ALL if case.endswith("client_stop")]
-STREAMS = [case for case in ALL if case not in STOPPED]
+STREAMS = [*(case for case in ALL if case not in STOPPED), "completions_oai"]
 SPLITS = 50
 N_CTX = 4096
 
@@ -24,6 +24,8 @@ def _request(case: str) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {"model": "chain-tiny", "stream": True, "messages": messages}
     if case.startswith("messages"):
         return "/v1/messages", body
+    if case.startswith("completions"):
+        return "/v1/completions", {**body, "stream_options": {"include_usage": False}}
     # The client says no to usage, so that nothing is asked for and nothing is hidden.
     return "/v1/chat/completions", {**body, "stream_options": {"include_usage": False}}
 
@@ -111,6 +113,61 @@ async def test_a_capture_that_was_cut_arrives_with_an_error_end(case: str, tmp_p
         assert json.loads(error)["error"]["code"] == "stream_incomplete"
         assert (row["status"], row["usage_source"]) == ("stream_incomplete", "counted")
         assert row["output_tokens"] == content
+
+
+ANSWERS = {
+    "chat_nonstream": "/v1/chat/completions",
+    "chat_nonstream_tool": "/v1/chat/completions",
+    "messages_nonstream": "/v1/messages",
+    "ok_xapikey_messages": "/v1/messages",
+}
+ANSWERS = {case: path for case, path in ANSWERS.items() if (CAPTURES / f"{case}.headers").exists()}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.asyncio
+async def test_a_captured_answer_that_is_no_stream_arrives_as_it_was_sent(
+    case: str, tmp_path: Path
+) -> None:
+    wire = (CAPTURES / f"{case}.body").read_bytes()
+    body = {"model": "chain-tiny", "prompt": "hi", "messages": []}
+    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+        answers = await _ask_all(it, ANSWERS[case], body)
+        rows = [await it.row(answer.id) for answer in answers]
+    said = json.loads(wire)
+    usage, timings = said["usage"], said.get("timings")
+    read = usage.get("prompt_tokens", usage.get("input_tokens"))
+    cached = usage.get("cache_read_input_tokens")
+    for answer, row in zip(answers, rows, strict=True):
+        assert answer.body == wire
+        assert row["status"] == "completed"
+        assert row["input_tokens"] == (read if cached is None else read + cached)
+        assert row["output_tokens"] == usage.get("completion_tokens", usage.get("output_tokens"))
+        assert (row["ttft_ms"], row["usage_source"]) == (None, "provider")
+        if timings is not None:
+            assert row["generation_tps"] == timings["predicted_per_second"]
+
+
+REFUSALS = sorted(
+    p.stem for p in CAPTURES.glob("*_err_*.body") if p.with_suffix(".headers").exists()
+)
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSALS if "nomaxtokens" not in case])
+@pytest.mark.asyncio
+async def test_a_captured_refusal_keeps_status_and_message_in_the_clients_dialect(
+    case: str, tmp_path: Path
+) -> None:
+    said = json.loads((CAPTURES / f"{case}.body").read_bytes())["error"]
+    path, body = _request(case)
+    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+        answer = await it.ask(path, body)
+        row = await it.row(answer.id)
+    error = answer.json()
+    assert answer.status == said["code"]
+    assert error["error"]["message"] == said["message"]
+    assert ("request_id" in error) is (path == "/v1/messages")
+    assert (row["status"], row["error_code"]) == ("upstream_error", "upstream_error")
 
 
 def _is_content(payload: bytes) -> bool:

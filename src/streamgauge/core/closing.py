@@ -98,7 +98,7 @@ def _book_speed(record: ExchangeRecord, meter: Meter, booked: Booked) -> None:
     first, last, output = meter.first_content, meter.last_content, booked.usage.output
     if first is None or last is None or output is None or booked.usage_source == "none":
         return
-    if meter.content_frames < 2 or last <= first:
+    if meter.content_frames < 2 or last <= first or output < 1:
         return
     record.generation_tps = round((output - 1) / (last - first), 3)
     record.generation_ms = _ms(first, last)

@@ -157,13 +157,14 @@ class Meter:
             self._gap_step *= 2
 
     def _observe_usage(self, event: UsageReported) -> None:
-        new = event.usage
+        # Before the last word an output count is a placeholder (Anthropic's `message_start`).
+        new = event.usage if event.final else replace(event.usage, output=None)
         if event.service_tier is not None:
             self.service_tier = event.service_tier
         if event.cost is not None:
             self.cost = event.cost
         before = self._stated
-        if event.final and new.output is not None:
+        if new.output is not None:
             if before.output is not None:
                 new = self._again(before.output, new.output, event)
             self._provider_output = True
@@ -173,7 +174,7 @@ class Meter:
     def _again(self, before: int, output: int, event: UsageReported) -> TokenUsage:
         """Return what a repeated output count states: the newer value, or one more choice's part."""
         new = event.usage
-        if self.sum_choices and self._provider_output and event.alone:
+        if self.sum_choices and event.alone:
             # llama.cpp with n > 1: a usage frame a choice, each with its own output (§6.1).
             return replace(new, output=before + output)
         if output < before:
@@ -212,4 +213,5 @@ class Meter:
         if not ordered:
             return None
         p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
-        return p50, p95, self._gap_max
+        # Kept in single precision, a gap may be rounded up beyond the largest.
+        return min(p50, self._gap_max), min(p95, self._gap_max), self._gap_max

@@ -193,7 +193,7 @@ class Gateway:
         try:
             self._check_head(head)
         except GatewayError as error:
-            return EarlyAnswer(*self._refuse(head.path, error))
+            return EarlyAnswer(*self._refuse(head.path, error, row=head.method == "POST"))
         return None
 
     def _check_head(self, head: RequestHead) -> None:
@@ -215,18 +215,18 @@ class Gateway:
         return headers, body
 
     def _refuse(
-        self, path: str | None, error: GatewayError, record: ExchangeRecord | None = None
+        self, path: str | None, error: GatewayError, *, row: bool = True
     ) -> tuple[int, Sequence[Header], bytes]:
-        request_id = new_id() if record is None else record.id
+        request_id = new_id()
         status, headers, body = refusal(path, error, request_id)
-        if error.code is ErrorCode.BAD_HTTP:
+        if error.code is ErrorCode.BAD_HTTP or not row:
             return status, headers, body
-        row = rejected_row(
+        record = rejected_row(
             path, error, status, request_id, self._wiring.boot_id, self._wiring.now_us()
         )
-        if row is not None:
-            self._wiring.ledger.insert(row)
-            self._tell_sinks(row)
+        if record is not None:
+            self._wiring.ledger.insert(record)
+            self._tell_sinks(record)
         return status, headers, body
 
     def handle(self, request: Request, responder: Responder) -> None:

@@ -1,0 +1,211 @@
+"""How the row is filled from the meter: speeds, context, times, cost (SPEC §6.5–§6.7, §7)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamgauge.core.attempt import Attempt
+from streamgauge.core.closing import book, check_consistency, close_attempt, metadata_of
+from streamgauge.core.events import (
+    Ended,
+    Event,
+    Finished,
+    ModelNamed,
+    TextDelta,
+    TimingsReported,
+    UsageReported,
+)
+from streamgauge.core.meter import Meter
+from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
+from streamgauge.core.usage import Timings, TokenUsage
+
+from .playbook import PRICE
+
+TIMINGS = Timings(
+    prompt_n=3,
+    prompt_ms=12.5,
+    prompt_per_second=240.0,
+    predicted_n=7,
+    predicted_ms=70.0,
+    predicted_per_second=100.0,
+    cache_n=2,
+)
+
+
+def used(*counts: int | None, cost: str | None = None) -> Event:
+    return UsageReported(TokenUsage(*counts), cost=cost)
+
+
+def metered(events: list[tuple[float, Event]], *, streaming: bool = True) -> Meter:
+    meter = Meter(10.0, streaming=streaming)
+    for at, event in events:
+        meter.observe([event], 10.0 + at)
+    return meter
+
+
+def booked(meter: Meter, *, ended: float = 9.0, **attempt: Any) -> ExchangeRecord:
+    record = ExchangeRecord("id", "owner", 0, status=Status.COMPLETED)
+    book(record, Attempt("up", "openai", "m", **attempt), meter, 10.0 + ended)
+    return record
+
+
+def pieces(*moments: float) -> list[tuple[float, Event]]:
+    return [(at, TextDelta("a")) for at in moments]
+
+
+# --- speeds --------------------------------------------------------------------------------------
+
+
+def test_llamacpps_own_speeds_are_taken_as_they_are() -> None:
+    row = booked(metered([*pieces(1, 2), (2, TimingsReported(TIMINGS)), (2, used(5, 7))]))
+    assert (row.prompt_tps, row.prompt_ms) == (240.0, 12.5)
+    assert (row.generation_tps, row.generation_ms, row.tps_source) == (100.0, 70.0, "timings")
+
+
+@pytest.mark.parametrize(
+    ("events", "tps", "milliseconds"),
+    [
+        ([*pieces(1, 2, 3), (3, used(5, 9))], 4.0, 2000.0),
+        ([*pieces(1, 2, 3)], 1.0, 2000.0),
+        ([*pieces(1, 1.5), (9, used(None, 4))], 6.0, 500.0),
+        ([*pieces(1, 2), (2, used(5, 1))], 0.0, 1000.0),
+        ([*pieces(1), (3, used(5, 9))], None, None),
+        ([*pieces(1, 1), (3, used(5, 9))], None, None),
+        ([*pieces(1, 2), (3, used(5, 0))], None, None),
+        ([(3, used(5, 9))], None, None),
+        ([], None, None),
+    ],
+)
+def test_without_timings_the_speed_is_measured_where_it_can_be(
+    events: list[tuple[float, Event]], tps: float | None, milliseconds: float | None
+) -> None:
+    row = booked(metered(events))
+    assert (row.generation_tps, row.generation_ms) == (tps, milliseconds)
+    assert row.tps_source == ("none" if tps is None else "measured")
+    assert (row.prompt_tps, row.prompt_ms) == (None, None), "nothing is split by guess"
+
+
+def test_timings_without_a_speed_leave_it_unknown() -> None:
+    row = booked(metered([*pieces(1, 2), (2, TimingsReported(Timings(predicted_n=4)))]))
+    assert (row.generation_tps, row.tps_source) == (None, "none")
+
+
+# --- context -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("events", "total", "expected"),
+    [
+        ([TimingsReported(TIMINGS)], 48, (12, 48, 25.0)),
+        ([TimingsReported(TIMINGS), used(50, 50)], 36, (12, 36, 33.3)),
+        ([used(5, 7)], 36, (12, 36, 33.3)),
+        ([used(5, 7)], None, (12, None, None)),
+        ([used(5, 7)], 0, (12, 0, None)),
+        ([used(None, 7)], 36, (None, 36, None)),
+        ([used(5)], 36, (5, 36, 13.9)),
+        ([TimingsReported(Timings(prompt_n=3, predicted_n=7)), used(5, 7)], 36, (12, 36, 33.3)),
+        ([], 36, (None, 36, None)),
+    ],
+)
+def test_context_is_what_was_read_and_written(
+    events: list[Event], total: int | None, expected: tuple[Any, ...]
+) -> None:
+    row = booked(metered([(1, e) for e in events]), context_total=lambda: total)
+    assert (row.context_used, row.context_total, row.context_percent) == expected
+
+
+# --- times and the rest --------------------------------------------------------------------------
+
+
+def test_times_run_from_the_clients_request() -> None:
+    row = booked(metered(pieces(0.5, 0.75, 2.0)), ended=2.25)
+    assert (row.ttft_ms, row.stream_duration_ms, row.stalls) == (500.0, 2250.0, 1)
+    assert (row.gap_p50_ms, row.gap_p95_ms, row.gap_max_ms) == (1250.0, 1250.0, 1250.0)
+
+
+def test_a_whole_answer_has_no_times_of_a_stream() -> None:
+    row = booked(metered([(1, TextDelta("a")), (1, used(5, 7))], streaming=False))
+    assert (row.ttft_ms, row.stalls, row.gap_max_ms) == (None, None, None)
+    assert row.stream_duration_ms == 9000.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "normal"),
+    [
+        ("stop", "stop"),
+        ("end_turn", "stop"),
+        ("length", "length"),
+        ("weird", "other"),
+        (None, None),
+    ],
+)
+def test_the_finish_reason_stands_as_sent_and_in_its_normal_form(
+    sent: str | None, normal: str | None
+) -> None:
+    row = booked(metered([(1, Finished(sent))] if sent else []))
+    assert (row.finish_reason, row.finish_normal) == (sent, normal)
+
+
+def test_the_row_names_the_model_that_answered() -> None:
+    assert booked(metered([(1, ModelNamed("m-2"))])).response_model == "m-2"
+
+
+@pytest.mark.parametrize(
+    ("event", "price", "nano", "source", "reason"),
+    [
+        (used(1000, 100), PRICE, 4_500_000, "config", None),
+        (used(1000, 100), None, None, None, "no_price"),
+        (used(None, 100), PRICE, None, None, "input_unknown"),
+        (used(1000, 100, cost="0.25"), None, 250_000_000, "upstream", None),
+        (used(1000, 100, cost="0.25"), PRICE, 4_500_000, "config", None),
+    ],
+)
+def test_the_cost_is_of_the_rows_own_numbers(
+    event: Event, price: Any, nano: int | None, source: str | None, reason: str | None
+) -> None:
+    row = booked(metered([(1, event)]), price=price)
+    assert (row.cost_nano, row.cost_source, row.cost_reason) == (nano, source, reason)
+    assert row.currency == (None if nano is None else "USD")
+    assert (row.price is not None) is (price is not None)
+
+
+@pytest.mark.parametrize(
+    ("events", "mismatch"),
+    [
+        ([used(5, 7), TimingsReported(TIMINGS)], False),
+        ([used(5, 8), TimingsReported(TIMINGS)], True),
+        ([used(6, 7), TimingsReported(TIMINGS)], True),
+        ([used(None, 7), TimingsReported(TIMINGS)], False),
+        ([TimingsReported(TIMINGS), Finished("stop")], False),
+        ([used(5, 7)], False),
+    ],
+)
+def test_timings_and_usage_that_disagree_are_flagged(events: list[Event], mismatch: bool) -> None:
+    meter = metered([(1, event) for event in [*events, Ended()]])
+    check_consistency(meter, meter.booked())
+    assert ("usage_mismatch" in meter.anomalies) is mismatch
+
+
+def test_what_the_client_is_told_is_the_row() -> None:
+    row = booked(metered([*pieces(1, 2), (2, used(5, 7))]), price=PRICE)
+    told = metadata_of(row)
+    assert told.pop("request_id") == "id"
+    assert {name: getattr(row, name) for name in told} == told
+    assert json.loads(json.dumps(told)) == told
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "billed"),
+    [(False, None, False), (True, None, True), (True, 200, True), (True, 429, False)],
+)
+def test_only_what_was_sent_and_not_refused_may_have_been_billed(
+    sent: bool, status: int | None, billed: bool
+) -> None:
+    row = booked(metered([(1, used(5, 7))]))
+    attempt = AttemptRecord("id", 1, "up", "openai", http_status=status)
+    close_attempt(attempt, row, sent)
+    assert attempt.may_have_been_billed is billed
+    assert (attempt.outcome, attempt.input_tokens, attempt.output_tokens) == ("completed", 5, 7)

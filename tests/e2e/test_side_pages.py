@@ -1,0 +1,107 @@
+"""The paths beside the metered ones: health, models, token counts, an upstream's pages, stream state."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from .stand import stand, until
+
+CHAT = {"model": "sim", "stream": True, "messages": []}
+
+
+@pytest.mark.asyncio
+async def test_health_and_readiness(tmp_path: Path) -> None:
+    async with stand(tmp_path) as it:
+        assert (await it.get("/healthz")).json() == {"status": "ok"}
+        ready = await it.get("/readyz")
+        assert (ready.status, ready.json()["reasons"]) == (200, [])
+        await it.simulator.aclose()
+        assert (await it.ask("/v1/chat/completions", CHAT)).status == 502
+        ready = await it.get("/readyz")
+        assert (ready.status, ready.json()["reasons"]) == (503, ["no upstream is usable"])
+        assert (await it.get("/healthz")).status == 200
+
+
+@pytest.mark.asyncio
+async def test_models_have_the_callers_shape(tmp_path: Path) -> None:
+    async with stand(tmp_path, models=["qwen3-*", "claude-local"]) as it:
+        openai = (await it.get("/v1/models?limit=1000")).json()
+        anthropic = (await it.get("/models", anthropic_version="2023-06-01")).json()
+        one = (await it.get("/v1/models/claude-local")).json()
+        missing = await it.get("/v1/models/nothing")
+    assert [model["id"] for model in openai["data"]] == ["claude-local", "sim"]
+    assert (anthropic["first_id"], anthropic["has_more"]) == ("claude-local", False)
+    assert one["object"] == "model"
+    assert (missing.status, missing.json()["error"]["code"]) == (404, "no_route")
+
+
+@pytest.mark.asyncio
+async def test_tokens_are_counted_by_the_upstream_or_estimated_with_a_label(tmp_path: Path) -> None:
+    body = {"model": "sim", "messages": [{"role": "user", "content": "one two three"}]}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with stand(tmp_path / "a") as it:
+        real = await it.ask("/v1/messages/count_tokens?beta=true", body)
+    async with stand(tmp_path / "b", kind="ollama") as it:
+        estimate = await it.ask("/v1/messages/count_tokens", body)
+        assert await it.rows() == []
+    assert "x-streamgauge-count" not in real.headers
+    assert estimate.headers["x-streamgauge-count"] == "estimated"
+    assert estimate.json()["input_tokens"] == len(json.dumps(body)) // 4
+
+
+@pytest.mark.asyncio
+async def test_an_upstreams_pages_are_shown_only_where_they_are_exposed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with stand(tmp_path / "a", expose=["/props"]) as it:
+        props, slots = await it.get("/props"), await it.get("/v1/slots")
+    async with stand(tmp_path / "b") as it:
+        hidden = await it.get("/props")
+        assert await it.rows() == []
+    assert props.json()["default_generation_settings"]["n_ctx"] == 4096
+    assert (slots.status, hidden.status) == (404, 404)
+
+
+@pytest.mark.asyncio
+async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_path: Path) -> None:
+    async with stand(tmp_path) as it:
+        unknown = await it.ask("/v1/messages/nothing", {})
+        wrong = await it.get("/v1/chat/completions")
+        typed = await it.ask("/v1/chat/completions", CHAT, content_type="text/plain")
+        rows = await it.rows()
+    assert (unknown.status, unknown.json()["type"]) == (404, "error")
+    assert (wrong.status, wrong.json()["error"]["code"]) == (405, "bad_request")
+    assert typed.status == 415
+    assert [(row["status"], row["http_status"]) for row in rows] == [("rejected", 415)]
+
+
+@pytest.mark.asyncio
+async def test_the_state_of_a_stream_while_it_runs_and_after(tmp_path: Path) -> None:
+    async with stand(tmp_path) as it, it.client() as client:
+        await client.post("/v1/chat/completions", {**CHAT, "sim": {"tokens": 50, "gap_ms": 20}})
+        _, headers = await client.head()
+        path = f"/v1/streams/{headers['x-streamgauge-stream-id']}"
+        state = (await it.get(path)).json()
+        assert (state["state"], state["upstream"]) == ("streaming", "sim")
+        client.abort()
+        await until(lambda: not it.gateway.relays)
+        assert (await it.get(path)).status == 404
+
+
+@pytest.mark.asyncio
+async def test_without_metering_nothing_is_parsed_and_the_bytes_are_the_same(
+    tmp_path: Path,
+) -> None:
+    body = {**CHAT, "sim": {"tokens": 30}}
+    async with stand(tmp_path, config={"metering": "off"}) as it:
+        answers = await asyncio.gather(*(it.ask("/v1/chat/completions", body) for _ in range(3)))
+        rows = [await it.row(answer.id) for answer in answers]
+        assert it.gateway.parsed_frames == 0
+    assert all(answer.body.endswith(b"data: [DONE]\n\n") for answer in answers)
+    assert {(row["status"], row["usage_source"]) for row in rows} == {("completed", "none")}
+    assert {row["output_tokens"] for row in rows} == {None}
