@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -43,3 +44,18 @@ def real_program() -> Callable[[str], Path]:
         pytest.skip(f"{name} is not installed; .ci/run brings it")
 
     return find
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many cases of each corpus went as they should."""
+    for room in ("test_request_corpus", "test_response_corpus", "test_captures"):
+        tally = {
+            outcome: sum(
+                f"e2e/{room}" in r.nodeid or f"gateway/{room}" in r.nodeid for r in reports
+            )
+            for outcome in ("passed", "failed")
+            if (reports := terminalreporter.stats.get(outcome, []))
+        }
+        if sum(tally.values()):
+            counts = ", ".join(f"{count} {outcome}" for outcome, count in tally.items())
+            terminalreporter.write_line(f"{room.removeprefix('test_')}: {counts}")

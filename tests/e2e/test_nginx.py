@@ -14,7 +14,7 @@ import pytest
 
 from .stand import Client, Stand, stand
 
-FRAMES, GAP = 40, 0.1
+FRAMES, GAP = 25, 0.2
 STREAMS = 5
 LIMIT = 0.1
 """Five times the figure of 20 ms, p99."""
