@@ -6,6 +6,7 @@ It belongs to the server, not to the client's connection: a client that leaves c
 from __future__ import annotations
 
 import time
+from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
 from typing import Protocol, assert_never
 
@@ -48,8 +49,8 @@ class RelayOwner(Protocol):
     def open_upstream(self, upstream: UpstreamRuntime, relay: Relay) -> UpstreamCall:
         """Begin a call that tells `relay`."""
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> None:
-        """Run `call` in `delay` seconds."""
+    def call_later(self, delay: float, call: Callable[[], None]) -> TimerHandle:
+        """Run `call` in `delay` seconds, unless the handle is cancelled before."""
 
     def relay_ended(self, relay: Relay, record: ExchangeRecord) -> None:
         """The exchange is over and its row is on its way to the ledger."""
@@ -69,6 +70,7 @@ class Relay:
         "_path",
         "_responder",
         "_upstream",
+        "_wake",
         "exchange",
     )
 
@@ -91,6 +93,7 @@ class Relay:
         self._head: tuple[Header, ...] = ()
         self._history: list[str] = []
         self._drains = False
+        self._wake: TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Relay {self.exchange!r}>"
@@ -212,7 +215,8 @@ class Relay:
             case WakeAt():
                 # A millisecond more: the loop's timers round down.
                 delay = max(0.0, action.when - time.monotonic()) + 0.001
-                self._owner.call_later(delay, self.tick)
+                self._forget_wake()
+                self._wake = self._owner.call_later(delay, self.tick)
             case RememberRefusal():
                 self._upstream.refuses_usage = True
             case Commit():
@@ -253,7 +257,13 @@ class Relay:
             self._call.close()
             self._call = None
 
+    def _forget_wake(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
     def _commit(self, action: Commit) -> None:
+        self._forget_wake()
         if self._drains:
             self._drains = False
             self._upstream.drains -= 1

@@ -158,9 +158,9 @@ class Gateway:
         """Begin a call that tells `relay`."""
         return self.pool.open(upstream.target, relay)
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> None:
-        """Run `call` in `delay` seconds."""
-        self._loop.call_later(delay, call)
+    def call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Run `call` in `delay` seconds, unless the handle is cancelled before."""
+        return self._loop.call_later(delay, call)
 
     def relay_ended(self, relay: Relay, record: ExchangeRecord) -> None:
         """Forget the relay and hand its record to the sinks."""
