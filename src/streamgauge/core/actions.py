@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
 
 __all__ = [
@@ -60,9 +62,8 @@ class SendHead:
     """Send the head of a stream to the client."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendData:
-    """Hand bytes of the stream to the client's socket, at once."""
+class SendData(msgspec.Struct, frozen=True, gc=False):
+    """Hand bytes of the stream to the client's socket, at once. A struct: one is made per frame."""
 
     data: bytes
 

@@ -74,13 +74,15 @@ class Books:
 
     def data(self, size: int, now: float) -> None:
         """Body bytes came."""
-        if self.record.first_byte_ms is None:
-            self.record.first_byte_ms = self.attempts[-1].first_byte_ms = self._ms(now)
-        self.record.bytes_in = (self.record.bytes_in or 0) + size
+        record = self.record
+        if record.first_byte_ms is None:
+            record.first_byte_ms = self.attempts[-1].first_byte_ms = self._ms(now)
+        record.bytes_in = (record.bytes_in or 0) + size
 
     def to_client(self, size: int) -> None:
         """Body bytes were handed to the client."""
-        self.record.bytes_out = (self.record.bytes_out or 0) + size
+        record = self.record
+        record.bytes_out = (record.bytes_out or 0) + size
 
     def marked(self, attempt: Attempt, now: float) -> dict[str, object]:
         """The end marker came: times stop. Return what the client is told (SPEC §10.2)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from streamgauge.core.usage import Timings, TokenUsage
 
 __all__ = [
@@ -28,16 +30,17 @@ class Started:
     """The answer has begun: a role or `message_start`. Not content."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+# The three deltas are structs: one is made for nearly every frame, in a fifth of a dataclass' time.
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """Visible text (also a refusal). `text` may be empty: then it is no content."""
 
     text: str
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
     """Reasoning or thinking text. `text` may be empty: then it is no content."""
 
     text: str
@@ -54,8 +57,7 @@ class ToolCallStarted:
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of a tool call's argument JSON. May be empty: then it is no content."""
 
     index: int

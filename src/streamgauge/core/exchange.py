@@ -36,6 +36,7 @@ from streamgauge.core.starting import asks_usage, request_body, running_option
 from streamgauge.core.verdict import (
     COMPLETED,
     LEDGER_UNAVAILABLE,
+    OVERLOADED,
     State,
     Verdict,
     after_end,
@@ -45,6 +46,10 @@ from streamgauge.core.verdict import (
 )
 
 __all__ = ["Exchange"]
+
+# Read per frame: off its class an Enum's member takes a look-up each time.
+_DONE = State.DONE
+_ERROR = Turn.ERROR
 
 
 class Exchange(ClientSide):
@@ -61,7 +66,7 @@ class Exchange(ClientSide):
         self._begun = not self.facts.begin_first
         self._connected = False
         self._upstream_open = True
-        self._answer = None
+        self._answer = self._relaying = None
         if self._begun:
             self._books.begun(now)
         self._stamps = Stamps(self._stamps.started)
@@ -105,7 +110,8 @@ class Exchange(ClientSide):
         if self.state is State.DONE:
             return []
         self._upstream_open = False
-        return self._fail(failed(kind), now)
+        verdict = failed(kind)
+        return self._fail(verdict, now, retry_after="1" if verdict is OVERLOADED else None)
 
     def attempt_head(
         self, status: int, content_type: str | None, retry_after: str | None, now: float
@@ -146,11 +152,11 @@ class Exchange(ClientSide):
     def upstream_data(self, data: bytes, now: float) -> list[Action]:
         """Body bytes came."""
         answer = self._answer
-        if self.state is State.DONE or answer is None:
+        if answer is None or self.state is _DONE:
             return []
         self._books.data(len(data), now)
-        if answer.kind is AnswerKind.STREAM:
-            return self._relay(data, now)
+        if self._relaying is not None:
+            return self._relay(self._relaying, data, now)
         self._stamps.progress = now
         if answer.collect(data):
             return []
@@ -158,29 +164,27 @@ class Exchange(ClientSide):
             return self._refuse(answer, now)
         return self._fail(protocol_error("the upstream's answer is larger than 32 MiB"), now)
 
-    def _relay(self, data: bytes, now: float) -> list[Action]:
-        relaying = self._relaying
-        if relaying is None:
-            return []
+    def _relay(self, relaying: Relaying, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering:
             return self._relay_unread(data, now)
-        marked = relaying.meter.ended
-        stamp, self._stamps.progress = self._stamps.progress, now
+        meter, stamps = relaying.meter, self._stamps
+        marked = meter.ended
+        stamp, stamps.progress = stamps.progress, now
         try:
             turn, out = relaying.feed(data, now)
         except FrameTooLarge:
-            self._books.meter.note(Anomaly.OVERSIZE_FRAME)
+            meter.note(Anomaly.OVERSIZE_FRAME)
             return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
-        if not relaying.progress:
-            self._stamps.progress = stamp
-        if relaying.meter.first_content is not None:
-            self._stamps.content = True
-        if relaying.flooded:
-            return self._fail(protocol_error("the upstream sends nothing but comments"), now)
+        if relaying.progress:
+            stamps.content = meter.first_content is not None
+        else:
+            stamps.progress = stamp
+            if relaying.flooded:
+                return self._fail(protocol_error("the upstream sends nothing but comments"), now)
         actions = self._send(out, now) if out else []
-        if turn is Turn.ERROR:
+        if turn is _ERROR:
             return actions + self._error_frame(relaying, now)
-        if relaying.meter.ended and not marked:
+        if meter.ended and not marked:
             return actions + self._marked(turn, now)
         if self._left_at is not None and self._drained_enough():
             return actions + self._cap_drain(now)
@@ -277,7 +281,7 @@ class Exchange(ClientSide):
         if stream is None:
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
         self._relaying = self._new_relaying()
-        actions = self._relay(stream, now)
+        actions = self._relay(self._relaying, stream, now)
         if not self._client_over:  # unread: nothing has seen its marker
             self._client_over = True
             actions.append(EndClient())

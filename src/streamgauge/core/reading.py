@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import Enum, auto
+
+import msgspec
 
 from streamgauge.core.dialects.base import Decoder
 from streamgauge.core.events import (
@@ -40,9 +42,13 @@ class PieceKind(Enum):
     """A piece of a large frame that has not ended yet."""
 
 
-@dataclass(slots=True)
-class Piece:
-    """A piece of the wire, `raw` as received."""
+# Reading an Enum's member off its class takes a look-up each time, and these are read per frame.
+_CONTENT = PieceKind.CONTENT
+_DATA = FrameKind.DATA
+
+
+class Piece(msgspec.Struct, gc=False):
+    """A piece of the wire, `raw` as received. A struct: one is made for every frame."""
 
     kind: PieceKind
     raw: bytes
@@ -66,44 +72,49 @@ class StreamReading:
         """Whether part of an unfinished frame has been passed on (it must be closed, SPEC §4.1)."""
         return self._splitter.inside
 
-    def feed(self, data: bytes, now: float) -> list[Piece]:
+    def feed(self, data: bytes, now: float) -> Sequence[Piece]:
         """Return the pieces that `data` completes. Raises FrameTooLarge."""
+        whole = self._splitter.read_whole(data)
+        if whole is not None:
+            return (self._read(data, whole[0], whole[1], now),)
         pieces = [self._piece(frame, now) for frame in self._splitter.feed(data)]
         if self._splitter.bom_removed:
             self.meter.note(Anomaly.BOM_REMOVED)
         return pieces
 
     def _piece(self, frame: Frame, now: float) -> Piece:
-        if frame.kind is FrameKind.DATA:
-            return self._read(frame, now)
+        if frame.kind is _DATA:
+            return self._read(frame.raw, frame.payload, frame.event, now)
         if frame.kind is FrameKind.PART:
             return Piece(PieceKind.PART, frame.raw)
         return Piece(PieceKind.KEEPALIVE, frame.raw)
 
-    def _read(self, frame: Frame, now: float) -> Piece:
-        meter, payload = self.meter, frame.payload
+    def _read(self, raw: bytes, payload: bytes | None, event: bytes, now: float) -> Piece:
+        meter = self.meter
         if payload is None:
             meter.frames += 1
             meter.note(Anomaly.OVERSIZE_LINE)
-            return Piece(PieceKind.DATA, frame.raw)
-        events: tuple[Event, ...] = ()
+            return Piece(PieceKind.DATA, raw)
+        events: Sequence[Event] = ()
         content = False
         self.parsed += 1
         try:
             if payload:
-                events = tuple(self._decoder.decode(payload, frame.event))
+                events = self._decoder.decode(payload, event)
             if meter.ended and events:
                 events = self._late(events)
             content = meter.observe(events, now)
         except Exception:
             # The one broad catch round the meter (SPEC §4.8): counted on the row as an anomaly.
             meter.note(Anomaly.METER_ERROR)
-        if not events and _is_ping(frame.event, payload):
-            return Piece(PieceKind.KEEPALIVE, frame.raw)
+        if not events and _is_ping(event, payload):
+            return Piece(PieceKind.KEEPALIVE, raw)
         meter.frames += 1
-        return Piece(_kind_of(events, content), frame.raw, payload)
+        if content and len(events) == 1:
+            return Piece(_CONTENT, raw)
+        return Piece(_kind_of(events, content), raw, payload)
 
-    def _late(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+    def _late(self, events: Sequence[Event]) -> Sequence[Event]:
         """Note what comes behind the end marker; of it only usage still counts (SPEC §5.4)."""
         for event in events:
             if isinstance(event, Ended):
@@ -115,9 +126,7 @@ class StreamReading:
         return tuple(e for e in events if isinstance(e, UsageReported | TimingsReported | Noted))
 
 
-def _kind_of(events: tuple[Event, ...], content: bool) -> PieceKind:
-    if content and len(events) == 1:
-        return PieceKind.CONTENT
+def _kind_of(events: Sequence[Event], content: bool) -> PieceKind:
     kind = PieceKind.CONTENT if content else PieceKind.DATA
     for event in events:
         if isinstance(event, Failed):

@@ -25,6 +25,10 @@ class Turn(Enum):
     ERROR = auto()
 
 
+_CONTENT = PieceKind.CONTENT
+_NOTHING = Turn.NOTHING
+
+
 class Relaying:
     """The client's side of a stream.
 
@@ -44,6 +48,7 @@ class Relaying:
         "error_frame",
         "error_payload",
         "frames_out",
+        "meter",
         "over",
         "progress",
         "released",
@@ -59,6 +64,7 @@ class Relaying:
         released: bool,
     ) -> None:
         self._reading = reading
+        self.meter: Meter = reading.meter
         self._hide_usage = hide_usage
         self._mode = mode
         self._metadata = metadata
@@ -71,11 +77,6 @@ class Relaying:
         self.error_frame = self.error_payload = b""
         self.frames_out = 0
         self.bytes_out = 0
-
-    @property
-    def meter(self) -> Meter:
-        """The meter that reads this stream."""
-        return self._reading.meter
 
     @property
     def parsed(self) -> int:
@@ -98,15 +99,13 @@ class Relaying:
         After it `progress` says whether anything but keep-alives came.
         """
         pieces = self._reading.feed(data, now)
-        self.progress = False
-        if len(pieces) == 1 and self.released and pieces[0].kind is PieceKind.CONTENT:
+        if len(pieces) == 1 and self.released and not self.over and pieces[0].kind is _CONTENT:
             # Measured: nearly every read of a live stream is one frame of content.
             self.progress = True
             self._comments = 0
-            if self.over:
-                return Turn.NOTHING, b""
             self.frames_out += 1
-            return Turn.NOTHING, pieces[0].raw
+            return _NOTHING, pieces[0].raw
+        self.progress = False
         turn, out = Turn.NOTHING, list[bytes]()
         for piece in pieces:
             self._count(piece)

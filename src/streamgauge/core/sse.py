@@ -81,16 +81,27 @@ class FrameSplitter:
         """Whether part of an unfinished frame has been passed on."""
         return self._passed > 0
 
+    def read_whole(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Return payload and event where `data` is exactly one plain frame, else change nothing.
+
+        Plain: LF line ends, one `data: ` line, before it at most one `event: ` line. Measured at
+        one event an arrival this is nearly every read, and then nothing needs to be kept.
+        """
+        last = len(data) - 2
+        if self._buffer or self._after_cr or not self._begun or last >= PASS_FROM:
+            return None
+        start, event = 6, b""
+        if data[:7] == b"event: ":
+            line = data.find(b"\n") + 1
+            start, event = line + 6, data[7 : line - 1]
+        if data[start - 6 : start] != b"data: " or data.find(b"\n", start) != last:
+            return None
+        if data[-1:] != b"\n" or b"\r" in data:
+            return None
+        return data[start:last], event
+
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes, in order. Raises FrameTooLarge."""
-        size = len(data)
-        plain = self._begun and not self._buffer and not self._after_cr and 2 < size < PASS_FROM
-        if plain and data.find(b"\n\n") == size - 2 and data[0] != 10 and b"\r" not in data:
-            # The usual case, measured at one event an arrival: the read is exactly one frame.
-            return [_read_frame(data)]
-        return self._feed_slowly(data)
-
-    def _feed_slowly(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
         buffer = self._buffer
         buffer += data

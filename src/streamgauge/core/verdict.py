@@ -12,6 +12,7 @@ __all__ = [
     "CLIENT_LEFT",
     "COMPLETED",
     "LEDGER_UNAVAILABLE",
+    "OVERLOADED",
     "SHUTDOWN",
     "STOPPED",
     "State",
@@ -62,6 +63,9 @@ SHUTDOWN = _error(Status.SHUTDOWN, 503, ErrorCode.SERVER_SHUTDOWN, "the gateway 
 LEDGER_UNAVAILABLE = _error(
     Status.REJECTED, 503, ErrorCode.LEDGER_UNAVAILABLE, "the ledger cannot be written"
 )
+OVERLOADED = _error(
+    Status.REJECTED, 503, ErrorCode.OVERLOADED, "the gateway has no descriptor left for a call"
+)
 
 
 def timed_out(what: str, seconds: float) -> Verdict:
@@ -95,6 +99,8 @@ def failed(kind: str) -> Verdict:
     if kind == "connect_timeout":
         message = "the upstream did not accept the connection in time"
         return _error(Status.UPSTREAM_TIMEOUT, 504, ErrorCode.UPSTREAM_TIMEOUT, message)
+    if kind == "exhausted":
+        return OVERLOADED
     if kind == "protocol":
         return protocol_error("the upstream's answer is not legal HTTP")
     message = _FAILURES.get(kind, "the upstream could not be reached")

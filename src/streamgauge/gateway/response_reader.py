@@ -56,6 +56,11 @@ class ReaderState(Enum):
     COMPLETE = "complete"
 
 
+# Read for every arrival: off its class an Enum's member takes a look-up each time.
+_IN_HEAD = ReaderState.HEAD
+_IN_BODY = ReaderState.BODY
+
+
 class _Framing(Enum):
     """What ends the body (RFC 9112 §6.3)."""
 
@@ -122,12 +127,12 @@ class ResponseReader:
 
     def feed(self, data: memoryview) -> None:
         """Read on; raises ResponseError. What follows the message only sets `surplus`."""
-        if self.state is ReaderState.HEAD:
+        if self.state is _IN_HEAD:
             rest = self._feed_head(data)
             if not rest:
                 return
             data = memoryview(rest)
-        if self.state is ReaderState.BODY:
+        if self.state is _IN_BODY:
             self._feed_body(data)
         else:
             self.surplus = True
@@ -152,7 +157,7 @@ class ResponseReader:
 
     def on_body(self, body: bytes) -> None:
         """llhttp's call-back: body bytes."""
-        if self.state is ReaderState.BODY:
+        if self.state is _IN_BODY:
             self._parts.append(body)
 
     def on_message_complete(self) -> None:

@@ -20,6 +20,11 @@ from streamgauge.gateway.upstream_connection import UpstreamConnection
 
 __all__ = ["CallState", "ConnectionSource", "PooledCall"]
 
+# Read for every arrival: off its class an Enum's member takes a look-up each time.
+_SENT = CallState.SENT
+_BODY = CallState.BODY
+_READING = ReaderState.BODY
+
 
 class ConnectionSource(Protocol):
     """Where a call gets its connections, and gives them back."""
@@ -154,12 +159,12 @@ class PooledCall:
             reader.feed(data)
         except ResponseError as error:
             fault = str(error)
-        if self.state is CallState.SENT:
+        if self._state is _SENT:
             if reader.head is not None:
                 self._begin_body(reader.head)
             elif fault is not None:
                 self.fail(FailKind.PROTOCOL, fault)
-        if self.state is CallState.BODY:
+        if self._state is _BODY:
             self._read_body(reader, fault)
 
     def lost(self, kind: FailKind, message: str, *, orderly: bool) -> None:
@@ -215,6 +220,10 @@ class PooledCall:
 
     def _read_body(self, reader: ResponseReader, fault: str | None) -> None:
         data = reader.take()
+        if self._inflater is None and fault is None and reader.state is _READING:
+            if data:
+                self._events.upstream_data(data)
+            return
         if self._ending is None and fault is not None:
             self._ending = (EndKind.PROTOCOL, fault)
         elif self._ending is None and reader.state is ReaderState.COMPLETE:

@@ -16,7 +16,9 @@ __all__ = [
     "Delta",
     "Function",
     "LooseChunk",
+    "PlainChunk",
     "decode_chunk",
+    "decode_plain",
     "loose_chunk",
 ]
 
@@ -71,7 +73,44 @@ class Chunk(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
+class _PlainDelta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    role: str | None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    index: int | None = None
+    message: None = None
+    text: None = None
+    finish_reason: None = None
+    error: None = None
+
+
+class PlainChunk(msgspec.Struct, gc=False):
+    """A frame of one choice that says nothing but text or reasoning.
+
+    Every member that could say more is null or absent, which the decoder checks as it reads:
+    measured, that is half the cost of asking the members of a `Chunk` afterwards.
+    """
+
+    choices: tuple[_PlainChoice]
+    model: str | None = None
+    usage: None = None
+    timings: None = None
+    error: None = None
+    x_groq: None = None
+    service_tier: str | None = None
+
+
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_plain = msgspec.json.Decoder(PlainChunk).decode
+"""Raises as `decode_chunk` does, also where the frame says more than a `PlainChunk` can."""
 
 
 @dataclass(slots=True)
