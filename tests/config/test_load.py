@@ -7,59 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.config import Config, ConfigError, Flag, Kind, Loaded, LoadOptions, load
+from streamgauge.config import Config, ConfigError, Flag, Kind, Loaded, LoadOptions, Upstream, load
 from streamgauge.config.schema import Begin, LogFormat, LogLevel, Metadata
 
-WHOLE = """\
-server:   {host: 127.0.0.1, port: 0, workers: 1, drain_seconds: 30, max_streams: 0, max_body_mb: 32,
-           half_close: false, allowed_hosts: [127.0.0.1, localhost, "[::1]"], trusted_proxies: [],
-           cors_origins: [], keepalive_seconds: 15, header_seconds: 10, body_seconds: 60,
-           write_seconds: 60}
-control:  {host: 127.0.0.1, port: 8067, enabled: false, token: "${STREAMGAUGE_ADMIN_TOKEN:-}",
-           allowed_hosts: [127.0.0.1, localhost, "[::1]"]}
-upstreams:
-  - name: local
-    kind: llamacpp
-    base_url: http://127.0.0.1:8080
-    api_key: ${LOCAL_KEY:-}
-    pass_through_auth: false
-    headers: {}
-    forward_headers: []
-    expose: []
-    models: ["qwen3-*"]
-    messages_api: native
-    transformers: []
-    on_disconnect: auto
-    drain: {max_seconds: 30, max_tokens: 2000, max_streams: 100}
-    inject_usage: true
-    running_usage: false
-    tls: {ca_file: , client_cert: , client_key: , verify: true}
-    timeouts: {connect: 10, first_token: 300, idle: 90, total: 0}
-routing:  {models: [], rules: [], scenarios: {}, default: {to: [], strategy: first}}
-prices:   []
-keys:     {required: auto}
-sessions: {supersede: off, resume_seconds: 0}
-metadata: comment
-integrity: off
-metering: on
-ledger:   {url: sqlite:///streamgauge.db, begin: before_upstream, content: false, retention_days: 0}
-capture:
-exporters: {influxdb: , otlp: }
-log:      {format: auto, level: info}
-"""
+from .whole import WHOLE, WHOLE_TOML
 
 
 def test_every_key_is_accepted_with_the_value_that_asks_for_nothing(
     load_text: Callable[..., Loaded],
 ) -> None:
-    assert load_text(WHOLE).config.upstreams[0].name == "local"
+    yaml, toml = load_text(WHOLE), load_text(WHOLE_TOML, name="s.toml")
+    assert yaml.config == toml.config
+    assert yaml.version == toml.version
+    assert yaml.config == Config(upstreams=yaml.config.upstreams)
+    (upstream,) = yaml.config.upstreams
+    named = Upstream(name="local", kind=Kind.LLAMACPP, base_url="http://127.0.0.1:8080")
+    assert upstream == named.model_copy(update={"models": ("qwen3-*",)})
 
 
 def test_an_empty_file_has_safe_defaults(load_text: Callable[..., Loaded]) -> None:
     config = load_text("").config
     assert config == Config()
     assert (config.server.host, config.server.port) == ("127.0.0.1", 8066)
-    assert config.control.enabled is False
+    assert (config.control.host, config.control.port) == ("127.0.0.1", 8067)
+    assert (config.control.enabled, config.control.token) == (True, None)
+    assert (config.server.max_streams, config.ledger.retention_days) == (0, 0)
+    assert config.ledger.spool_mb == 64
     assert config.metadata is Metadata.COMMENT
     assert config.metering is True
     assert config.ledger.path == "streamgauge.db"
@@ -128,6 +101,30 @@ prices: [{input: "${RATE}"}]
     assert (upstream.kind, upstream.origin.port, upstream.inject_usage) == (Kind.SIM, 99, False)
     assert upstream.secrets() == {"12345678"}
     assert config.prices[0].input == 500_000_000
+
+
+def test_variables_and_files_feed_toml_as_they_feed_yaml(
+    load_text: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token-of-the-file\n")
+    texts = {
+        "s.yaml": "server: {port: '${PORT}', half_close: '${HALF:-true}'}\n"
+        f"control: {{token: 'file:{tmp_path}/token'}}\nupstreams:\n"
+        "- {name: a, kind: '${KIND}', base_url: 'http://h:${PORT}', headers: {X: 'Bearer ${KEY}'}}",
+        "s.toml": f'server.port = "${{PORT}}"\nserver.half_close = "${{HALF:-true}}"\n'
+        f'control.token = "file:{tmp_path}/token"\n[[upstreams]]\nname = "a"\nkind = "${{KIND}}"\n'
+        'base_url = "http://h:${PORT}"\nheaders = {X = "Bearer ${KEY}"}',
+    }
+    environ = {"PORT": "99", "KIND": "vllm", "KEY": "key-of-the-environment"}
+    yaml, toml = (load_text(text, environ, name=name) for name, text in texts.items())
+    assert yaml.config == toml.config
+    assert (yaml.config.server.port, yaml.config.server.half_close) == (99, True)
+    assert yaml.config.secrets() == {
+        "token-of-the-file",
+        "Bearer key-of-the-environment",
+        "key-of-the-environment",
+    }
+    assert yaml.warnings == toml.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -223,7 +220,7 @@ def test_variables_override_the_file_and_flags_override_both(
         "STREAMGAUGE_UPSTREAMS__1": '{"name": "b", "kind": "sim", "base_url": "http://b"}',
         "STREAMGAUGE_METADATA": "off",
         "STREAMGAUGE_METERING": "false",
-        "STREAMGAUGE_ADMIN_TOKEN": "not ours to judge",
+        "STREAMGAUGE_SOMETHING": "not ours to judge",
         "STREAMGAUGE_SERVER__MAX_STREAMS": "0",
     }
     text = "server: {port: 1}\nupstreams: [{name: a, kind: sim, base_url: 'http://h'}]"
@@ -279,6 +276,65 @@ def test_a_bind_outside_loopback_is_refused_unless_the_flag_allows_it(
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])
 def test_a_bind_on_loopback_needs_no_flag(load_text: Callable[..., Loaded], host: str) -> None:
     load_text(f"server: {{host: '{host}'}}")
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        "host: 0.0.0.0, token: '${TOKEN}'",
+        "host: 0.0.0.0, enabled: false",
+        "host: 0.0.0.0, enabled: '${OFF:-no}'",
+        "host: '::1'",
+        "port: 0",
+    ],
+)
+def test_a_control_listener_that_asks_for_a_token_or_is_off_may_be_anywhere(
+    load_text: Callable[..., Loaded], control: str
+) -> None:
+    load_text(f"control: {{{control}}}", {"TOKEN": "a-token"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server: {port: 0}\ncontrol: {port: 0}",
+        "server: {port: 7}\ncontrol: {port: 7, host: '::1'}",
+        "server: {port: 7}\ncontrol: {port: 7, enabled: false}",
+    ],
+)
+def test_listeners_that_cannot_collide_may_have_one_port(
+    load_text: Callable[..., Loaded], text: str
+) -> None:
+    load_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "token"),
+    [
+        ("", {}, "of-the-admin"),
+        ("control: {port: 1}", {}, "of-the-admin"),
+        ("control: {token: of-the-file}", {}, "of-the-file"),
+        ("control: {token: ''}", {}, None),
+        ("control: ", {"STREAMGAUGE_CONTROL__TOKEN": "of-the-override"}, "of-the-override"),
+    ],
+)
+def test_the_token_is_that_of_its_variable_where_nothing_else_says(
+    load_text: Callable[..., Loaded], text: str, environ: dict[str, str], token: str | None
+) -> None:
+    loaded = load_text(text, {"STREAMGAUGE_ADMIN_TOKEN": "of-the-admin", **environ})
+    found = loaded.config.control.token
+    assert (found and found.get_secret_value()) == token
+
+
+def test_a_token_is_asked_for_unless_the_flag_allows_none(
+    load_text: Callable[..., Loaded], error_lines: Callable[..., list[str]]
+) -> None:
+    text = "control: {host: 0.0.0.0, token: '${TOKEN:-}'}"
+    (line,) = error_lines(text)
+    assert line.startswith(
+        "streamgauge.yaml:1:11: control.host: is not loopback, and control.token"
+    )
+    assert load_text(text, insecure_no_auth=True).config.control.token is None
 
 
 def test_the_default_route_is_the_named_upstream_else_the_first(

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamgauge.cli.config_init import init
+from streamgauge.cli.config_show import loaded_or_exit, reference, schema, show
+
 if TYPE_CHECKING:
     from streamgauge.config.load import Loaded
 
 __all__ = ["config"]
 
-EXIT_CONFIGURATION = 3
-
 
 @click.group()
 def config() -> None:
-    """Check the configuration."""
+    """Write, check, show and explain the configuration."""
+
+
+for verb in (init, show, schema, reference):
+    config.add_command(verb)
 
 
 @config.command()
@@ -28,14 +33,9 @@ def check(file: Path | None, insecure_no_auth: bool) -> None:
 
     Mistakes go to stderr, all at once, and end with exit code 3.
     """
-    from streamgauge.config.load import LoadOptions, load
-    from streamgauge.config.problems import ConfigError
+    from streamgauge.config.load import LoadOptions
 
-    try:
-        loaded = load(LoadOptions(config=file, insecure_no_auth=insecure_no_auth))
-    except ConfigError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(EXIT_CONFIGURATION) from None
+    loaded = loaded_or_exit(LoadOptions(config=file, insecure_no_auth=insecure_no_auth))
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(loaded))
@@ -43,9 +43,11 @@ def check(file: Path | None, insecure_no_auth: bool) -> None:
 
 def _summary(loaded: Loaded) -> str:
     settings = loaded.config
+    control = _url(settings.control.host, settings.control.port)
     lines = [
         f"{loaded.origin or 'no file'}: ok, version {loaded.version}",
-        f"data      http://{_authority(settings.server.host)}:{settings.server.port}",
+        f"data      {_url(settings.server.host, settings.server.port)}",
+        f"control   {control if settings.control.enabled else 'off'}",
         f"ledger    {settings.ledger.path}",
     ]
     for upstream in settings.upstreams:
@@ -56,5 +58,5 @@ def _summary(loaded: Loaded) -> str:
     return "\n".join(lines)
 
 
-def _authority(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

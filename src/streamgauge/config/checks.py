@@ -10,9 +10,9 @@ from typing import Any
 from streamgauge.config.document import Document
 from streamgauge.config.expand import Expanded
 from streamgauge.config.headers import is_credential
+from streamgauge.config.listener_checks import open_binds, same_port
 from streamgauge.config.positions import Path, path_text
 from streamgauge.config.problems import Problem, did_you_mean, one_of, shown
-from streamgauge.config.schema import is_loopback
 
 __all__ = ["cross_problems", "literal_key_warnings"]
 
@@ -20,8 +20,9 @@ __all__ = ["cross_problems", "literal_key_warnings"]
 def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
     """Return what is wrong between settings; each check skips what has the wrong type."""
     found = [*_same_names(document), *_default_route(document), *_tls_files(document, cwd)]
+    found += same_port(document)
     if not insecure_no_auth:
-        found += _open_bind(document)
+        found += open_binds(document)
     return [Problem.at(document.place_of(path), path, message) for path, message in found]
 
 
@@ -37,7 +38,7 @@ def literal_key_warnings(document: Document, literals: set[Path]) -> list[str]:
 
 def _holds_key(path: Path) -> bool:
     match path:
-        case ("upstreams", int(), "api_key"):
+        case ("upstreams", int(), "api_key") | ("control", "token"):
             return True
         case ("upstreams", int(), "headers", str(name)):
             return is_credential(name)
@@ -91,15 +92,4 @@ def _tls_files(document: Document, cwd: FilePath) -> Iterator[tuple[Path, str]]:
         for key in ("ca_file", "client_cert", "client_key"):
             name = tls.get(key)
             if isinstance(name, str) and name and not os.path.isfile(cwd / name):
-                yield (*path, key), "no such file"
-
-
-def _open_bind(document: Document) -> Iterator[tuple[Path, str]]:
-    path: Path = ("server", "host")
-    host = document.get(path)
-    if isinstance(host, str) and host.strip() and not is_loopback(host):
-        yield (
-            path,
-            "is not loopback, and client keys are not served yet; "
-            "listen on 127.0.0.1, or give --insecure-no-auth",
-        )
+                yield (*path, key), "no such file; must be the path of a PEM file"

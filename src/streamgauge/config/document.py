@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,3 +43,20 @@ class Document:
                 case _:
                     return None
         return value
+
+    def origins(self) -> dict[Path, Place]:
+        """Return the place of each value that there is, of mappings and lists too."""
+        return {path: self.place_of(path) for path in _paths(self.root, ())}
+
+
+def _paths(value: Any, at: Path) -> Iterator[Path]:
+    match value:
+        case dict():
+            parts: Iterable[tuple[str | int, Any]] = value.items()
+        case list():
+            parts = enumerate(value)
+        case _:
+            return
+    for step, part in parts:
+        yield (*at, step)
+        yield from _paths(part, (*at, step))

@@ -12,10 +12,11 @@ from streamgauge.config.positions import Path, Place
 from streamgauge.config.problems import ConfigError, Problem, did_you_mean
 from streamgauge.config.yaml_reader import read_yaml
 
-__all__ = ["PREFIX", "Flag", "apply_environment", "apply_flags"]
+__all__ = ["PREFIX", "Flag", "apply_admin_token", "apply_environment", "apply_flags"]
 
 PREFIX = "STREAMGAUGE_"
 _SEPARATOR = "__"
+_ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ def apply_environment(
         else:
             problems += _lay(document, path, place, environ[name])
     return problems
+
+
+def apply_admin_token(document: Document, environ: Mapping[str, str]) -> None:
+    """Take `control.token` from `STREAMGAUGE_ADMIN_TOKEN`, its default, where nothing else says."""
+    path: Path = ("control", "token")
+    control = document.get(path[:1])
+    if (
+        environ.get(_ADMIN_TOKEN)
+        and document.get(path) is None
+        and isinstance(control, dict | None)
+    ):
+        place = Place.variable(_ADMIN_TOKEN)
+        _put(document, path, place, Expanded(environ[_ADMIN_TOKEN]))
 
 
 def apply_flags(document: Document, flags: Collection[Flag]) -> list[Problem]:

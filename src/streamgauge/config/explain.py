@@ -40,6 +40,8 @@ def _as_said(path: Path, ctx: dict[str, Any], document: Document) -> str:
 
 
 def _unknown_key(path: Path, ctx: dict[str, Any], document: Document) -> str:
+    if path[-1] == "<<":
+        return "merging with << is not supported; write the keys out"
     section = _section_at(path[:-1])
     served = list(section.model_fields) if section else []
     hint = did_you_mean(path[-1], [*served, *known_keys(path[:-1])])
@@ -64,6 +66,19 @@ def _fixed(message: str) -> Callable[[Path, dict[str, Any], Document], str]:
     return lambda path, ctx, document: message
 
 
+def _no_mapping(path: Path, ctx: dict[str, Any], document: Document) -> str:
+    value = document.get(path)
+    pair = isinstance(value, str) and re.match(r"\w+[:=]", value)
+    hint = "; write a space behind the colon" if pair else ""
+    return f"must be a mapping of keys to values{hint}"
+
+
+def _no_list(path: Path, ctx: dict[str, Any], document: Document) -> str:
+    if isinstance(document.get(path), dict):
+        return "must be a list; write '- ' before each item, in TOML [[name]]"
+    return "must be a list; write [item]"
+
+
 _EXPLANATIONS = {
     "extra_forbidden": _unknown_key,
     "enum": _wrong_word,
@@ -72,10 +87,10 @@ _EXPLANATIONS = {
     "greater_than_equal": _limit("at least", "ge"),
     "less_than_equal": _limit("at most", "le"),
     "missing": _fixed("is required"),
-    "model_type": _fixed("must be a mapping of keys to values"),
-    "model_attributes_type": _fixed("must be a mapping of keys to values"),
-    "dict_type": _fixed("must be a mapping of keys to values"),
-    "tuple_type": _fixed("must be a list"),
+    "model_type": _no_mapping,
+    "model_attributes_type": _no_mapping,
+    "dict_type": _no_mapping,
+    "tuple_type": _no_list,
     "string_type": _fixed("must be text (in quotes if it looks like a number)"),
     "too_long": _fixed("has too many items; one is served"),
     "finite_number": _fixed("must be a finite number"),

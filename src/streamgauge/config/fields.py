@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from streamgauge.config.expand import Expanded
 from streamgauge.config.yaml_reader import plain_scalar
-from streamgauge.core.nano import nano_from_decimal
+from streamgauge.core.nano import nano_from_decimal, nano_text
 
 __all__ = [
+    "RESTART",
     "Count",
     "Instant",
     "NanoAmount",
     "Off",
     "OptionalText",
     "Seconds",
+    "Secret",
     "Section",
     "Switch",
     "Text",
+    "redactable",
     "refuse",
+    "switched",
 ]
+
+RESTART: dict[str, JsonValue] = {"reload": False}
+"""`json_schema_extra` of a setting that holds until a restart; the others follow a reload."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DECIMAL_TEXT = r"^\s*\+?[0-9.]+([eE][-+]?[0-9]+)?\s*$"
+_MIN_SECRET = 8
+"""Shorter ones are placeholders (`none`, `EMPTY`): cutting them out of logs would eat words."""
 
 
 class Section(BaseModel):
@@ -67,9 +87,14 @@ _SWITCH_WORDS = {"true": True, "yes": True, "on": True, "1": True,
                  "false": False, "no": False, "off": False, "0": False}  # fmt: skip
 
 
+def switched(text: str) -> bool | None:
+    """Return what a variable's `text` says as a switch, or None if it says neither."""
+    return _SWITCH_WORDS.get(text.strip().lower())
+
+
 def _switch(value: Any) -> bool:
     if isinstance(value, Expanded):
-        value = _SWITCH_WORDS.get(value.strip().lower())
+        value = switched(value)
     if isinstance(value, bool):
         return value
     raise refuse("must be true or false")
@@ -85,6 +110,20 @@ def _text(value: Any) -> str:
 
 def _optional_text(value: Any) -> str | None:
     return None if value is None or value == "" else _text(value)
+
+
+def _secret(value: Any) -> str | None:
+    if not isinstance(value, str):
+        raise refuse("must be text (in quotes if it looks like a number)")
+    value = str(value).strip()
+    if re.search(r"[^\x21-\x7e]", value):
+        raise refuse("must be printable ASCII without spaces")
+    return value or None
+
+
+def redactable(secrets: Iterable[str]) -> set[str]:
+    """Return those of `secrets` that are long enough to be cut out of texts by value."""
+    return {secret for secret in secrets if len(secret) >= _MIN_SECRET}
 
 
 def _off(value: Any) -> Any:
@@ -119,11 +158,15 @@ def _instant(value: Any) -> int | None:
         value = datetime.combine(value, time())
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if value is None:
         return None
     raise refuse("must be a date or time such as 2025-01-31 or 2025-01-31T12:00:00Z")
+
+
+def _instant_text(micros: int) -> str:
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
 
 
 Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
@@ -132,11 +175,19 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_optional_text)]
 Off = BeforeValidator(_off)
+Secret = BeforeValidator(_secret)
+"""For `SecretStr | None`: an empty text is none."""
 NanoAmount = Annotated[
-    int, BeforeValidator(_nano), WithJsonSchema({"type": ["number", "string"], "minimum": 0})
+    int,
+    BeforeValidator(_nano),
+    PlainSerializer(nano_text, when_used="json"),
+    WithJsonSchema({"type": ["number", "string"], "minimum": 0, "pattern": _DECIMAL_TEXT}),
 ]
 """A decimal amount, held in nano-units."""
 Instant = Annotated[
-    int | None, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date"})
+    int | None,
+    BeforeValidator(_instant),
+    PlainSerializer(_instant_text, when_used="json-unless-none"),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": r"^\d{4}-\d\d-\d\d"}),
 ]
 """A date or time (UTC where it says no zone), held in µs since the epoch."""

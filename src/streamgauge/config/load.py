@@ -14,9 +14,15 @@ from pydantic import ValidationError
 
 from streamgauge.config.checks import cross_problems, literal_key_warnings
 from streamgauge.config.document import Document
-from streamgauge.config.environment import Flag, apply_environment, apply_flags
+from streamgauge.config.environment import (
+    Flag,
+    apply_admin_token,
+    apply_environment,
+    apply_flags,
+)
 from streamgauge.config.expand import expand_document
 from streamgauge.config.explain import problems_of
+from streamgauge.config.positions import Path as PathOfValue
 from streamgauge.config.positions import Place
 from streamgauge.config.problems import ConfigError, Problem
 from streamgauge.config.schema import Config
@@ -26,7 +32,7 @@ from streamgauge.config.upstream import Kind
 from streamgauge.config.yaml_reader import read_yaml
 from streamgauge.config.zero import add_upstream_flags, add_upstreams_from_keys
 
-__all__ = ["LoadOptions", "Loaded", "find_file", "load"]
+__all__ = ["LoadOptions", "Loaded", "find_file", "load", "version_of"]
 
 _NAMES = ("streamgauge.yaml", "streamgauge.yml", "streamgauge.toml")
 _VARIABLE = "STREAMGAUGE_CONFIG"
@@ -54,6 +60,7 @@ class LoadOptions:
 class Loaded:
     """A valid configuration, the file it came from, lines worth a warning, and its version.
 
+    `origins`: the places of the values that were given; what is missing there is a default.
     `version`: the first 12 hex digits of the SHA-256 of the settings without their secrets.
     """
 
@@ -61,6 +68,7 @@ class Loaded:
     origin: Path | None
     warnings: list[str]
     version: str
+    origins: Mapping[PathOfValue, Place] = field(default_factory=dict, repr=False)
 
 
 def load(options: LoadOptions) -> Loaded:
@@ -74,7 +82,7 @@ def load(options: LoadOptions) -> Loaded:
     problems += more
     problems += drop_unserved(document)
     config = _validated(document, problems, options)
-    return Loaded(config, origin, warnings, _version(config))
+    return Loaded(config, origin, warnings, version_of(config), document.origins())
 
 
 def find_file(options: LoadOptions) -> tuple[Path | None, Place | None]:
@@ -130,6 +138,7 @@ def _merge(document: Document, options: LoadOptions, *, has_file: bool) -> list[
         add_upstreams_from_keys(document, environ)
     sections = [*Config.model_fields, *known_keys(())]
     problems += apply_environment(document, environ, sections)
+    apply_admin_token(document, environ)
     return problems + apply_flags(document, options.flags)
 
 
@@ -161,6 +170,7 @@ def _first_of_each(problems: list[Problem]) -> list[Problem]:
     return list(seen.values())
 
 
-def _version(config: Config) -> str:
+def version_of(config: Config) -> str:
+    """Return the first 12 hex digits of the SHA-256 of the settings without their secrets."""
     plain = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(plain.encode()).hexdigest()[:12]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from streamgauge.config.expand import Expanded
 from streamgauge.config.fields import (
+    RESTART,
     Count,
     Off,
-    Seconds,
     Section,
     Switch,
     Text,
+    redactable,
     refuse,
 )
+from streamgauge.config.listeners import Control, Server
 from streamgauge.config.price_entry import PriceEntry
 from streamgauge.config.upstream import Upstream
 
@@ -33,14 +34,9 @@ __all__ = [
     "Metadata",
     "Routing",
     "Server",
-    "is_loopback",
 ]
 
 _SQLITE = "sqlite:///"
-_ALLOWED_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|\*")
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_MAX_PORT = 65_535
-_POSITIVE = Field(gt=0)
 
 
 class Metadata(StrEnum):
@@ -61,11 +57,13 @@ class Begin(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """`auto` is logfmt on a terminal, JSON otherwise."""
+    """`auto` is logfmt on a terminal, JSON otherwise; `pretty` and `compact` are for people."""
 
     AUTO = "auto"
     LOGFMT = "logfmt"
     JSON = "json"
+    PRETTY = "pretty"
+    COMPACT = "compact"
 
 
 class LogLevel(StrEnum):
@@ -75,36 +73,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a listener on `host` can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _host(host: str) -> str:
-    bare = host.removeprefix("[").removesuffix("]")
-    try:
-        return str(ipaddress.ip_address(bare))
-    except ValueError:
-        if re.fullmatch(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?", host):
-            return host
-    raise refuse("must be an IP address or a host name, without a port")
-
-
-def _workers(workers: int) -> int:
-    if workers != 1:
-        raise refuse("must be 1; more workers need PostgreSQL, which is not served yet")
-    return workers
-
-
-def _allowed_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_ALLOWED_HOST.fullmatch(host) for host in hosts):
-        raise refuse("must be host names or addresses without port, IPv6 as [::1], or '*'")
-    return tuple(host.lower() for host in hosts)
 
 
 def _ledger_url(url: str) -> str:
@@ -131,63 +99,10 @@ def _metering_checked(value: Any) -> bool:
     raise refuse("must be on or off")
 
 
-def _no_control(on: bool) -> bool:
-    if on:
-        raise refuse("the control listener is not served yet; must be false")
-    return on
-
-
 def _no_content(on: bool) -> bool:
     if on:
         raise refuse("keeping contents is not served yet; must be false")
     return on
-
-
-class Server(Section):
-    """The data listener, and limits on what clients send and read."""
-
-    host: Annotated[Text, AfterValidator(_host)] = Field(
-        default="127.0.0.1",
-        description="Address to listen on; other than loopback needs client keys.",
-    )
-    port: Annotated[Count, Field(le=_MAX_PORT)] = Field(
-        default=8066, description="Port to listen on; 0 takes a free one."
-    )
-    workers: Annotated[Count, AfterValidator(_workers)] = Field(
-        default=1, description="Processes; only 1 is served."
-    )
-    drain_seconds: Seconds = Field(
-        default=30, description="How long running streams may go on at a stop."
-    )
-    max_body_mb: Annotated[Count, Field(ge=1, le=4096)] = Field(
-        default=32, description="Largest request body, in MiB."
-    )
-    half_close: Switch = Field(
-        default=False, description="true: a client that has closed its sending side still reads."
-    )
-    allowed_hosts: Annotated[tuple[Text, ...], AfterValidator(_allowed_hosts)] = Field(
-        default=_LOCAL_HOSTS, description="Host headers that are answered; '*' answers any."
-    )
-    keepalive_seconds: Annotated[Seconds, _POSITIVE] = Field(
-        default=15, description="Silence in a stream after which the client gets a keep-alive."
-    )
-    header_seconds: Annotated[Seconds, _POSITIVE] = Field(
-        default=10, description="How long a request head may take to arrive."
-    )
-    body_seconds: Annotated[Seconds, _POSITIVE] = Field(
-        default=60, description="How long a request body may take to arrive."
-    )
-    write_seconds: Annotated[Seconds, _POSITIVE] = Field(
-        default=60, description="How long a client may read nothing before it is cut."
-    )
-
-
-class Control(Section):
-    """The control listener, which is not served yet."""
-
-    enabled: Annotated[Switch, AfterValidator(_no_control)] = Field(
-        default=False, description="Only false is served."
-    )
 
 
 class DefaultRoute(Section):
@@ -210,13 +125,22 @@ class Ledger(Section):
     url: Annotated[Text, AfterValidator(_ledger_url)] = Field(
         default="sqlite:///streamgauge.db",
         description="sqlite:///FILE, relative to where serve starts.",
+        json_schema_extra=RESTART,
     )
     begin: Begin = Field(
         default=Begin.BEFORE_UPSTREAM,
         description="async does not wait for the row before the call.",
     )
-    content: Annotated[Switch, AfterValidator(_no_content)] = Field(
-        default=False, description="Only false is served: prompts and answers are not kept."
+    content: Annotated[Switch, AfterValidator(_no_content), WithJsonSchema({"enum": [False]})] = (
+        Field(default=False, description="Only false is served: prompts and answers are not kept.")
+    )
+    retention_days: Annotated[Count, Field(le=36_500)] = Field(
+        default=0, description="Closed rows older than this are deleted; 0 keeps all."
+    )
+    spool_mb: Annotated[Count, Field(ge=1, le=65_536)] = Field(
+        default=64,
+        description="Size of the file that takes rows while the database cannot, in MiB.",
+        json_schema_extra=RESTART,
     )
 
     @property
@@ -228,7 +152,11 @@ class Ledger(Section):
 class Log(Section):
     """What is written to stderr."""
 
-    format: LogFormat = Field(default=LogFormat.AUTO, description="auto, logfmt or json.")
+    format: LogFormat = Field(
+        default=LogFormat.AUTO,
+        description="auto, logfmt, json, pretty or compact; auto is logfmt on a terminal, else json.",
+        json_schema_extra=RESTART,
+    )
     level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
 
 
@@ -243,12 +171,17 @@ class Config(Section):
         default=(), description="Prices; the first that fits is used."
     )
     metadata: Annotated[Metadata, Off] = Field(
-        default=Metadata.COMMENT, description="How clients are told the numbers of their answer."
+        default=Metadata.COMMENT,
+        description="How clients are told the numbers of their answer: not at all, in an SSE "
+        "comment, in a chunk or event of the dialect, or behind its end marker.",
     )
-    metering: Annotated[bool, BeforeValidator(_metering_checked), BeforeValidator(_metering)] = (
-        Field(
-            default=True, description="off: answers are passed on unread, and no tokens are known."
-        )
+    metering: Annotated[
+        bool,
+        BeforeValidator(_metering_checked),
+        BeforeValidator(_metering),
+        WithJsonSchema({"enum": ["on", "off", True, False]}),
+    ] = Field(
+        default=True, description="off: answers are passed on unread, and no tokens are known."
     )
     ledger: Ledger = Field(default=Ledger(), description="Where the rows are kept.")
     log: Log = Field(default=Log(), description="What is written to stderr.")
@@ -261,5 +194,6 @@ class Config(Section):
         return next(wanted, None)
 
     def secrets(self) -> set[str]:
-        """Return the secrets of all upstreams, for redaction by value."""
-        return set().union(*(upstream.secrets() for upstream in self.upstreams))
+        """Return the admin token and the secrets of all upstreams, for redaction by value."""
+        found = redactable([self.control.token.get_secret_value()] if self.control.token else [])
+        return found.union(*(upstream.secrets() for upstream in self.upstreams))

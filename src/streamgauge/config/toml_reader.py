@@ -9,11 +9,11 @@ from decimal import Decimal
 from streamgauge.config.document import Document
 from streamgauge.config.positions import Path, Place
 from streamgauge.config.problems import ConfigError, Problem
+from streamgauge.config.syntax import toml_words
 from streamgauge.config.toml_positions import scan_positions
 
 __all__ = ["read_toml"]
 
-_QUOTED_WORDS = re.compile(r"(['\"]).{2,}\1", re.DOTALL)
 _WHERE = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -45,7 +45,7 @@ def _syntax_error(error: Exception, text: str, source: str) -> Problem:
     line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     message = "nested too deeply" if isinstance(error, RecursionError) else "this is not TOML"
     if found := _WHERE.match(str(error)):
-        message = _QUOTED_WORDS.sub("'…'", found[1])
+        message = toml_words(found[1])
         if found[2]:
             line, column = int(found[2]), int(found[3])
     return Problem.at(Place.in_file(source, line, column), (), message)

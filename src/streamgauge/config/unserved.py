@@ -11,18 +11,11 @@ from streamgauge.config.positions import Path
 from streamgauge.config.problems import Problem
 from streamgauge.config.yaml_reader import plain_scalar
 
-__all__ = ["NOT_SERVED", "drop_unserved", "known_keys"]
-
-_LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+__all__ = ["NOT_SERVED", "NOT_SERVED_VALUES", "drop_unserved", "known_keys"]
 
 NOT_SERVED: Mapping[str, tuple[Any, ...]] = {
-    "server.max_streams": (0,),
     "server.trusted_proxies": ([],),
     "server.cors_origins": ([],),
-    "control.host": ("127.0.0.1",),
-    "control.port": (8067,),
-    "control.token": ("",),
-    "control.allowed_hosts": (_LOCAL_HOSTS,),
     "upstreams.*.transformers": ([],),
     "routing.models": ([],),
     "routing.rules": ([],),
@@ -34,21 +27,16 @@ NOT_SERVED: Mapping[str, tuple[Any, ...]] = {
     "sessions.supersede": ("off", False),
     "sessions.resume_seconds": (0,),
     "integrity": ("off", False),
-    "ledger.retention_days": (0,),
-    "ledger.spool_mb": (0,),
     "capture": ({},),
     "exporters.influxdb": ("", {}),
     "exporters.otlp": ("", {}),
 }
 """Path of a key to the values that ask for nothing, which are accepted and change nothing."""
 
-_VALUES_NOT_SERVED: Mapping[str, Mapping[str, str]] = {
+NOT_SERVED_VALUES: Mapping[str, Mapping[str, str]] = {
     "upstreams.*.messages_api": {"translate": "'translate' is not served yet; must be native"},
-    "log.format": {
-        "pretty": "'pretty' is not served yet; must be one of auto, logfmt, json",
-        "compact": "'compact' is not served yet; must be one of auto, logfmt, json",
-    },
 }
+"""Values of served keys that are known but not served, with what is said of them."""
 
 
 def drop_unserved(document: Document) -> list[Problem]:
@@ -58,13 +46,14 @@ def drop_unserved(document: Document) -> list[Problem]:
         for path in _matching(document, pattern):
             value = document.get(path)
             if not any(_same(value, wanted) for wanted in harmless):
-                problems.append(_problem(document, path, "not served yet in this release"))
+                message = f"not served yet in this release; {_cure(harmless[0])}"
+                problems.append(_problem(document, path, message))
             _take_out(document, path)
-    for pattern, messages in _VALUES_NOT_SERVED.items():
+    for pattern, messages in NOT_SERVED_VALUES.items():
         for path in _matching(document, pattern):
             value = document.get(path)
-            if isinstance(value, str) and (message := messages.get(value)):
-                problems.append(_problem(document, path, message))
+            if isinstance(value, str) and (refusal := messages.get(value)):
+                problems.append(_problem(document, path, refusal))
                 _take_out(document, path)
     _drop_empty(document, ("sessions", "exporters"))
     return problems
@@ -84,6 +73,10 @@ def _same(value: Any, wanted: Any) -> bool:
     if isinstance(value, Expanded) and value:
         value = plain_scalar(value)
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _cure(harmless: Any) -> str:
+    return f"must be {harmless}, or left out" if harmless else "leave it out"
 
 
 def _fits(step: str, given: str | int) -> bool:

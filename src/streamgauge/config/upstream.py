@@ -10,7 +10,17 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from streamgauge.config.expand import Expanded
-from streamgauge.config.fields import Count, OptionalText, Seconds, Section, Switch, Text, refuse
+from streamgauge.config.fields import (
+    Count,
+    OptionalText,
+    Seconds,
+    Secret,
+    Section,
+    Switch,
+    Text,
+    redactable,
+    refuse,
+)
 from streamgauge.config.headers import check_forwarded, check_headers, header_secrets
 
 __all__ = [
@@ -26,8 +36,6 @@ __all__ = [
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 _PORTS = {"http": 80, "https": 443}
-_MIN_SECRET = 8
-"""Shorter ones are placeholders (`none`, `EMPTY`): cutting them out of logs would eat words."""
 
 
 class Kind(StrEnum):
@@ -129,15 +137,6 @@ def _inject_usage(value: object) -> object:
     raise refuse("must be true, false or force")
 
 
-def _api_key(value: object) -> object:
-    if not isinstance(value, str):
-        raise refuse("must be text (in quotes if it looks like a number)")
-    value = str(value).strip()
-    if re.search(r"[^\x21-\x7e]", value):
-        raise refuse("must be printable ASCII without spaces")
-    return value or None
-
-
 Glob = Text
 
 
@@ -149,9 +148,10 @@ class Upstream(Section):
     )
     kind: Kind = Field(description="What software answers there.")
     base_url: Annotated[Text, AfterValidator(_base_url)] = Field(
-        description="Where it listens, with or without a trailing /v1."
+        description="Where it listens, with or without a trailing /v1.",
+        json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"},
     )
-    api_key: Annotated[SecretStr | None, BeforeValidator(_api_key)] = Field(
+    api_key: Annotated[SecretStr | None, Secret] = Field(
         default=None, description="Its key; write ${NAME} or file:/path."
     )
     pass_through_auth: Switch = Field(
@@ -201,4 +201,4 @@ class Upstream(Section):
         """Return the texts that must be cut out of logs, captures and errors by value."""
         found = {self.api_key.get_secret_value()} if self.api_key else set()
         found |= header_secrets(self.headers)
-        return {secret for secret in found if len(secret) >= _MIN_SECRET}
+        return redactable(found)

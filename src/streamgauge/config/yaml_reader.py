@@ -14,6 +14,7 @@ from ruamel.yaml.reader import ReaderError
 from streamgauge.config.document import Document
 from streamgauge.config.positions import Path, Place
 from streamgauge.config.problems import ConfigError, Problem
+from streamgauge.config.syntax import yaml_words
 
 __all__ = ["plain_scalar", "read_yaml"]
 
@@ -27,7 +28,6 @@ _INTEGERS = (
 )
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
 _CORE_TAGS = re.compile(r"tag:yaml\.org,2002:(str|int|float|bool|null|map|seq|merge|timestamp)")
-_SIGN = re.compile(r"'(.|<[a-z ]+>)'")
 _MAX_NODES = 100_000
 """No real configuration has more values; a few nested aliases can unfold to any number."""
 
@@ -134,7 +134,7 @@ def _syntax_error(error: Exception, text: str, source: str) -> tuple[Place, str]
     line, column, message = 1, 1, "this is not YAML"
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
         line, column = mark.line + 1, mark.column + 1
-        message = _without_quotes(error.problem or message)
+        message = yaml_words(error.problem or message)
         if _unquoted_variable(text, mark.index):
             message = "a ${NAME} between { } or [ ] must stand in quotes"
     elif isinstance(error, ReaderError):
@@ -148,10 +148,3 @@ def _syntax_error(error: Exception, text: str, source: str) -> tuple[Place, str]
 
 def _unquoted_variable(text: str, index: int) -> bool:
     return text[max(index - 1, 0) : index + 1] == "${"
-
-
-def _without_quotes(problem: str) -> str:
-    """Keep quoted signs of the grammar, such as ',' and '}', and cut quoted words."""
-    quoted = re.compile(r"'[^']*'|\"[^\"]*\"")
-    line = problem.split("\n", 1)[0]
-    return quoted.sub(lambda found: found[0] if _SIGN.fullmatch(found[0]) else "'…'", line)

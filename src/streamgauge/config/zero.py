@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from streamgauge.config.document import Document
@@ -11,7 +12,7 @@ from streamgauge.config.expand import Expanded
 from streamgauge.config.positions import Place
 from streamgauge.config.problems import Problem, did_you_mean, one_of
 
-__all__ = ["add_upstream_flags", "add_upstreams_from_keys"]
+__all__ = ["WELL_KNOWN_KEYS", "add_upstream_flags", "add_upstreams_from_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ _PROVIDERS = (
     _Provider("anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com"),
     _Provider("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api"),
 )
+WELL_KNOWN_KEYS: Mapping[str, str] = MappingProxyType({p.kind: p.variable for p in _PROVIDERS})
+"""Kinds of upstream to the environment variables in which their own tools look for the key."""
 _OLLAMA_PORT = ":11434"
 _GUESS = "llamacpp"
 

@@ -1,0 +1,63 @@
+"""Rules between the two listeners' settings. Looks at plain values, valid or not (SPEC §1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from streamgauge.config.document import Document
+from streamgauge.config.expand import Expanded
+from streamgauge.config.fields import Section, switched
+from streamgauge.config.listeners import Control, Server, is_loopback
+from streamgauge.config.positions import Path
+
+__all__ = ["open_binds", "same_port"]
+
+_SECTIONS: dict[str, type[Section]] = {"server": Server, "control": Control}
+_FREE = {"0", "-0"}
+
+
+def open_binds(document: Document) -> Iterator[tuple[Path, str]]:
+    """Tell of listeners that others could reach and that would ask them for nothing."""
+    if _is_open(document, "server"):
+        yield (
+            ("server", "host"),
+            "is not loopback, and client keys are not served yet; "
+            "listen on 127.0.0.1, or give --insecure-no-auth",
+        )
+    token = document.get(("control", "token"))
+    has_token = isinstance(token, str) and token.strip()
+    if _is_open(document, "control") and _has_control(document) and not has_token:
+        yield (
+            ("control", "host"),
+            "is not loopback, and control.token is empty; "
+            "set a token, listen on 127.0.0.1, or give --insecure-no-auth",
+        )
+
+
+def same_port(document: Document) -> Iterator[tuple[Path, str]]:
+    """Tell of two listeners on one address, of which `serve` could only say that it is taken."""
+    data, control = (
+        [_value(document, name, key) for key in ("host", "port")] for name in _SECTIONS
+    )
+    if data != control or data[1] in _FREE or not _has_control(document):
+        return
+    here, other = "control", "server"
+    if document.get(("control", "port")) is None:
+        here, other = other, here
+    yield (here, "port"), f"is {other}.port too; take another one, or 0 for a free one"
+
+
+def _is_open(document: Document, section: str) -> bool:
+    host = document.get((section, "host"))
+    return isinstance(host, str) and bool(host.strip()) and not is_loopback(host)
+
+
+def _has_control(document: Document) -> bool:
+    enabled = document.get(("control", "enabled"))
+    return (switched(enabled) if isinstance(enabled, Expanded) else enabled) is not False
+
+
+def _value(document: Document, section: str, key: str) -> str:
+    value: Any = document.get((section, key))
+    return str(_SECTIONS[section].model_fields[key].default if value is None else value).strip()
