@@ -23,7 +23,15 @@ from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
 from streamgauge.core.relaying import Relaying
-from streamgauge.core.verdict import CLIENT_LEFT, COMPLETED, SHUTDOWN, STOPPED, State, Verdict
+from streamgauge.core.verdict import (
+    CLIENT_LEFT,
+    COMPLETED,
+    OVERLOADED,
+    SHUTDOWN,
+    STOPPED,
+    State,
+    Verdict,
+)
 
 __all__ = ["ClientSide"]
 
@@ -32,7 +40,33 @@ _LOCAL = frozenset({"llamacpp", "ollama", "vllm", "sim"})
 
 
 class ClientSide:
-    """State of one exchange. Exactly one Commit; in DONE every input answers with no action."""
+    """State of one exchange. Exactly one Commit; in DONE every input answers with no action.
+
+    `record`: the row, closed once the state is DONE.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_asked_usage",
+        "_begun",
+        "_books",
+        "_client_over",
+        "_connected",
+        "_dialect",
+        "_head_sent",
+        "_left_at",
+        "_relaying",
+        "_stamps",
+        "_told_at",
+        "_unread_tail",
+        "_until",
+        "_upstream_open",
+        "_verdict",
+        "attempt",
+        "facts",
+        "record",
+        "state",
+    )
 
     def __init__(self, facts: Facts, now: float) -> None:
         self.facts = facts
@@ -40,6 +74,7 @@ class ClientSide:
         self.attempt: Attempt = facts.attempts[0]
         self._dialect = dialect_of(facts.request.endpoint)
         self._books = Books(facts, now)
+        self.record: ExchangeRecord = self._books.record
         self._stamps = Stamps(now)
         self._begun = self._connected = False
         self._upstream_open = False
@@ -56,11 +91,6 @@ class ClientSide:
 
     def __repr__(self) -> str:
         return f"<Exchange {self.facts.id} {self.state.name}>"
-
-    @property
-    def record(self) -> ExchangeRecord:
-        """The row, closed once the state is DONE."""
-        return self._books.record
 
     @property
     def parsed_frames(self) -> int:
@@ -81,7 +111,10 @@ class ClientSide:
 
     def _send(self, data: bytes, now: float) -> list[Action]:
         self._told_at = now
-        self._books.to_client(len(data))
+        if self.record.bytes_out:
+            self.record.bytes_out += len(data)
+        else:
+            self._books.to_client(len(data))
         if self._head_sent:
             return [SendData(data)]
         self._head_sent = True
@@ -213,7 +246,8 @@ class ClientSide:
             self.record.http_status = self._dialect.error_status(error)
             body = self._dialect.error_body(error, self.facts.id)
             self._books.to_client(len(body))
-            return [SendAnswer(self.record.http_status, body, retry_after)]
+            wait = "1" if verdict is OVERLOADED else retry_after
+            return [SendAnswer(self.record.http_status, body, wait)]
         frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
         if self._inside:
             frame = b"\n\n" + frame

@@ -36,7 +36,6 @@ from streamgauge.core.starting import asks_usage, request_body, running_option
 from streamgauge.core.verdict import (
     COMPLETED,
     LEDGER_UNAVAILABLE,
-    OVERLOADED,
     State,
     Verdict,
     after_end,
@@ -48,12 +47,13 @@ from streamgauge.core.verdict import (
 __all__ = ["Exchange"]
 
 # Read per frame: off its class an Enum's member takes a look-up each time.
-_DONE = State.DONE
-_ERROR = Turn.ERROR
+_DONE, _ERROR = State.DONE, Turn.ERROR
 
 
 class Exchange(ClientSide):
     """One client request with all its attempts: the upstream's half of the machine."""
+
+    __slots__ = ()
 
     def start(self, now: float) -> list[Action]:
         """Begin the row and connect."""
@@ -110,8 +110,7 @@ class Exchange(ClientSide):
         if self.state is State.DONE:
             return []
         self._upstream_open = False
-        verdict = failed(kind)
-        return self._fail(verdict, now, retry_after="1" if verdict is OVERLOADED else None)
+        return self._fail(failed(kind), now)
 
     def attempt_head(
         self, status: int, content_type: str | None, retry_after: str | None, now: float
@@ -154,7 +153,10 @@ class Exchange(ClientSide):
         answer = self._answer
         if answer is None or self.state is _DONE:
             return []
-        self._books.data(len(data), now)
+        if self.record.bytes_in:
+            self.record.bytes_in += len(data)
+        else:
+            self._books.data(len(data), now)
         if self._relaying is not None:
             return self._relay(self._relaying, data, now)
         self._stamps.progress = now
@@ -186,9 +188,8 @@ class Exchange(ClientSide):
             return actions + self._error_frame(relaying, now)
         if meter.ended and not marked:
             return actions + self._marked(turn, now)
-        if self._left_at is not None and self._drained_enough():
-            return actions + self._cap_drain(now)
-        return actions
+        capped = self._left_at is not None and self._drained_enough()
+        return actions + self._cap_drain(now) if capped else actions
 
     def _relay_unread(self, data: bytes, now: float) -> list[Action]:
         """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
@@ -202,10 +203,8 @@ class Exchange(ClientSide):
         """The end marker came: the client's part is over, late usage may still come (§5.4)."""
         if self._books.stream_end is None:
             self._books.marked(self.attempt, now)
-        ends: list[Action] = []
-        if not self._client_over:
-            self._client_over = True
-            ends = [EndClient()]
+        ends: list[Action] = [] if self._client_over else [EndClient()]
+        self._client_over = True
         known = self._books.meter.booked().usage_source in ("provider", "timings")
         self.state = State.DRAINING
         self._until = now + (MARKER_GRACE if known else LATE_USAGE)
@@ -213,8 +212,7 @@ class Exchange(ClientSide):
 
     def _error_frame(self, relaying: Relaying, now: float) -> list[Action]:
         """An error object came in the stream: it is the last thing the client gets (§5.3)."""
-        error = error_of_stream(relaying.meter.failed, self.attempt)
-        verdict = refused(error)
+        verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
         actions: list[Action] = []
         if not self._client_over:
             if self._head_sent and is_own_shape(self._dialect.name, relaying.error_payload):
@@ -264,8 +262,7 @@ class Exchange(ClientSide):
         meter.observe(events, now)
         meter.frames = 1
         if meter.failed is not None:
-            error = error_of_stream(meter.failed, self.attempt)
-            return self._fail(refused(error), now)
+            return self._fail(refused(error_of_stream(meter.failed, self.attempt)), now)
         self._books.marked(self.attempt, now)
         meter.ended = True
         if self._client_over:
@@ -293,8 +290,7 @@ class Exchange(ClientSide):
         ours = self._asked_usage or running_option(attempt, self.facts.request) is not None
         if answer.status == 400 and ours and not self._client_over and names_option(body):
             return self._again_without_option(now)
-        error = error_of(answer, attempt)
-        return self._fail(refused(error), now, retry_after=answer.retry_after)
+        return self._fail(refused(error_of(answer, attempt)), now, retry_after=answer.retry_after)
 
     def _again_without_option(self, now: float) -> list[Action]:
         closing = self._close_upstream()

@@ -136,13 +136,11 @@ class Meter:
 
     def _observe_content(self, now: float) -> None:
         self.content_frames += 1
-        if self.last_content is None:
+        last, self.last_content = self.last_content, now
+        if last is None:
             self.first_content = now
-        else:
-            self._observe_gap(now - self.last_content)
-        self.last_content = now
-
-    def _observe_gap(self, gap: float) -> None:
+            return
+        gap = now - last
         if self._gap_max is None or gap > self._gap_max:
             self._gap_max = gap
         if gap > STALL_SECONDS:

@@ -44,7 +44,6 @@ class Relaying:
         "_metadata",
         "_mode",
         "_reading",
-        "bytes_out",
         "error_frame",
         "error_payload",
         "frames_out",
@@ -76,7 +75,6 @@ class Relaying:
         self.progress = False
         self.error_frame = self.error_payload = b""
         self.frames_out = 0
-        self.bytes_out = 0
 
     @property
     def parsed(self) -> int:

@@ -132,10 +132,19 @@ class ResponseReader:
             if not rest:
                 return
             data = memoryview(rest)
-        if self.state is _IN_BODY:
-            self._feed_body(data)
-        else:
+        if self.state is not _IN_BODY or self._parser is None:
             self.surplus = True
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.state is not ReaderState.COMPLETE:
+                raise ResponseError(f"malformed response body: {error}") from error
+            self.surplus = True
+        if self._parts:
+            self._idle_bytes = 0
+        else:
+            self._count_framing(len(data))
 
     def take(self) -> bytes:
         """Return the body bytes read since the last call, framing removed, as one piece."""
@@ -227,19 +236,8 @@ class ResponseReader:
             self.head = None
             raise ResponseError(f"malformed response head: {error}") from error
 
-    def _feed_body(self, data: memoryview) -> None:
-        if self._parser is None:
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self.state is not ReaderState.COMPLETE:
-                raise ResponseError(f"malformed response body: {error}") from error
-            self.surplus = True
-        if self._parts:
-            self._idle_bytes = 0
-            return
-        self._idle_bytes += len(data)
+    def _count_framing(self, size: int) -> None:
+        self._idle_bytes += size
         if self._idle_bytes > FRAMING_LIMIT:
             raise ResponseError(f"over {FRAMING_LIMIT} bytes of framing without body")
 
