@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamgauge.core.actions import BeginAttempt, BeginRecord, Commit
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.closing import book, check_consistency, close_attempt, metadata_of
+from streamgauge.core.closing import book, check_consistency, close_attempt
 from streamgauge.core.meter import Meter
 from streamgauge.core.record import (
     Anomaly,
@@ -84,12 +84,11 @@ class Books:
         record = self.record
         record.bytes_out = (record.bytes_out or 0) + size
 
-    def marked(self, attempt: Attempt, now: float) -> dict[str, object]:
-        """The end marker came: times stop. Return what the client is told (SPEC §10.2)."""
+    def marked(self, attempt: Attempt, now: float) -> None:
+        """The end marker came: times stop."""
         self.stream_end = now
         self.record.status = Status.COMPLETED
         book(self.record, attempt, self.meter, now)
-        return metadata_of(self.record)
 
     def close_refused(self, now: float, code: str) -> None:
         """Close the row of an attempt that was refused, while another one follows."""

@@ -20,6 +20,7 @@ from streamgauge.core.actions import (
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.client_side import ClientSide
+from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE, Stamps
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
@@ -144,8 +145,8 @@ class Exchange(ClientSide):
         return relaying
 
     def _metadata(self) -> bytes:
-        told = self._books.marked(self.attempt, self._stamps.progress)
-        payload = json.dumps(told, separators=(",", ":")).encode()
+        self._books.marked(self.attempt, self._stamps.progress)
+        payload = json.dumps(metadata_of(self.record), separators=(",", ":")).encode()
         return self._dialect.metadata(self.facts.metadata, payload, self.record)
 
     def upstream_data(self, data: bytes, now: float) -> list[Action]:
@@ -187,7 +188,7 @@ class Exchange(ClientSide):
         if turn is _ERROR:
             return actions + self._error_frame(relaying, now)
         if meter.ended and not marked:
-            return actions + self._marked(turn, now)
+            return actions + self._marked(now)
         capped = self._left_at is not None and self._drained_enough()
         return actions + self._cap_drain(now) if capped else actions
 
@@ -199,7 +200,7 @@ class Exchange(ClientSide):
         self._unread_tail = (self._unread_tail + data[-4:])[-4:]
         return self._send(data, now)
 
-    def _marked(self, turn: Turn, now: float) -> list[Action]:
+    def _marked(self, now: float) -> list[Action]:
         """The end marker came: the client's part is over, late usage may still come (§5.4)."""
         if self._books.stream_end is None:
             self._books.marked(self.attempt, now)
@@ -296,5 +297,4 @@ class Exchange(ClientSide):
         closing = self._close_upstream()
         self._books.close_refused(now, "upstream_error")
         plain = self.attempt.without_usage_option()
-        again = self._begin_attempt(plain, now)
-        return [RememberRefusal(plain.upstream), *closing, *again]
+        return [RememberRefusal(plain.upstream), *closing, *self._begin_attempt(plain, now)]
