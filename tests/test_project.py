@@ -325,7 +325,7 @@ def test_every_command_of_the_readme_exists() -> None:
         word, *rest = command.split()
         if word.endswith("/streamgauge"):
             assert rest[0] in VERBS
-        elif word != "export":
+        elif word not in {"curl", "eval"}:  # tests/e2e/test_readme.py runs them all
             assert os.access(ROOT / word, os.X_OK), word
 
 

@@ -66,7 +66,27 @@ def test_an_ambiguous_beginning_names_the_candidates(path: Path) -> None:
     result = run(path, "0199")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert f"{ID}, 0199bbbb-second" in result.stderr
+    assert f"{ID}, 0199bbbb-second: give more of it" in result.stderr
+
+
+def test_the_clients_own_request_id_finds_the_exchange_too(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    records = [
+        an_exchange("aaaa-1", client_request_id="once"),
+        an_exchange("aaaa-2", client_request_id="twice"),
+        an_exchange("aaaa-3", client_request_id="twice"),
+        an_exchange("once-own-id", client_request_id="other"),
+        an_exchange("bbbb-5", client_request_id="aaaa-1"),
+    ]
+    write(path, *((record, []) for record in records))
+    found = json.loads(run(path, "other", "--json").stdout)
+    assert found["request"]["id"] == "once-own-id"
+    ours = json.loads(run(path, "once", "--json").stdout)
+    assert ours["request"]["id"] == "once-own-id", "our own ids come first"
+    assert json.loads(run(path, "aaaa-1", "--json").stdout)["request"]["id"] == "aaaa-1"
+    several = run(path, "twice")
+    assert several.exit_code == 1
+    assert "'twice' for several exchanges, newest first: aaaa-3, aaaa-2: name one" in several.stderr
 
 
 @pytest.mark.parametrize("id", ["nobody", "", "0199_aaa", "%"])
@@ -88,8 +108,12 @@ def test_no_id_is_a_usage_error(path: Path) -> None:
 
 
 def test_the_page_tells_the_whole_story(path: Path) -> None:
-    text = run(path, ID).stdout
-    assert f"{ID}  ✓ completed" in text
+    head, text = run(path, ID).stdout.split("\ntimeline\n")
+    assert head.startswith(
+        f"{ID}  ✓ completed\n"
+        "  The upstream sent its end marker, and the client was there to the end. There were 2 "
+        "attempts: 1 at other: upstream_error (HTTP 503), 2 at sim: completed.\n"
+    )
     order = ["begun", "attempt 1 at other begun", "attempt 1 at other ended: upstream_error",
              "headers of the attempt", "attempt 2 at sim begun", "first byte", "first content",
              "end marker", "attempt 2 at sim ended: completed", "row closed"]  # fmt: skip
@@ -159,7 +183,10 @@ def test_estimates_and_unknowns_are_marked(tmp_path: Path) -> None:
         "output 17~ counted here: frames with content, at most the tokens (counted)",
         "reasoning –",
     ]
-    assert page["anomalies"] == ["slow_reader", "partial_usage"]
+    assert page["anomalies"] == [
+        "slow_reader the client read nothing for write_seconds, and was cut off",
+        "partial_usage the input is the upstream's count, the output is our own",
+    ]
     assert page["attempts"] == ["none: no upstream was called"]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamgauge.cli.settings import DEMO_LEDGER
 from streamgauge.ledger.location import sqlite_path
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["demo", "run"]
 
 _UNBALANCED, _CANNOT_START = 1, 4
 _LEDGER_STOP_SECONDS = 10.0
-_DEFAULT_LEDGER = "demo.db"
 _PORTS = (8066, 0)
 """The gateway's own default, then any free one: a demo should not fail for a port."""
 _OWNER = "demo-"
@@ -45,7 +45,7 @@ def _ledger_path(_ctx: click.Context, _param: click.Parameter, value: str | None
     "--ledger",
     metavar="URL|FILE",
     callback=_ledger_path,
-    help=f"Where the rows go. [default: {_DEFAULT_LEDGER}, made anew]",
+    help=f"Where the rows go. [default: {DEMO_LEDGER}, made anew]",
 )
 def demo(port: int | None, once: bool, ledger: Path | None) -> None:
     """Run gateway, simulated upstream and scripted clients, and balance the books."""
@@ -59,7 +59,7 @@ async def _demo(ports: tuple[int, ...], once: bool, named: Path | None) -> int:
     from streamgauge.ledger.sqlite import SqliteLedger
     from streamgauge.tools.demo import Setting, Stage
 
-    path = Path(_DEFAULT_LEDGER) if named is None else named
+    path = DEMO_LEDGER if named is None else named
     boot_id = _OWNER + secrets.token_hex(16)
     started = _now_us()
     post = _poster(asyncio.get_running_loop())

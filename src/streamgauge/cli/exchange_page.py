@@ -12,6 +12,8 @@ from rich.text import Text
 from streamgauge.cli.cost_terms import cost_lines
 from streamgauge.cli.figures import Signs, duration, status_colour, tokens, when
 from streamgauge.cli.ledger_table import printable, signs_of
+from streamgauge.cli.oddities import meaning_of
+from streamgauge.cli.reasons import why
 
 __all__ = ["print_exchange"]
 
@@ -53,6 +55,8 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     head = Text(f"{request['id']}  ", "bold")
     head.append(signs.status(printable(request["status"])), status_colour(request["status"]))
     console.print(head)
+    # Folded to the width as prose is; the sections below are tables.
+    console.print(Text(f"  {printable(why(request, attempts))}"))
     _section(console, "request", _facts(request))
     _section(console, "timeline", _timeline(request, attempts, signs))
     _section(console, "pace", _pace(request, signs))
@@ -60,7 +64,8 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     _section(console, "cost", cost_lines(request, signs))
     console.print(Text("\nattempts", "bold"))
     console.print(_attempts(attempts, signs) if attempts else "  none: no upstream was called")
-    _section(console, "anomalies", [(name, "") for name in request["anomalies"]] or [("none", "")])
+    oddities = [(name, meaning_of(name)) for name in request["anomalies"]]
+    _section(console, "anomalies", oddities or [("none", "")])
 
 
 def _section(console: Console, title: str, lines: Sequence[tuple[str, str]]) -> None:

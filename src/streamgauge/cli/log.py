@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TextIO
 
-from streamgauge.sinks.logline import LEVELS, encode_json, encode_logfmt
+from streamgauge.cli.log_formats import Entry, look_of
+from streamgauge.sinks.logline import LEVELS
 
 __all__ = ["LogWriter", "route_logging"]
 
@@ -16,22 +20,30 @@ _LEVEL_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 class LogWriter:
     """Lines of one format, from one level on. `style`: auto is logfmt on a terminal, else JSON."""
 
-    def __init__(self, style: str, level: str, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        style: str,
+        level: str,
+        stream: TextIO | None = None,
+        *,
+        clock: Callable[[], datetime] = datetime.now,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`clock`: local time, for the format that shows it. `environ`: NO_COLOR is obeyed."""
         self._stream = sys.stderr if stream is None else stream
-        plain = style == "logfmt" or (style == "auto" and self._stream.isatty())
-        self._plain = plain
+        self._look = look_of(style, self._stream, environ)
+        self._clock = clock
+        self._least = LEVELS.index(level)
+
+    def set_level(self, level: str) -> None:
+        """From now on write lines from `level` on."""
         self._least = LEVELS.index(level)
 
     def __call__(self, level: str, event: str, fields: list[tuple[str, str]]) -> None:
         """Write one line; an exchange's own line has no event word in front (SPEC §9.1)."""
         if LEVELS.index(level) < self._least:
             return
-        if not self._plain:
-            line = encode_json(level, event, fields)
-        elif event == "exchange":
-            line = encode_logfmt(fields)
-        else:
-            line = f"{event} {encode_logfmt(fields)}".rstrip()
+        line = self._look.line(Entry(level, event, fields, self._clock()))
         try:
             print(line, file=self._stream, flush=True)
         except (BrokenPipeError, ValueError):

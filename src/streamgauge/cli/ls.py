@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from streamgauge.cli.ledger_option import ledger_option, reading
+from streamgauge.cli.progress import counted
 from streamgauge.core.record import Status
 
 __all__ = ["ls", "since_us"]
@@ -77,7 +78,7 @@ def ls(
         else:
             from streamgauge.cli.ledger_table import print_rows, stdout_console
 
-            print_rows(list(rows), stdout_console())
+            print_rows(list(counted(rows, "rows read")), stdout_console())
 
 
 def _print_json(rows: Any) -> None:

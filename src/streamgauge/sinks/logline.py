@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from streamgauge.core.record import ExchangeRecord, Status
 
-__all__ = ["LEVELS", "LogLine", "encode_json", "encode_logfmt", "exchange_fields"]
+__all__ = ["LEVELS", "LogLine", "encode_json", "encode_logfmt", "exchange_fields", "start_fields"]
 
 LEVELS = ("debug", "info", "warning", "error")
 Fields = list[tuple[str, str]]
@@ -48,7 +48,7 @@ def exchange_fields(record: ExchangeRecord) -> Fields:
         ("ctx", context),
         ("mode", "stream" if record.streaming else "sync"),
         ("finish", _text(record.finish_reason)),
-        ("status", record.status.value),
+        ("status", str(record.status)),
         ("upstream", _text(record.upstream)),
         ("ttft", f"{_number(record.ttft_ms, 0)}ms"),
         ("dur", f"{_number(record.stream_duration_ms, 0)}ms"),
@@ -56,6 +56,11 @@ def exchange_fields(record: ExchangeRecord) -> Fields:
         ("usage", _text(record.usage_source)),
         ("id", record.id),
     ]
+
+
+def start_fields(record: ExchangeRecord) -> Fields:
+    """Return the fields of the line at an exchange's start (SPEC §9.3)."""
+    return [("trace", record.id), ("session", _text(record.session_id))]
 
 
 def encode_logfmt(fields: Iterable[tuple[str, str]]) -> str:
@@ -88,8 +93,7 @@ class LogLine:
 
     def started(self, record: ExchangeRecord) -> None:
         """One line at DEBUG."""
-        session = _text(record.session_id)
-        self._emit("debug", "stream_start", [("trace", record.id), ("session", session)])
+        self._emit("debug", "stream_start", start_fields(record))
 
     def write(self, record: ExchangeRecord) -> None:
         """The exchange's line, and the one of its stream's life (SPEC §9.3)."""

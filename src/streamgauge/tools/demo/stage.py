@@ -73,8 +73,8 @@ class Stage:
         await gateway.discovery.settle()
         say, (host, port) = self._setting.say, self._address
         say(f"streamgauge {__version__}  http://{host}:{port}   ledger {self._setting.ledger_name}")
-        for name in gateway.upstreams:
-            answers = "ok" if gateway.discovery.models_of(name) else "does not answer"
+        for name, upstream in gateway.upstreams.items():
+            answers = "ok" if gateway.discovery.models_of(upstream) else "does not answer"
             say(f"upstream {name} (built-in simulator)  {answers}")
 
     async def play(self) -> Audit:

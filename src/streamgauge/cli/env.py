@@ -1,0 +1,89 @@
+"""`streamgauge env CLIENT`: what a shell evaluates so that its clients ask the gateway (SPEC §18)."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+import click
+
+from streamgauge.cli.client_settings import (
+    CLIENTS,
+    DUMMY_KEY,
+    SHELLS,
+    base_url,
+    shell_line,
+    variables,
+)
+
+__all__ = ["env", "key_option", "models_option", "models_or_asked", "url_option", "url_or_default"]
+
+
+def _checked_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or parts.query or parts.fragment:
+        raise click.BadParameter(f"{value!r} is no URL such as http://127.0.0.1:8066")
+    return base_url(value)
+
+
+url_option = click.option(
+    "--url",
+    callback=_checked_url,
+    metavar="URL",
+    help="The gateway.  [default: the configuration's, http://127.0.0.1:8066]",
+)
+key_option = click.option("--key", metavar="KEY", help="The client key, where keys are needed.")
+models_option = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="A model for OpenCode; may be repeated.  [default: what the gateway lists]",
+)
+
+
+def url_or_default(url: str | None) -> str:
+    """Return `url`, else that of the gateway that is configured here."""
+    from streamgauge.cli.settings import data_url
+
+    return data_url() if url is None else url
+
+
+def models_or_asked(models: tuple[str, ...], url: str, key: str | None) -> list[str]:
+    """Return `models`, else those that the gateway at `url` names; none when it is away."""
+    from streamgauge.cli.served_models import served_models
+
+    return list(models) or served_models(url, DUMMY_KEY if key is None else key)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("client", type=click.Choice(CLIENTS))
+@url_option
+@key_option
+@models_option
+@click.option("--shell", type=click.Choice(SHELLS), default="sh", show_default=True,
+              help="Whose words to use; sh is also bash's and zsh's.")  # fmt: skip
+def env(client: str, url: str | None, key: str | None, models: tuple[str, ...], shell: str) -> None:
+    """Print the variables that point CLIENT at the gateway.
+
+    \b
+    eval "$(streamgauge env anthropic)" && claude
+    streamgauge env openai --shell fish | source
+    streamgauge env openai --shell powershell | Out-String | Invoke-Expression
+
+    A key is named only where the environment has none, or --key gives it.
+    """
+    where = url_or_default(url)
+    if client == "opencode" and not (models := tuple(models_or_asked(models, where, key))):
+        raise click.ClickException(
+            f"OpenCode must be told the models, and {where} does not list any: "
+            f"start the gateway first, or name one with --model"
+        )
+    for name, value in variables(client, where, key, os.environ, models).items():
+        click.echo(shell_line(shell, name, value))

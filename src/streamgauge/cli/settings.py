@@ -1,0 +1,104 @@
+"""The settings that verbs beside the gateway need: its ledger, its URL. Judges no other setting.
+
+A reader's shell may lack the keys that the gateway's file names; that must not hide its ledger.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
+
+if TYPE_CHECKING:
+    from streamgauge.config.document import Document
+
+__all__ = ["DEMO_LEDGER", "data_url", "default_ledger"]
+
+DEMO_LEDGER = Path("demo.db")
+"""Where `streamgauge demo` keeps its rows."""
+
+_CONFIGURATION = 3
+_DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8066
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
+
+
+def default_ledger() -> tuple[Path, str | None]:
+    """Return the ledger that `serve` would use here, and a remark for people or None.
+
+    Where there is none yet but a demo has left one, it is that one.
+    """
+    url = _setting(("ledger", "url"))
+    if url is not None:
+        return _path(str(url)), None
+    path = sqlite_path(DEFAULT_URL)
+    if not path.exists() and DEMO_LEDGER.exists():
+        return DEMO_LEDGER, f"no {path} here: this is --ledger {DEMO_LEDGER}, left by the demo"
+    return path, None
+
+
+def data_url() -> str:
+    """Return where clients on this machine reach the gateway that is configured here."""
+    host, port = _setting(("server", "host")), _setting(("server", "port"))
+    host = _DEFAULT_HOST if host is None else _ANY_ADDRESS.get(str(host), str(host))
+    port = _DEFAULT_PORT if port is None else str(port)
+    if str(port) == "0":
+        raise click.ClickException(
+            "server.port is 0, so each start has another port: name the URL with --url"
+        )
+    bare = host.strip("[]")
+    return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
+
+
+def _path(url: str) -> Path:
+    try:
+        return sqlite_path(url)
+    except ValueError as error:
+        raise _unreadable(f"ledger.url: {error}") from None
+
+
+def _setting(path: tuple[str, str]) -> Any:
+    """Return the value at `path` as the file and the environment give it, or None.
+
+    Ends the verb with exit code 3 when it is given and cannot be read.
+    """
+    from streamgauge.config.expand import expand_document
+
+    document = _document()
+    document.root, problems, _ = expand_document(document, os.environ)
+    for problem in problems:
+        if problem.path == ".".join(path):
+            raise _unreadable(str(problem))
+    return document.get(path)
+
+
+def _document() -> Document:
+    """Return the configuration as it is written, environment laid over it, nothing checked."""
+    from streamgauge.config.document import Document
+    from streamgauge.config.environment import apply_environment
+    from streamgauge.config.load import LoadOptions, find_file
+    from streamgauge.config.problems import ConfigError
+    from streamgauge.config.toml_reader import read_toml
+    from streamgauge.config.yaml_reader import read_yaml
+
+    file, _ = find_file(LoadOptions())
+    document = Document("configuration")
+    if file is not None:
+        read = read_toml if file.suffix == ".toml" else read_yaml
+        try:
+            document = read(file.read_text(encoding="utf-8-sig"), str(file))
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            raise _unreadable(f"{file}: {error}") from None
+    apply_environment(document, os.environ, ("ledger", "server"))
+    return document
+
+
+class _Unreadable(click.ClickException):
+    exit_code = _CONFIGURATION
+
+
+def _unreadable(reason: str) -> click.ClickException:
+    return _Unreadable(f"{reason} (see `streamgauge config check`)")

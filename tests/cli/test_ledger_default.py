@@ -1,0 +1,114 @@
+"""Which ledger the reading verbs take when none is named: the gateway's, else the demo's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamgauge.cli.ls import ls
+from streamgauge.cli.show import show
+from streamgauge.cli.tail import tail
+
+from .books import an_exchange, write
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STREAMGAUGE_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.chdir(tmp_path)
+
+
+def ids(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(ls, ["--json", *arguments])
+    assert result.exit_code == 0, result.stderr
+    return [line.split('"')[3] for line in result.stdout.splitlines()]
+
+
+def a_ledger(name: str) -> None:
+    write(Path(name), (an_exchange(f"in-{name}"), []))
+
+
+def test_the_one_in_the_working_directory() -> None:
+    a_ledger("streamgauge.db")
+    a_ledger("demo.db")
+    assert ids() == ["in-streamgauge.db"]
+
+
+def test_after_a_demo_its_ledger_is_shown_and_said() -> None:
+    a_ledger("demo.db")
+    for verb, words in ((ls, ["--json"]), (show, ["in-demo"]), (tail, ["--no-follow"])):
+        result = CliRunner().invoke(verb, words)
+        assert result.exit_code == 0
+        assert "in-demo.db" in result.stdout
+        assert (
+            result.stderr == "no streamgauge.db here: this is --ledger demo.db, left by the demo\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "streamgauge.yaml",
+            "ledger: {url: 'sqlite:///${BOOKS}'}\nupstreams: [{api_key: '${NOT_SET}'}]",
+        ),
+        ("streamgauge.toml", "[ledger]\nurl = 'sqlite:///${BOOKS}'\n[server]\nprot = 1"),
+        ("xdg/streamgauge/streamgauge.yaml", "ledger: {url: 'sqlite:///other.db'}"),
+    ],
+)
+def test_the_configurations_whatever_else_is_wrong_with_it(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKS", "other.db")
+    for each in ("streamgauge.db", "other.db", "third.db"):
+        a_ledger(each)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(text)
+    assert ids() == ["in-other.db"]
+    monkeypatch.setenv("STREAMGAUGE_LEDGER__URL", "sqlite:///third.db")
+    assert ids() == ["in-third.db"]
+    assert ids("--ledger", "streamgauge.db") == ["in-streamgauge.db"]
+
+
+def test_a_named_configuration_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    a_ledger("streamgauge.db")
+    a_ledger("other.db")
+    Path("streamgauge.yaml").write_text("ledger: {url: 'sqlite:///streamgauge.db'}")
+    Path("named.yaml").write_text("ledger: {url: 'sqlite:///other.db'}")
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", "named.yaml")
+    assert ids() == ["in-other.db"]
+
+
+def failed(text: str) -> Result:
+    Path("streamgauge.yaml").write_text(text)
+    a_ledger("streamgauge.db")
+    result = CliRunner().invoke(ls, [])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "streamgauge config check" in result.stderr
+    return result
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "ledger: {url: 'sqlite:///${NOT_SET_HERE}'}",
+            "streamgauge.yaml:1:10: ledger.url: the environment variable NOT_SET_HERE",
+        ),
+        ("ledger: {url: 'postgresql://h/db'}", "only sqlite is supported"),
+        ("ledger: [", "streamgauge.yaml"),
+        ("\0", "streamgauge.yaml"),
+    ],
+)
+def test_another_ledger_is_never_shown_for_one_that_cannot_be_named(text: str, words: str) -> None:
+    assert words in failed(text).stderr
+
+
+def test_nothing_anywhere_says_how_to_make_one() -> None:
+    result = CliRunner().invoke(ls, [])
+    assert result.exit_code == 1
+    assert "there is no ledger at streamgauge.db" in result.stderr
+    assert "streamgauge demo" in result.stderr

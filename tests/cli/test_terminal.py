@@ -1,0 +1,150 @@
+"""What only a terminal gets: colour, short ids, progress; and that help is everywhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgauge.cli.main import VERBS
+from streamgauge.cli.progress import counted
+from streamgauge.core.record import Status
+
+from .books import ENVIRONMENT, RUN, an_exchange, write
+
+# -- colour
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """Return what a verb writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*RUN, *arguments],
+        env={**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "150", **environment},
+        stdout=theirs,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    shown = b"".join(read(ours))
+    os.close(ours)
+    assert process.wait(20) == 0, shown
+    return shown.decode()
+
+
+def read(descriptor: int) -> Iterator[bytes]:
+    while select.select([descriptor], [], [], 20)[0]:
+        try:
+            yield os.read(descriptor, 65536)
+        except OSError:  # Linux says EIO when the other end is closed
+            return
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "books.db"
+    failed = an_exchange("ffff0000-failed", 1, status=Status.UPSTREAM_ERROR, success=False)
+    write(path, (failed, []), (an_exchange("aaaa0000-done"), []))
+    return path
+
+
+VERBS_WITH_STATUS = [["ls"], ["show", "ffff"], ["tail", "--no-follow", "--format", "pretty"]]
+
+
+@pytest.mark.parametrize("verb", VERBS_WITH_STATUS, ids=lambda verb: verb[0])
+def test_a_status_is_icon_word_and_colour(path: Path, verb: list[str]) -> None:
+    shown = on_a_terminal(*verb, "--ledger", str(path))
+    assert re.search(r"\x1b\[(1;)?31m✗ upstream_error", shown)
+
+
+@pytest.mark.parametrize("verb", VERBS_WITH_STATUS, ids=lambda verb: verb[0])
+def test_no_color_is_obeyed(path: Path, verb: list[str]) -> None:
+    shown = on_a_terminal(*verb, "--ledger", str(path), NO_COLOR="1")
+    assert "✗ upstream_error" in shown
+    assert "\x1b[3" not in shown
+
+
+# -- progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_long_work_shows_its_count_on_a_terminal_and_takes_it_away() -> None:
+    out, now = Terminal(), iter(range(1000))
+    assert list(counted(range(2000), "rows", out, lambda: next(now))) == list(range(2000))
+    assert "\r256 rows\r512 rows" in out.getvalue()
+    assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_short_work_and_other_streams_are_silent() -> None:
+    for out, step in ((Terminal(), 0.0001), (io.StringIO(), 9.0)):
+        now = iter(n * step for n in range(1000))
+        assert len(list(counted(range(2000), "rows", out, lambda now=now: next(now)))) == 2000
+        assert out.getvalue() == ""
+
+
+# -- help
+
+
+EVERY_HELP = """
+from streamgauge.cli.main import VERBS, main
+
+words = [[]]
+for name, verb in VERBS.items():
+    command = verb.load()
+    words += [[name], *([name, each] for each in getattr(command, "commands", ()))]
+for each in words:
+    print("# ", *each)
+    try:
+        main([*each, "-h"])
+    except SystemExit as ended:
+        print("code", ended.code)
+"""
+
+
+def test_help_is_everywhere() -> None:
+    # A process of its own: a command keeps the help options that it was first asked with.
+    done = subprocess.run(
+        [RUN[0], "-c", EVERY_HELP],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    pages = done.stdout.split("\n#  ")
+    assert len(pages) > len(VERBS)
+    for page in pages:
+        words = page.removeprefix("# ").splitlines()[0].strip()
+        assert " ".join(f"Usage: streamgauge {words}".split()) in page
+        assert page.rstrip().endswith("code 0"), words
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["lss"], ["tial"], ["config", "chek"], ["ls", "--jsno"]])
+def test_a_mistyped_word_names_the_nearest(words: list[str]) -> None:
+    done = subprocess.run(
+        [*RUN, *words], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "id you mean" in done.stderr
+
+
+def test_no_word_at_all_is_answered_with_the_help() -> None:
+    done = subprocess.run(
+        [*RUN], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 2
+    assert "Verbs:" in done.stdout + done.stderr

@@ -1,0 +1,167 @@
+"""The README's commands, run as a new user would: the demo, a second terminal, a model of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamgauge.tools.simulator import Simulator
+
+from .process import SOURCES
+from .proxies import free_port
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+DEADLINE = 30.0
+
+pytestmark = pytest.mark.asyncio
+
+
+def commands_after(words: str) -> list[str]:
+    """Return the lines of the first block behind `words`."""
+    assert README.count(words) == 1, words
+    return README.split(words)[1].split("```")[1].strip().splitlines()
+
+
+class Terminal:
+    """A shell in `folder`, where `.venv/bin/streamgauge` is this interpreter's."""
+
+    def __init__(self, folder: Path, ports: dict[str, str]) -> None:
+        self.folder = folder
+        self._ports = ports
+        script = folder / ".venv" / "bin" / "streamgauge"
+        if not script.exists():
+            script.parent.mkdir(parents=True)
+            script.write_text(
+                f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m streamgauge "$@"\n'
+            )
+            script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+    async def start(self, line: str, **more: str) -> asyncio.subprocess.Process:
+        """Start `line` as it stands in the README, but for its ports.
+
+        Before what is interrupted later stands `exec`: else the signal ends the shell, too.
+        """
+        for port, ours in self._ports.items():
+            line = line.replace(port, ours)
+        return await asyncio.create_subprocess_exec(
+            "sh", "-c", line, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+            env={"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(SOURCES),
+                 "HOME": str(self.folder), **more},
+        )  # fmt: skip
+
+    async def run(self, line: str, **more: str) -> str:
+        """Run `line` to its good end and return what it printed."""
+        process = await self.start(line, **more)
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+        assert process.returncode == 0, (line, out, err)
+        return out.decode()
+
+
+async def interrupted(process: asyncio.subprocess.Process) -> int:
+    """Press Ctrl-C and return the exit code; what it prints meanwhile is read, too."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), DEADLINE)
+    assert process.returncode is not None
+    return process.returncode
+
+
+async def lines_until(stream: asyncio.StreamReader | None, words: str) -> str:
+    """Read lines until one begins with `words`; return them all."""
+    assert stream is not None
+    text = ""
+    while not text.splitlines()[-1:] or not text.splitlines()[-1].startswith(words):
+        line = await asyncio.wait_for(stream.readline(), DEADLINE)
+        assert line, text
+        text += line.decode()
+    return text
+
+
+async def test_the_demo_and_a_second_terminal(
+    tmp_path: Path, real_program: Callable[[str], Path]
+) -> None:
+    real_program("curl")
+    port = await free_port()
+    terminal = Terminal(tmp_path, {":8066": f":{port}"})
+    # scripts/demo makes an environment and then does this; tests/test_project.py runs it itself.
+    demo = await terminal.start(f"exec .venv/bin/streamgauge demo --port {port}")
+    try:
+        await lines_until(demo.stdout, "running")
+        curl, ls, show, tail = commands_after("in a second terminal:\n\n")
+        assert (await terminal.run(curl)).rstrip().endswith("data: [DONE]")
+        listed = (await terminal.run(ls)).splitlines()
+        assert "completed" in listed[1], "the call of curl is the newest"
+        assert len([line for line in listed if " sim " in line]) == 3
+        page = await terminal.run(show.replace("ID", listed[1].split()[2][:10]))
+        assert "The upstream sent its end marker" in page
+        assert "curl/" in page
+        following = await terminal.start(f"exec {tail}")
+        try:
+            await lines_until(following.stdout, "model=")
+        finally:
+            code = await interrupted(following)
+        assert code == 0
+    finally:
+        assert await interrupted(demo) == 0
+
+
+async def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    ports = {":8066": f":{await free_port()}"}
+    (folder := tmp_path / "bin").mkdir()
+    claude = folder / "claude"  # any client: here one that tells what it was given
+    claude.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "
+                      "'import json, os; print(json.dumps(dict(os.environ)))'\n")  # fmt: skip
+    claude.chmod(0o755)
+    async with Simulator() as simulator:
+        await simulator.start("127.0.0.1", 0)
+        ports["http://127.0.0.1:8080"] = simulator.url
+        terminal = Terminal(tmp_path, ports)
+        init, check, serve = commands_after("With a model of your own:\n\n")
+        await terminal.run(init)
+        assert ": ok, version" in await terminal.run(check)
+        setting = {
+            "STREAMGAUGE_SERVER__PORT": ports[":8066"].strip(":"),
+            "STREAMGAUGE_CONTROL__PORT": "0",
+        }
+        gateway = await terminal.start(f"exec {serve}", **setting)
+        try:
+            await lines_until(gateway.stderr, "ready ")
+            await second_terminal(terminal, setting)
+        finally:
+            assert await interrupted(gateway) == 0
+
+
+async def second_terminal(terminal: Terminal, setting: dict[str, str]) -> None:
+    execute, evaluate, opencode = commands_after("whatever client you use:\n\n")
+    url = f"http://127.0.0.1:{setting['STREAMGAUGE_SERVER__PORT']}"
+    told = json.loads(await terminal.run(execute, **setting))
+    assert told["ANTHROPIC_BASE_URL"] == url
+    assert told["OPENAI_BASE_URL"] == f"{url}/v1"
+    shown = await terminal.run(f'{evaluate}; echo "$OPENAI_BASE_URL"', **setting)
+    assert shown == f"{url}/v1\n"
+    line = await terminal.run(opencode, **setting)
+    assert re.match(r"export OPENCODE_CONFIG_CONTENT='\{\"provider\"", line)
+
+
+async def test_every_command_of_the_readme_is_run_by_a_test() -> None:
+    blocks = re.findall(r"(?s)```\n(.*?)```", README)
+    lines = [line for block in blocks for line in block.splitlines() if line[:1] not in {"", " "}]
+    known = ["scripts/demo", "scripts/test"]
+    for words in (
+        "in a second terminal:\n\n",
+        "With a model of your own:\n\n",
+        "whatever client you use:\n\n",
+    ):
+        known += commands_after(words)
+    assert lines == known
