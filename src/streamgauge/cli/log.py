@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TextIO
@@ -12,8 +13,12 @@ from typing import TextIO
 from streamgauge.cli.log_formats import Entry, look_of
 from streamgauge.sinks.logline import LEVELS
 
-__all__ = ["LogWriter", "route_logging"]
+__all__ = ["LogWriter", "Soon", "route_logging"]
 
+Soon = Callable[[Callable[[], None]], object]
+"""Runs a call once, soon, on the thread that asks for it."""
+
+_AT_ONCE = frozenset({"warning", "error"})
 _LEVEL_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -34,6 +39,20 @@ class LogWriter:
         self._look = look_of(style, self._stream, environ)
         self._clock = clock
         self._least = LEVELS.index(level)
+        self._soon: Soon | None = None
+        self._gatherer = 0
+        self._lines: list[str] = []
+
+    def gather(self, soon: Soon | None) -> None:
+        """From now on write the lines of one turn of this thread's loop together, at its end.
+
+        `soon`: the loop's `call_soon`; None writes what waits, and each line at once again. Other
+        threads' lines, warnings and errors never wait. One write a line, each of which lets other
+        threads in between, was measured at a tenth of a short request.
+        """
+        self._soon = soon
+        self._gatherer = threading.get_ident()
+        self._write_waiting()
 
     def set_level(self, level: str) -> None:
         """From now on write lines from `level` on."""
@@ -44,8 +63,24 @@ class LogWriter:
         if LEVELS.index(level) < self._least:
             return
         line = self._look.line(Entry(level, event, fields, self._clock()))
+        if self._soon is None or threading.get_ident() != self._gatherer:
+            self._write(line)
+            return
+        self._lines.append(line)
+        if level in _AT_ONCE:
+            self._write_waiting()
+        elif len(self._lines) == 1:
+            self._soon(self._write_waiting)
+
+    def _write_waiting(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write("\n".join(lines))
+
+    def _write(self, text: str) -> None:
         try:
-            print(line, file=self._stream, flush=True)
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
         except (BrokenPipeError, ValueError):
             return  # whoever read our stderr is gone: streams go on
 
