@@ -11,12 +11,30 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from .faults.table import MARK, ROWS, markdown, marked_tests, merged, results_of, summary
+
 # A loaded machine is slow, not wrong: no example has a deadline.
 settings.register_profile("streamgauge", deadline=None, print_blob=True)
 settings.load_profile("streamgauge")
 
 _HERE = Path(__file__).parent
-_SOCKET_ROOMS = {"e2e", "gateway", "tools"}
+_SOCKET_ROOMS = {"control", "e2e", "faults", "gateway", "soak", "tools"}
+_TABLE = "<!-- table -->\n"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes how the fault rows went into their page."""
+    parser.addoption(
+        "--faults-page", type=Path, help="renew the table in this page, docs/faults.md"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark that names the rows of the fault matrix which a test proves."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARK}(*rows, seeds=1): the rows of docs/faults.md that this test proves; how many seeds it runs",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         room = item.path.relative_to(_HERE).parts[0]
         if room in _SOCKET_ROOMS and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("sockets"))
+        for mark in item.iter_markers(MARK):
+            for row in mark.args:
+                item.user_properties.append((MARK, (row, mark.kwargs.get("seeds", 1))))
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +67,23 @@ def real_program() -> Callable[[str], Path]:
     return find
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how many cases of each corpus went as they should."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print how many cases of each corpus went as they should, and how the fault rows went."""
+    _print_corpora(terminalreporter)
+    stats = terminalreporter.stats
+    results = results_of([r for outcome in ("passed", "failed") for r in stats.get(outcome, [])])
+    for line in summary(results) if results else ():
+        terminalreporter.write_line(line)
+    page: Path | None = config.getoption("--faults-page")
+    if page is not None:
+        head, _, table = page.read_text(encoding="utf-8").partition(_TABLE)
+        full = os.environ.get("STREAMGAUGE_FULL") == "1"
+        known = {row: result for row, result in results.items() if row in ROWS}
+        table = markdown(marked_tests(_HERE), merged(table, known, full=full))
+        page.write_text(f"{head}{_TABLE}{table}", encoding="utf-8")
+
+
+def _print_corpora(terminalreporter: Any) -> None:
     for room in ("test_request_corpus", "test_response_corpus", "test_captures"):
         tally = {
             outcome: sum(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ __all__ = ["READY_WITHIN", "GatewayProcess", "closed_rows", "serving"]
 
 READY_WITHIN = 15.0
 """Seconds to wait for the ready line before a test gives up; no promise about speed."""
+_LIMITED = 'ulimit -n "$0" && exec "$@"'
 SOURCES = Path(__file__).parents[2] / "src"
 
 
@@ -30,21 +32,38 @@ class GatewayProcess:
         self.process = process
         self.lines: list[str] = []
         self.port = 0
+        self.control_port = 0
         self.ready_seconds = 0.0
         self._ready = asyncio.Event()
         self._reading = asyncio.create_task(self._read(), name="stderr of the gateway")
 
     @classmethod
-    async def launch(cls, *arguments: str, cwd: Path) -> Self:
-        """Start `streamgauge serve` with `arguments`; it may end at once."""
+    async def launch(
+        cls, *arguments: str, cwd: Path, descriptors: int | None = None, control: int | None = None
+    ) -> Self:
+        """Start `streamgauge serve` with `arguments`; it may end at once.
+
+        `descriptors`: how many it may have open at most. `control`: open the control listener too,
+        on this port; 0 is a free one.
+        """
+        listener = {"STREAMGAUGE_CONTROL__ENABLED": "false"}
+        if control is not None:
+            listener = {"STREAMGAUGE_CONTROL__PORT": str(control)}
+        limited = () if descriptors is None else ("/bin/sh", "-c", _LIMITED, str(descriptors))
         return cls(
             await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "streamgauge", "serve", *arguments),
+                *(*limited, sys.executable, "-m", "streamgauge", "serve", *arguments),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=cwd,
-                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SOURCES), "HOME": str(cwd)},
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "PYTHONPATH": str(SOURCES),
+                    "HOME": str(cwd),
+                    "STREAMGAUGE_LEDGER__SPOOL_MB": "1",  # many ledgers lie about for a while
+                    **listener,
+                },
             )
         )
 
@@ -56,6 +75,8 @@ class GatewayProcess:
             if self.lines[-1].startswith("ready "):
                 url = self.lines[-1].split("data=")[1].split()[0]
                 self.port = int(url.rpartition(":")[2])
+                control = self.lines[-1].split("control=")[1].split()[0]
+                self.control_port = 0 if control == "-" else int(control.rpartition(":")[2])
                 self._ready.set()
         self._ready.set()
 
@@ -89,6 +110,21 @@ class GatewayProcess:
         line = next(line for line in text.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
 
+    def peak_mib(self) -> float:
+        """Return its peak of resident memory in MiB since the start, or since `forget_peak`."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
+    def forget_peak(self) -> None:
+        """Let the peak begin anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def cpu_seconds(self) -> float:
+        """Return the seconds of processor time that it has taken so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """Connect a raw client."""
@@ -113,7 +149,13 @@ class GatewayProcess:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, simulator: Any, *, config: dict[str, Any] | None = None, **upstream_keys: Any
+    folder: Path,
+    simulator: Any,
+    *,
+    config: dict[str, Any] | None = None,
+    descriptors: int | None = None,
+    control: int | None = None,
+    **upstream_keys: Any,
 ) -> AsyncIterator[GatewayProcess]:
     """Run a gateway in front of `simulator`, its ledger in `folder`; kill what is left of it."""
     whole = {
@@ -124,7 +166,10 @@ async def serving(
     file = folder / "streamgauge.yaml"
     file.write_text(json.dumps(whole))
     began = time.monotonic()
-    gateway = await GatewayProcess.launch("--config", str(file), "--port", "0", cwd=folder)
+    where = ("--config", str(file), "--port", "0")
+    gateway = await GatewayProcess.launch(
+        *where, cwd=folder, descriptors=descriptors, control=control
+    )
     try:
         yield await gateway.ready(began)
     finally:

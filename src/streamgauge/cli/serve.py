@@ -15,27 +15,35 @@ from pathlib import Path
 
 import click
 
+from streamgauge.cli.control_listener import ControlPortTaken, GatewayPlane, open_control, url_of
 from streamgauge.cli.log import LogWriter, route_logging
+from streamgauge.cli.reloading import Reloader
 from streamgauge.config.environment import Flag
 from streamgauge.config.load import Loaded, LoadOptions, load
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.problems import ConfigError
+from streamgauge.config.schema import Config
+from streamgauge.gateway.descriptors import raise_limit
 from streamgauge.gateway.server import Gateway, Wiring
 from streamgauge.gateway.upstream_tls import TlsSettingsError
 from streamgauge.ledger.base import LedgerOpenError, Post
 from streamgauge.ledger.sqlite import SqliteLedger
+from streamgauge.ledger.upkeep import Upkeep
 from streamgauge.sinks.logline import LogLine
+from streamgauge.sinks.prometheus import ExchangeCounts
 
 __all__ = ["run", "serve"]
 
 _CONFIGURATION, _CANNOT_START = 3, 4
 _LEDGER_STOP_SECONDS = 10.0
+_CONTROL_STOP_SECONDS = 3.0
 _NOTHING_CONFIGURED = """\
 No upstream is configured. Pick one:
 
   streamgauge serve --upstream llamacpp=http://127.0.0.1:8080
   OPENAI_API_KEY=... streamgauge serve          (also ANTHROPIC_API_KEY, OPENROUTER_API_KEY)
-  streamgauge serve --config streamgauge.yaml   (docs/operations.md has one to start from)
+  streamgauge config init                       (writes a streamgauge.yaml, which serve finds here)
+  streamgauge serve --config FILE
 
 To see it work without any model: streamgauge demo
 """
@@ -49,6 +57,7 @@ To see it work without any model: streamgauge demo
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
 )
 @click.option("--ledger", "ledger", metavar="URL", help="sqlite:///FILE.")
+@click.option("--no-control", is_flag=True, help="Open no control listener.")
 @click.option("--debug", is_flag=True, help="Log at level debug.")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback without keys.")
 def serve(
@@ -57,6 +66,7 @@ def serve(
     host: str | None,
     port: int | None,
     ledger: str | None,
+    no_control: bool,
     debug: bool,
     insecure_no_auth: bool,
 ) -> None:
@@ -65,6 +75,7 @@ def serve(
         ("--host", ("server", "host"), host),
         ("--port", ("server", "port"), port),
         ("--ledger", ("ledger", "url"), ledger),
+        ("--no-control", ("control", "enabled"), False if no_control else None),
         ("--debug", ("log", "level"), "debug" if debug else None),
     )
     options = LoadOptions(
@@ -81,18 +92,26 @@ def serve(
     if not loaded.config.upstreams:
         click.echo(_NOTHING_CONFIGURED, err=True, nl=False)
         raise SystemExit(_CONFIGURATION)
-    raise SystemExit(run(loaded))
+    raise SystemExit(run(loaded, options))
 
 
-def run(loaded: Loaded) -> int:
-    """Serve until a signal; return the exit code."""
+def run(loaded: Loaded, options: LoadOptions) -> int:
+    """Serve until a signal; return the exit code. `options` are read again at each reload."""
+    raise_limit()
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        # Asked before there is anything to reload: what is about to be read is the newest anyway.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = loaded.config.log
     writer = LogWriter(log.format.value, log.level.value)
     route_logging(writer, log.level.value)
     for warning in loaded.warnings:
         writer("warning", "configuration", [("message", warning)])
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(loaded, writer))
+        writer.gather(runner.get_loop().call_soon)
+        try:
+            return runner.run(_serve(loaded, options, writer))
+        finally:
+            writer.gather(None)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -108,30 +127,84 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-async def _serve(loaded: Loaded, writer: LogWriter) -> int:
+async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int:
     loop = asyncio.get_running_loop()
     config = loaded.config
     boot_id = secrets.token_hex(16)
     try:
-        ledger = SqliteLedger(config.ledger.path, owner=boot_id, now_us=now_us, post=_poster(loop))
+        ledger = SqliteLedger(
+            config.ledger.path,
+            owner=boot_id,
+            now_us=now_us,
+            post=_poster(loop),
+            notice=writer,
+            spool_bytes=config.ledger.spool_mb << 20,
+        )
     except LedgerOpenError as error:
         return _cannot_start(str(error))
     prices = PriceBook(config.prices)
+    counts = ExchangeCounts([upstream.name for upstream in config.upstreams])
+    sinks = (LogLine(writer), counts)
     try:
-        wiring = Wiring(config, loaded.version, ledger, (LogLine(writer),), prices, boot_id, now_us)
+        wiring = Wiring(config, loaded.version, ledger, sinks, prices, boot_id, now_us)
         gateway = Gateway(wiring, loop)
         host, port = await gateway.start()
-    except (OSError, TlsSettingsError) as error:
+    except TlsSettingsError as error:
+        ledger.stop(_LEDGER_STOP_SECONDS)
+        return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
+    except OSError as error:
         ledger.stop(_LEDGER_STOP_SECONDS)
         where = f"{config.server.host}:{config.server.port}"
-        return _cannot_start(f"cannot listen on {where}: {error}")
-    await asyncio.to_thread(prices.warm, {u.kind.value for u in config.upstreams})
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}"
-    _say(f"ready data={url} control=- pid={os.getpid()} ledger={config.ledger.path}")
-    code = await _until_stopped(gateway, config.server.drain_seconds)
-    await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
-    return code
+        return _cannot_start(f"cannot listen on {where} (server.port): {error}")
+    upkeep = Upkeep(
+        ledger.maintain,
+        loop.call_later,
+        now_us=now_us,
+        retention_days=lambda: gateway.generation.config.ledger.retention_days,
+    )
+    upkeep.start()
+    try:
+        return await _run_house(loaded, options, writer, gateway, counts, url_of(host, port))
+    except ControlPortTaken as error:
+        await gateway.stop(0.0)
+        return _cannot_start(str(error))
+    finally:
+        upkeep.stop()
+        await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
+
+
+async def _run_house(
+    loaded: Loaded,
+    options: LoadOptions,
+    writer: LogWriter,
+    gateway: Gateway,
+    counts: ExchangeCounts,
+    url: str,
+) -> int:
+    """Add what stands round a gateway that listens, serve, and take it down again in order."""
+
+    def follow(config: Config) -> None:
+        counts.serve([upstream.name for upstream in config.upstreams])
+        writer.set_level(config.log.level.value)
+        route_logging(writer, config.log.level.value)
+
+    config = loaded.config
+    reloader = Reloader(options, gateway, writer, (follow,))
+    plane = GatewayPlane(gateway, reloader, counts.counts, asyncio.get_running_loop())
+    control = open_control(config.control, plane) if config.control.enabled else None
+    await asyncio.to_thread(
+        gateway.generation.prices.warm, {u.kind.value for u in config.upstreams}
+    )
+    reloader.watch(loaded)
+    shown = "-" if control is None else control.url
+    _say(f"ready data={url} control={shown} pid={os.getpid()} ledger={config.ledger.path}")
+    try:
+        return await _until_stopped(gateway, reloader)
+    finally:
+        await reloader.aclose()
+        if control is not None:
+            # Last: whoever watches the drain is answered until it is over.
+            await asyncio.to_thread(control.stop, _CONTROL_STOP_SECONDS)
 
 
 def _poster(loop: asyncio.AbstractEventLoop) -> Post:
@@ -151,7 +224,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _until_stopped(gateway: Gateway, grace: float) -> int:
+async def _until_stopped(gateway: Gateway, reloader: Reloader) -> int:
     """Serve; at the first signal drain, at a second one stop at once. Return the exit code."""
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
@@ -161,8 +234,10 @@ async def _until_stopped(gateway: Gateway, grace: float) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, reloader.wish, "SIGHUP")
     loop.add_signal_handler(signal.SIGUSR1, _dump_stacks)
     await first.wait()
+    grace = gateway.generation.config.server.drain_seconds
     draining = asyncio.create_task(gateway.stop(grace), name="drain")
     impatient = asyncio.create_task(second.wait(), name="second signal")
     await asyncio.wait({draining, impatient}, return_when=asyncio.FIRST_COMPLETED)

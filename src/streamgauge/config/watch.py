@@ -15,7 +15,7 @@ _QUIET_MS = 100
 """A change is told when nothing more has happened for so long: editors write in several steps."""
 _BUSY_MS = 400
 """The longest wait for that quiet: a ledger in the same directory is never quiet."""
-_LOOK_MS = 2000
+_LOOK_MS = 1000
 """Without any word from the system the file is looked at all the same: network disks tell nothing."""
 _STOP_SECONDS = 2.0
 

@@ -20,35 +20,33 @@ _FRESH_SECONDS = 60.0
 
 
 class Discovery:
-    """What was learnt of each upstream. A question in flight is asked once."""
+    """Asks upstreams what they serve, and notes it at each. A question in flight is asked once."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._contexts: dict[tuple[str, str | None], int | None] = {}
-        self._models: dict[str, tuple[str, ...]] = {}
-        self._asked: dict[tuple[str, str | None], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def context_of(self, upstream: str, model: str | None) -> int | None:
+    def context_of(self, upstream: UpstreamRuntime, model: str | None) -> int | None:
         """Return the context size in tokens, or None while it is not known (SPEC §6.7)."""
-        known = self._contexts.get((upstream, model))
-        return self._contexts.get((upstream, None)) if known is None else known
+        contexts = upstream.learnt.contexts
+        known = contexts.get(model)
+        return contexts.get(None) if known is None else known
 
-    def models_of(self, upstream: str) -> tuple[str, ...]:
+    def models_of(self, upstream: UpstreamRuntime) -> tuple[str, ...]:
         """Return the model names that the upstream listed last."""
-        return self._models.get(upstream, ())
+        return upstream.learnt.models
 
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
         """Ask again in the background where the answer is old."""
         if upstream.config.kind.value not in _LOCAL:
             model = None
-        key, now = (upstream.name, model), time.monotonic()
-        last = self._asked.get(key)
+        asked, now = upstream.learnt.asked, time.monotonic()
+        last = asked.get(model)
         if last is not None and now - last < _FRESH_SECONDS:
             return
-        if len(self._asked) > 4096:  # clients choose model names
-            self._asked.clear()
-        self._asked[key] = now
+        if len(asked) > 4096:  # clients choose model names
+            asked.clear()
+        asked[model] = now
         task = asyncio.create_task(self._learn(upstream, model), name=f"discover {upstream.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -72,13 +70,12 @@ class Discovery:
                 size = _slots_context(await self._json(upstream, "/slots"))
         listed = await self._json(upstream, "/v1/models")
         entries = _entries(listed)
-        self._models[upstream.name] = tuple(
-            entry["id"] for entry in entries if isinstance(entry.get("id"), str)
-        )
+        learnt = upstream.learnt
+        learnt.models = tuple(entry["id"] for entry in entries if isinstance(entry.get("id"), str))
         if size is None:
             size = _listed_context(entries, model)
-        if size is not None or (upstream.name, model) not in self._contexts:
-            self._contexts[(upstream.name, model)] = size
+        if size is not None or model not in learnt.contexts:
+            learnt.contexts[model] = size
 
     async def _json(self, upstream: UpstreamRuntime, path: str) -> Any:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from streamgauge.gateway.dial import DialError, Target, dial
@@ -54,6 +54,7 @@ class Pool:
         "_dialling",
         "_emptied",
         "_idle",
+        "_kept",
         "_loop",
         "_open",
         "_settings",
@@ -71,6 +72,7 @@ class Pool:
         self._open: set[UpstreamConnection] = set()
         self._idle: dict[Hashable, deque[UpstreamConnection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._kept: frozenset[Hashable] | None = None
         self._closed = False
         self._emptied: asyncio.Event | None = None
 
@@ -96,6 +98,13 @@ class Pool:
         else:
             call.attach(connection)
         return call
+
+    def keep_only(self, keys: Iterable[Hashable]) -> None:
+        """From now on keep idle connections for targets of these keys; close all others at once."""
+        self._kept = frozenset(keys)
+        for key in [key for key in self._idle if key not in self._kept]:
+            for connection in self._idle.pop(key):
+                connection.abort()
 
     async def aclose(self) -> None:
         """Close every socket, silently for the calls that use them, and end every connect."""
@@ -140,7 +149,8 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Keep `connection` for a later call, in place of the oldest when there are too many."""
-        if self._closed or connection.closing:
+        unwanted = self._kept is not None and connection.key not in self._kept
+        if self._closed or connection.closing or unwanted:
             connection.abort()
             return
         connection.resume()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,16 +16,19 @@ from streamgauge.core.chat import ChatRequest, read_chat_request
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
-from streamgauge.core.routing.plan import Candidate, Decision, Snapshot, plan
-from streamgauge.gateway.admission import Origin, check_content_type, facts_of, new_id
-from streamgauge.gateway.client_application import ClientSettings, EarlyAnswer, OpenConnection
+from streamgauge.core.routing.plan import Decision, plan
+from streamgauge.gateway.admission import Origin, check_content_type, facts_of
+from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, Route, beta_query, find_endpoint
+from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
+from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
-from streamgauge.gateway.rejections import refusal, rejected_row
+from streamgauge.gateway.refusals import Refusals
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.side_pages import SidePages
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
@@ -57,31 +60,21 @@ class Gateway:
     """Implements Application for client connections and RelayOwner for relays."""
 
     def __init__(self, wiring: Wiring, loop: asyncio.AbstractEventLoop) -> None:
-        config = wiring.config
         self._wiring = wiring
+        self._current = generation_of(wiring.config, wiring.config_version, wiring.prices)
         self._loop = loop
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._connections: set[OpenConnection] = set()
         self._empty = asyncio.Event()
         self.pool = Pool(loop, PoolSettings())
-        self.upstreams = {u.name: UpstreamRuntime(u) for u in config.upstreams}
         self.discovery = Discovery(self.pool)
         self.relays: dict[str, Relay] = {}
         self.stopping = False
         self.parsed_frames = 0
-        self._snapshot = Snapshot(
-            tuple(Candidate(u.name, u.kind.value, u.models) for u in config.upstreams),
-            default=next(iter(config.routing.default.to), None),
-        )
-        self._settings = ClientSettings(
-            allowed_hosts=config.server.allowed_hosts,
-            max_body=config.server.max_body_mb * 1024 * 1024,
-            header_seconds=config.server.header_seconds,
-            body_seconds=config.server.body_seconds,
-            write_seconds=config.server.write_seconds,
-            half_close=config.server.half_close,
-        )
+        self.config_state = ConfigState(wiring.config_version)
+        self.refusals = Refusals(wiring.ledger, wiring.sinks, wiring.boot_id, wiring.now_us)
+        self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
         self._pages = SidePages(self)
 
     def __repr__(self) -> str:
@@ -91,16 +84,16 @@ class Gateway:
 
     async def start(self) -> tuple[str, int]:
         """Listen; return host and port. Raises OSError when the port is taken."""
-        server = self._wiring.config.server
+        server = self._current.config.server
         self._server = await self._loop.create_server(
-            lambda: ClientConnection(self._settings, self),
+            lambda: ClientConnection(self._current.clients, self),
             server.host,
             server.port,
             backlog=_BACKLOG,
         )
+        self._overload.start()
         self._tick()
-        for upstream in self.upstreams.values():
-            self.discovery.refresh(upstream)
+        self._discover()
         host, port = self._server.sockets[0].getsockname()[:2]
         return host, port
 
@@ -120,6 +113,7 @@ class Gateway:
         await asyncio.sleep(0)  # what was just written leaves before the sockets close
         for connection in list(self._connections):
             connection.abort()
+        self._overload.stop()
         await self._pages.aclose()
         await self.discovery.aclose()
         await self.pool.aclose()
@@ -147,12 +141,46 @@ class Gateway:
             connection.tick(now)
         self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
 
+    # --- the configuration in use --------------------------------------------------------------
+
+    @property
+    def generation(self) -> Generation:
+        """What new connections and exchanges are given."""
+        return self._current
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamRuntime]:
+        """The upstreams of the configuration in use."""
+        return self._current.upstreams
+
+    def apply(self, generation: Generation) -> None:
+        """Swap the configuration for all that begins from now on; what runs keeps its own (F7)."""
+        self._current = generation
+        self.config_state = ConfigState(generation.version)
+        self.pool.keep_only(upstream.target.key for upstream in self.upstreams.values())
+        if not self.stopping:
+            self._discover()
+
+    def _discover(self) -> None:
+        for upstream in self.upstreams.values():
+            self.discovery.refresh(upstream)
+
+    @property
+    def client_sockets(self) -> int:
+        """How many client connections are open."""
+        return len(self._connections)
+
+    @property
+    def loop_lag_ms(self) -> float:
+        """How late its loop came to its work at worst, of late (FAULTS F9)."""
+        return self._overload.loop_lag_ms
+
     # --- for relays ----------------------------------------------------------------------------
 
     @property
     def ledger(self) -> Ledger:
         """The books."""
-        return self._wiring.ledger
+        return self._overload.ledger
 
     def open_upstream(self, upstream: UpstreamRuntime, relay: Relay) -> UpstreamCall:
         """Begin a call that tells `relay`."""
@@ -166,23 +194,16 @@ class Gateway:
         """Forget the relay and hand its record to the sinks."""
         self.relays.pop(record.id, None)
         self.parsed_frames += relay.exchange.parsed_frames
-        self._tell_sinks(record)
+        self.refusals.tell(record)
         if not self.relays:
             self._empty.set()
-
-    def _tell_sinks(self, record: ExchangeRecord, *, start: bool = False) -> None:
-        for sink in self._wiring.sinks:
-            try:
-                sink.started(record) if start else sink.write(record)
-            except Exception:
-                # A failing sink harms neither streams nor other sinks (DESIGN §3).
-                _log.exception("sink %r failed", sink)
 
     # --- for client connections ----------------------------------------------------------------
 
     def connection_opened(self, connection: OpenConnection) -> None:
         """A client has connected."""
         self._connections.add(connection)
+        self._overload.welcome(connection)
 
     def connection_closed(self, connection: OpenConnection) -> None:
         """A connection is gone."""
@@ -193,7 +214,7 @@ class Gateway:
         try:
             self._check_head(head)
         except GatewayError as error:
-            return EarlyAnswer(*self._refuse(head.path, error, row=head.method == "POST"))
+            return EarlyAnswer(*self.refusals.refuse(head.path, error, row=head.method == "POST"))
         return None
 
     def _check_head(self, head: RequestHead) -> None:
@@ -204,30 +225,21 @@ class Gateway:
             raise RequestError(f"use {endpoint.methods[0]} here", status=405)
         if head.method == "POST":
             check_content_type(head)
-            if self.stopping and endpoint.route is Route.METERED:
-                raise GatewayError(503, ErrorCode.SERVER_SHUTDOWN, "the gateway is shutting down")
+            if endpoint.route is Route.METERED:
+                self._check_room()
+
+    def _check_room(self) -> None:
+        if self.stopping:
+            raise GatewayError(503, ErrorCode.SERVER_SHUTDOWN, "the gateway is shutting down")
+        self._overload.check_stream(self.relays, self._current.config.server.max_streams)
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str
+        self, path: str | None, status: int, code: str, message: str, *, posted: bool
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of a refusal by the connection itself."""
-        _, headers, body = self._refuse(path, GatewayError(status, ErrorCode(code), message))
+        error = GatewayError(status, ErrorCode(code), message)
+        _, headers, body = self.refusals.refuse(path, error, row=posted)
         return headers, body
-
-    def _refuse(
-        self, path: str | None, error: GatewayError, *, row: bool = True
-    ) -> tuple[int, Sequence[Header], bytes]:
-        request_id = new_id()
-        status, headers, body = refusal(path, error, request_id)
-        if error.code is ErrorCode.BAD_HTTP or not row:
-            return status, headers, body
-        record = rejected_row(
-            path, error, status, request_id, self._wiring.boot_id, self._wiring.now_us()
-        )
-        if record is not None:
-            self._wiring.ledger.insert(record)
-            self._tell_sinks(record)
-        return status, headers, body
 
     def handle(self, request: Request, responder: Responder) -> None:
         """Answer one whole request."""
@@ -236,11 +248,12 @@ class Gateway:
             raise RuntimeError("a path that was accepted is not there")
         try:
             if endpoint.route is Route.METERED:
+                self._check_room()  # others may have begun while the body came
                 self._begin(endpoint, request, responder)
             else:
                 self._pages.answer(endpoint, request, responder)
         except GatewayError as error:
-            status, headers, body = self._refuse(request.head.path, error)
+            status, headers, body = self.refusals.refuse(request.head.path, error)
             responder.send_head(status, headers, len(body))
             responder.send(body)
             responder.end()
@@ -248,7 +261,7 @@ class Gateway:
     def _begin(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
         head = request.head
         chat = read_chat_request(endpoint.name, request.body, head.header)
-        decision = plan(self._snapshot, chat.dialect, chat.model)
+        decision = plan(self._current.snapshot, chat.dialect, chat.model)
         upstream = self.upstreams[decision.upstream]
         facts = self._facts(head, chat, decision, upstream)
         self.discovery.refresh(upstream, decision.model)
@@ -256,20 +269,20 @@ class Gateway:
         path = f"/v1/{endpoint.name}{beta_query(head.query)}"
         relay = Relay(self, exchange, responder, upstream, path, head.headers)
         self.relays[facts.id] = relay
-        self._tell_sinks(exchange.record, start=True)
+        self.refusals.tell(exchange.record, start=True)
         relay.start(request.received_at)
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that serves `model`. Raises RequestError."""
-        return self.upstreams[plan(self._snapshot, dialect, model).upstream]
+        return self.upstreams[plan(self._current.snapshot, dialect, model).upstream]
 
     def _facts(
         self, head: RequestHead, chat: ChatRequest, decision: Decision, upstream: UpstreamRuntime
     ) -> Facts:
-        wiring, now_us = self._wiring, self._wiring.now_us()
+        now, now_us, boot_id = self._current, self._wiring.now_us(), self._wiring.boot_id
         kind = upstream.config.kind.value
-        price = wiring.prices.price_for(upstream.name, kind, decision.model, now_us)
-        context = partial(self.discovery.context_of, upstream.name, decision.model)
+        price = now.prices.price_for(upstream.name, kind, decision.model, now_us)
+        context = partial(self.discovery.context_of, upstream, decision.model)
         attempt = upstream.attempt(decision.model, price, context)
-        origin = Origin(wiring.boot_id, wiring.config_version, now_us)
-        return facts_of(head, chat, attempt, decision.route, wiring.config, origin)
+        origin = Origin(boot_id, now.version, now_us)
+        return facts_of(head, chat, attempt, decision.route, now.config, origin)

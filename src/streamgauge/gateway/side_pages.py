@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -24,6 +24,7 @@ from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.rejections import refusal
 from streamgauge.gateway.relay import Relay
 from streamgauge.gateway.response_headers import JSON_HEADERS
+from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
 
@@ -40,9 +41,13 @@ class Host(Protocol):
 
     pool: Pool
     discovery: Discovery
-    upstreams: dict[str, UpstreamRuntime]
     relays: dict[str, Relay]
     stopping: bool
+    config_state: ConfigState
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamRuntime]:
+        """The upstreams of the configuration in use."""
 
     @property
     def ledger(self) -> Ledger:
@@ -124,7 +129,14 @@ class SidePages:
             up.name: {"usable": up.usable, "last_error": up.last_error}
             for up in host.upstreams.values()
         }
-        page = {"ready": not reasons, "reasons": reasons, "upstreams": states}
+        # A file that was refused makes nothing unready: the old configuration serves (SPEC §2.6).
+        config = host.config_state
+        page = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "upstreams": states,
+            "config": {"state": config.name, "version": config.version, "error": config.error},
+        }
         _send(responder, 503 if reasons else 200, page)
 
     def _relay(self, stream_id: str) -> Relay:
@@ -141,11 +153,11 @@ class SidePages:
         host = self._host
         for upstream in host.upstreams.values():
             host.discovery.refresh(upstream)
-        if not any(host.discovery.models_of(name) for name in host.upstreams):
+        if not any(host.discovery.models_of(up) for up in host.upstreams.values()):
             await host.discovery.settle()
         names: set[str] = set()
         for upstream in host.upstreams.values():
-            names.update(host.discovery.models_of(upstream.name))
+            names.update(host.discovery.models_of(upstream))
             names.update(m for m in upstream.config.models if not set(m) & set("*?["))
         anthropic = request.head.header(b"anthropic-version") is not None
         if not endpoint.name:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from streamgauge.config.upstream import Kind, Upstream
 from streamgauge.core.attempt import Attempt, Drain, Limits
@@ -12,7 +14,21 @@ from streamgauge.gateway.pool import Target
 from streamgauge.gateway.request_headers import Credentials, upstream_request
 from streamgauge.gateway.upstream_tls import TlsSettings, tls_context
 
-__all__ = ["UpstreamRuntime"]
+__all__ = ["Learnt", "UpstreamRuntime"]
+
+_FileStamp = tuple[int, int, int] | None
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What an upstream told of itself, by model; it goes when the upstream is replaced.
+
+    `contexts`: tokens. `asked`: monotonic seconds of the last question.
+    """
+
+    contexts: dict[str | None, int | None] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    asked: dict[str | None, float] = field(default_factory=dict)
 
 
 class UpstreamRuntime:
@@ -20,6 +36,8 @@ class UpstreamRuntime:
 
     def __init__(self, config: Upstream) -> None:
         self.config = config
+        self.learnt = Learnt()
+        self._tls_files = _stamps(config)
         origin = config.origin
         tls = tls_context(_tls_settings(config)) if origin.scheme == "https" else None
         self.target = Target(
@@ -49,6 +67,10 @@ class UpstreamRuntime:
     def name(self) -> str:
         """The configured name."""
         return self.config.name
+
+    def serves(self, config: Upstream) -> bool:
+        """Return whether `config` asks for nothing else, its certificate files included."""
+        return self.config == config and self._tls_files == _stamps(config)
 
     def note_call(self, error: str | None) -> None:
         """Remember how the last call or probe went; `error` None: it answered."""
@@ -107,3 +129,17 @@ def _tls_settings(config: Upstream) -> TlsSettings:
         client_key=tls.client_key,
         verify=tls.verify,
     )
+
+
+def _stamps(config: Upstream) -> tuple[_FileStamp, ...]:
+    """Return by what a renewed certificate is known: inode, size and time of each file."""
+    tls = config.tls
+    return tuple(_stamp(path) for path in (tls.ca_file, tls.client_cert, tls.client_key) if path)
+
+
+def _stamp(path: str) -> _FileStamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None  # that it is missing is said where it is read
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,60 @@
+"""Turns an error into the client's answer and its row, and tells the sinks. Knows no socket."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.record import ExchangeRecord
+from streamgauge.gateway.admission import new_id
+from streamgauge.gateway.http import Header
+from streamgauge.gateway.rejections import refusal, rejected_row
+from streamgauge.ledger.base import Ledger
+from streamgauge.sinks.base import Sink
+
+__all__ = ["Refusals"]
+
+_log = logging.getLogger(__name__)
+
+
+class Refusals:
+    """Refuses requests. `unrecorded`: refusals that leave no row, by error code (SPEC §8.1)."""
+
+    def __init__(
+        self, ledger: Ledger, sinks: Sequence[Sink], boot_id: str, now_us: Callable[[], int]
+    ) -> None:
+        self._ledger = ledger
+        self._sinks = sinks
+        self._boot_id = boot_id
+        self._now_us = now_us
+        self.unrecorded: Counter[str] = Counter()
+
+    def refuse(
+        self, path: str | None, error: GatewayError, *, row: bool = True
+    ) -> tuple[int, Sequence[Header], bytes]:
+        """Return status, headers and body of the answer; write the row where there is to be one.
+
+        Broken framing never makes a row, nor does a path that is not metered.
+        """
+        request_id = new_id()
+        status, headers, body = refusal(path, error, request_id)
+        record = None
+        if row and error.code is not ErrorCode.BAD_HTTP:
+            record = rejected_row(path, error, status, request_id, self._boot_id, self._now_us())
+        if record is None:
+            self.unrecorded[error.code.value] += 1
+        else:
+            self._ledger.insert(record)
+            self.tell(record)
+        return status, headers, body
+
+    def tell(self, record: ExchangeRecord, *, start: bool = False) -> None:
+        """Hand `record` to every sink."""
+        for sink in self._sinks:
+            try:
+                sink.started(record) if start else sink.write(record)
+            except Exception:
+                # A failing sink harms neither streams nor other sinks (DESIGN §3).
+                _log.exception("sink %r failed", sink)
