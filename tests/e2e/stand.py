@@ -125,13 +125,19 @@ class Stand:
     """Gateway, simulator and ledger. `url` of neither is known before `start`."""
 
     def __init__(
-        self, folder: Path, simulator: Simulator, max_page_count: int | None = None
+        self,
+        folder: Path,
+        simulator: Simulator,
+        max_page_count: int | None = None,
+        spool_bytes: int = 1 << 18,
     ) -> None:
         self._max_page_count = max_page_count
+        self._spool_bytes = spool_bytes
         self.folder = folder
         self.simulator = simulator
         self.notes = Notes()
         self.lines: list[tuple[str, str, dict[str, str]]] = []
+        self.wall: Callable[[], int] = lambda: time.time_ns() // 1000
         self.gateway: Gateway
         self.ledger: SqliteLedger
         self.port = 0
@@ -150,6 +156,8 @@ class Stand:
             now_us=lambda: time.time_ns() // 1000,
             post=loop.call_soon_threadsafe,
             max_page_count=self._max_page_count,
+            spool_bytes=self._spool_bytes,
+            notice=self._note,
         )
         sinks = (LogLine(self._note), self.notes)
         prices = PriceBook(loaded.config.prices)
@@ -160,12 +168,15 @@ class Stand:
             sinks,
             prices,
             "boot-of-the-test",
-            lambda: time.time_ns() // 1000,
+            self._now_us,
         )
         self.gateway = Gateway(wiring, loop)
         _, self.port = await self.gateway.start()
         await self.gateway.discovery.settle()
         return self
+
+    def _now_us(self) -> int:
+        return self.wall()
 
     def _note(self, level: str, event: str, fields: list[tuple[str, str]]) -> None:
         self.lines.append((level, event, dict(fields)))
@@ -253,6 +264,7 @@ async def stand(
     kind: str = "sim",
     config: dict[str, Any] | None = None,
     max_page_count: int | None = None,
+    spool_bytes: int = 1 << 18,
     **upstream_keys: Any,
 ) -> AsyncIterator[Stand]:
     """Run a gateway in front of a simulator with the captures and cases of the tests."""
@@ -260,7 +272,7 @@ async def stand(
     cases = folder / "cases.json"
     cases.write_bytes(gzip.decompress((DATA / "corpus" / "responses.json.gz").read_bytes()))
     await simulator.start(flavour=flavour, captures=DATA / "captures", cases=cases)
-    built = Stand(folder, simulator, max_page_count)
+    built = Stand(folder, simulator, max_page_count, spool_bytes)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
         await built.start({"upstreams": [first], **(config or {})})

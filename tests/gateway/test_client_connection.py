@@ -67,7 +67,7 @@ class App:
         self.serve(request, responder)
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str
+        self, path: str | None, status: int, code: str, message: str, *, posted: bool
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [(b"content-type", b"application/json")], json.dumps({"code": code}).encode()
@@ -263,6 +263,33 @@ async def test_an_early_answer_to_a_request_without_body_keeps_the_connection() 
         writer.write(GET + GET)
         assert await read_answer(reader) == (404, b"no")
         assert await read_answer(reader) == (404, b"no")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "body",
+    [b"Content-Length: 2\r\n\r\nok", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
+)
+async def test_an_early_answer_to_a_request_whose_body_is_here_keeps_the_connection(
+    body: bytes,
+) -> None:
+    async with serving() as app, client_of(app) as (reader, writer):
+        app.early = lambda _: EarlyAnswer(503, [], b"no")
+        writer.write(POST + body)
+        assert await read_answer(reader) == (503, b"no")
+        app.early = lambda _: None
+        writer.write(POST + body)
+        assert await read_answer(reader) == (200, b"/a")
+
+
+@pytest.mark.asyncio
+async def test_an_early_answer_before_a_broken_body_closes() -> None:
+    async with serving() as app, client_of(app) as (reader, writer):
+        app.early = lambda _: EarlyAnswer(503, [], b"no")
+        writer.write(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+        assert await read_answer(reader) == (503, b"no")
+        assert await reader.read() == b""
+        assert not app.refusals
 
 
 @pytest.mark.asyncio
@@ -471,6 +498,7 @@ async def test_closed_connections_leave_nothing_behind() -> None:
         test_a_thousand_pipelined_requests_are_answered_without_recursion,
         test_pipelined_bytes_beyond_the_bound_stop_the_reading_until_the_answer,
         test_a_waiting_client_is_told_to_continue,
+        test_an_early_answer_before_a_broken_body_closes,
         test_a_fin_means_that_the_client_left,
         test_a_reset_means_that_the_client_left,
         test_with_half_close_a_fin_only_ends_the_requests,

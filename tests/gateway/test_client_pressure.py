@@ -93,7 +93,7 @@ class Pourer:
         self.pour()
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str
+        self, path: str | None, status: int, code: str, message: str, *, posted: bool
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [], b"{}"
@@ -169,18 +169,47 @@ async def test_a_dripped_header_is_given_up_at_its_deadline_from_the_first_byte(
 
 
 @pytest.mark.asyncio
-async def test_a_dripped_body_is_given_up_at_its_deadline() -> None:
-    async with pouring() as (app, client):
-        head = GET[:-2].replace(b"GET", b"POST") + b"Content-Length: 9\r\n\r\n"
+async def test_a_body_that_comes_fast_enough_is_given_up_at_its_deadline_all_the_same() -> None:
+    async with pouring(settings=replace(SETTINGS, max_body=1 << 20)) as (app, client):
+        head = GET[:-2].replace(b"GET", b"POST") + b"Content-Length: 54000\r\n\r\n"
         await send(app, client, head)
         for second in range(1, 9):
+            await send(app, client, b"x" * 6000)
             app.tick_at(second * 7.0)
-            await send(app, client, b"x")
         assert app.open.phase is Phase.BODY
         app.tick_at(60.0)
         assert (await read_to_end(client)).startswith(b"HTTP/1.1 408 ")
         assert app.refusals == [("/v1/messages", 408, "bad_request")]
         assert not app.begun.is_set()
+
+
+@pytest.mark.asyncio
+async def test_a_dripped_body_is_given_up_once_a_window_brought_too_little() -> None:
+    async with pouring(settings=replace(SETTINGS, max_body=1 << 20)) as (app, client):
+        head = GET[:-2].replace(b"GET", b"POST") + b"Content-Length: 9000\r\n\r\n"
+        await send(app, client, head)
+        await send(app, client, b"x" * 5000)
+        app.tick_at(10.0)
+        assert app.open.phase is Phase.BODY
+        for second in range(11, 20):
+            await send(app, client, b"x")
+            app.tick_at(second)
+            assert app.open.phase is Phase.BODY
+        app.tick_at(20.0)
+        assert (await read_to_end(client)).startswith(b"HTTP/1.1 408 ")
+        assert app.refusals == [("/v1/messages", 408, "bad_request")]
+        assert not app.begun.is_set()
+
+
+@pytest.mark.asyncio
+async def test_a_refused_client_is_cut_when_it_has_sent_more_than_any_body() -> None:
+    async with pouring() as (app, client):
+        await send(app, client, b"GE(T / HTTP/1.1\r\n")
+        assert app.open.phase is Phase.LINGERING
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                await asyncio.get_running_loop().sock_sendall(client, b"x" * 65536)
+        await app.closed.wait()
 
 
 @pytest.mark.asyncio
@@ -224,6 +253,38 @@ async def test_a_refused_client_that_never_stops_sending_is_dropped_in_the_end()
         assert app.open.phase is Phase.LINGERING
         app.tick_at(60.0)
         await app.closed.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_newcomer_that_is_turned_away_reads_why_though_it_asks_after_that() -> None:
+    async with pouring() as (app, client):
+        app.open.turn_away(EarlyAnswer(503, [], b"full"), linger=True)
+        assert app.open.phase is Phase.LINGERING
+        await send(app, client, GET)
+        wire = await read_to_end(client)
+        assert wire.startswith(b"HTTP/1.1 503 ")
+        assert wire.endswith(b"full")
+        assert not app.begun.is_set()
+
+
+@pytest.mark.asyncio
+async def test_a_newcomer_is_closed_at_once_where_there_is_no_place_to_wait() -> None:
+    async with pouring() as (app, client):
+        app.open.turn_away(EarlyAnswer(503, [], b"full"), linger=False)
+        assert (await read_to_end(client)).endswith(b"full")
+        await app.closed.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_connection_is_idle_from_its_last_answer_to_its_next_request() -> None:
+    async with pouring(1) as (app, client):
+        app.now = 7.0
+        assert app.open.idle_since == 0.0
+        await send(app, client, GET[:9])
+        assert app.open.idle_since is None
+        await send(app, client, GET[9:])
+        await app.begun.wait()
+        assert app.open.idle_since == 7.0
 
 
 @pytest.mark.asyncio
@@ -362,6 +423,9 @@ def test_hosts_are_compared_in_one_form() -> None:
     [
         test_a_dripped_header_is_given_up_at_its_deadline_from_the_first_byte,
         test_a_refused_client_that_never_closes_is_dropped_after_a_while,
+        test_a_dripped_body_is_given_up_once_a_window_brought_too_little,
+        test_a_refused_client_is_cut_when_it_has_sent_more_than_any_body,
+        test_a_newcomer_that_is_turned_away_reads_why_though_it_asks_after_that,
         test_a_reader_that_never_reads_blocks_its_stream_within_the_bound,
         test_a_reader_that_goes_on_gets_every_byte,
         test_a_reader_that_reads_nothing_for_write_seconds_is_cut,

@@ -164,6 +164,13 @@ def test_an_allowed_host_is_served_with_and_without_a_port(host: bytes) -> None:
     assert guarded(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").method == "GET"
 
 
+def test_a_star_among_the_allowed_hosts_serves_any_legal_one() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: gateway.example:8066\r\n\r\n"
+    assert check_head(head, frozenset({"*"})).target == "/"
+    with pytest.raises(RequestError):
+        check_head(b"GET / HTTP/1.1\r\nHost: a@x\r\n\r\n", frozenset({"*"}))
+
+
 def test_a_host_is_optional_on_http_1_0_only() -> None:
     assert guarded(b"GET / HTTP/1.0\r\n\r\n").minor == 0
 

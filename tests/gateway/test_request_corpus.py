@@ -49,7 +49,7 @@ class Echo:
         responder.end()
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str
+        self, path: str | None, status: int, code: str, message: str, *, posted: bool
     ) -> tuple[Sequence[Header], bytes]:
         return [], json.dumps({"error": {"code": code}}).encode()
 

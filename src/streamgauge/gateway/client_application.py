@@ -19,7 +19,8 @@ class ClientSettings:
     `allowed_hosts` is kept in lower case, IPv6 addresses in brackets. `high_water` bounds our
     write buffer (SPEC §4.3) and the pipelined bytes kept. `idle_seconds`: keep-alive without a
     request. `linger_seconds`: how long a refused client that sends on is ignored before the
-    close, so that no reset overtakes its answer.
+    close, so that no reset overtakes its answer. `body_rate`: the least bytes a second of a body,
+    looked at over each `body_window` seconds (FAULTS S5): no modem is slower, a dripper is.
     """
 
     allowed_hosts: Collection[str]
@@ -31,6 +32,8 @@ class ClientSettings:
     high_water: int = 64 * 1024
     idle_seconds: float = 75.0
     linger_seconds: float = 2.0
+    body_rate: float = 500.0
+    body_window: float = 10.0
 
     def __post_init__(self) -> None:
         hosts = (host.lower() for host in self.allowed_hosts)
@@ -69,6 +72,13 @@ class OpenConnection(Protocol):
     def phase(self) -> Phase:
         """What the connection is doing."""
 
+    @property
+    def idle_since(self) -> float | None:
+        """Monotonic seconds since which it waits for a request; None when it does not."""
+
+    def turn_away(self, answer: EarlyAnswer, *, linger: bool) -> None:
+        """Give `answer` to whatever will be asked, and close; `linger`: once it can have been read."""
+
     def tick(self, now: float) -> None:
         """Keep the deadlines; `now`: monotonic seconds. Call about once a second."""
 
@@ -85,16 +95,19 @@ class Application(Protocol):
     def accept_head(self, head: RequestHead) -> EarlyAnswer | None:
         """Refuse a request before its body is read, or return None to have it read.
 
-        After a refusal of a request with a body the connection closes.
+        After a refusal the connection goes on where the whole body had come with the head.
         """
 
     def handle(self, request: Request, responder: Responder) -> None:
         """Answer `request` through `responder`, now or later."""
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str
+        self, path: str | None, status: int, code: str, message: str, *, posted: bool
     ) -> tuple[Sequence[Header], bytes]:
-        """Return headers and body of our refusal, in the dialect that `path` looks like."""
+        """Return headers and body of our refusal, in the dialect that `path` looks like.
+
+        `posted`: the whole head of a POST was read, so that it may leave a row (SPEC §8.1).
+        """
 
     def connection_opened(self, connection: OpenConnection) -> None:
         """A client has connected."""

@@ -1,77 +1,27 @@
-"""One client's socket: requests in, answers out, deadlines kept. Knows no dialect, no upstream."""
+"""One client's socket: what its transport tells, and deadlines kept. Knows no dialect, no upstream."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import time
-from collections.abc import Callable
 from typing import cast
 
-from streamgauge.core.errors import ErrorCode, RequestError
+from streamgauge.core.errors import ErrorCode
 from streamgauge.gateway.client_application import Application, ClientSettings, EarlyAnswer, Phase
-from streamgauge.gateway.client_responder import ClientResponder, ResponderState
-from streamgauge.gateway.client_socket import ClientSocket
-from streamgauge.gateway.http import Request, RequestHead
-from streamgauge.gateway.http_text import CONTINUE
-from streamgauge.gateway.request_reader import RequestReader
+from streamgauge.gateway.client_serving import ClientServing
 
 __all__ = ["Application", "ClientConnection", "ClientSettings", "EarlyAnswer", "Phase"]
 
-_log = logging.getLogger(__name__)
 
-# Steps taken in one go for pipelined requests; then other sockets have their turn.
-_BURST = 64
-
-
-_READING = frozenset((Phase.IDLE, Phase.HEAD, Phase.BODY))
-
-
-class ClientConnection(asyncio.Protocol):
-    """Serves requests one at a time, in order; a responder lives from its request to its answer.
+class ClientConnection(ClientServing, asyncio.Protocol):
+    """One connection from its first byte to its last.
 
     There is no task and no timer: the server calls `tick` about once a second. `clock` gives the
     monotonic seconds that `tick` is called with. While an answer is under way the socket is read
     on, so that a client that leaves is noticed at once (SPEC §11.1).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_advancing",
-        "_application",
-        "_clock",
-        "_deadline",
-        "_draining",
-        "_eof",
-        "_head",
-        "_linger_until",
-        "_phase",
-        "_reader",
-        "_responder",
-        "_settings",
-        "_socket",
-    )
-
-    def __init__(
-        self,
-        settings: ClientSettings,
-        application: Application,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._settings = settings
-        self._application = application
-        self._clock = clock
-        self._phase = Phase.IDLE
-        self._socket = ClientSocket()
-        self._reader = RequestReader(settings.allowed_hosts, settings.max_body)
-        self._responder: ClientResponder | None = None
-        self._head: RequestHead | None = None
-        self._deadline = math.inf
-        self._linger_until = math.inf
-        self._advancing = False
-        self._draining = False
-        self._eof = False
+    __slots__ = ("__weakref__",)
 
     def __repr__(self) -> str:
         return f"<ClientConnection {self._socket.peer} {self._phase.value}>"
@@ -81,6 +31,12 @@ class ClientConnection(asyncio.Protocol):
         """What the connection is doing."""
         return self._phase
 
+    @property
+    def idle_since(self) -> float | None:
+        """Monotonic seconds since which it waits for a request; None when it does not."""
+        idle = self._phase is Phase.IDLE and not self._advancing
+        return self._deadline - self._settings.idle_seconds if idle else None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket.attach(cast(asyncio.Transport, transport), self._settings.high_water)
         self._reader.peer = self._socket.ip
@@ -88,10 +44,13 @@ class ClientConnection(asyncio.Protocol):
         self._application.connection_opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.LINGERING:
-            later = self._clock() + self._settings.linger_seconds
-            self._deadline = min(later, self._linger_until)
+        if self._linger is not None:
+            if not self._linger.came(len(data), self._clock()):
+                self._socket.abort()
+            self._deadline = self._linger.deadline
         elif self._phase is not Phase.CLOSED:
+            if self._pace is not None:
+                self._pace.came(len(data))
             self._reader.feed(data)
             self._advance()
 
@@ -128,8 +87,8 @@ class ClientConnection(asyncio.Protocol):
             if self._responder is not None:
                 self._responder.slow_reader = True
             self.abort()
-        elif not self._socket.blocked and now >= self._deadline:
-            self._deadline_passed(now)
+        elif not self._socket.blocked:
+            self._keep_deadlines(now)
 
     def drain(self) -> None:
         """Serve the request that has begun, if any, then close."""
@@ -137,124 +96,18 @@ class ClientConnection(asyncio.Protocol):
         if self._phase is Phase.IDLE and not self._reader.buffered:
             self._close()
 
-    def abort(self) -> None:
-        """Drop the connection at once; a responder's owner is told that its client is gone."""
-        self._leave()
-        self._socket.abort()
+    def turn_away(self, answer: EarlyAnswer, *, linger: bool) -> None:
+        """Give `answer` to whatever will be asked, and close; `linger`: once it can have been read."""
+        if self._phase is Phase.IDLE:
+            if not linger:
+                self._enter(Phase.ANSWERING, math.inf)
+            self._answer(answer, keep_alive=False)
 
-    def write(self, data: bytes) -> None:
-        """Hand `data` to the socket. For the responder."""
-        self._socket.write(data)
-
-    def answered(self, keep_alive: bool) -> None:
-        """Go on to the next request, or close. For the responder."""
-        self._responder = self._head = None
-        if keep_alive and not self._draining:
-            self._enter(Phase.IDLE, self._settings.idle_seconds)
-            self._advance()
-        else:
-            self._finish()
-
-    def _enter(self, phase: Phase, seconds: float) -> None:
-        self._phase = phase
-        self._deadline = self._clock() + seconds
-
-    def _advance(self) -> None:
-        """Read and serve what is buffered. An answer given at once re-enters: the loop goes on."""
-        if not self._advancing:
-            self._advancing = True
-            self._serve_burst()
-
-    def _serve_burst(self) -> None:
-        more = False
-        try:
-            more = all(self._step() for _ in range(_BURST))
-        except RequestError as refusal:
-            self._refuse(refusal.status, refusal.code, refusal.message)
-        finally:
-            self._advancing = more
-        if more:
-            asyncio.get_running_loop().call_soon(self._serve_burst)
-        else:
-            self._adjust_reading()
-
-    def _step(self) -> bool:
-        """Read one head or one body. Returns whether there may be more to do."""
-        if self._socket.blocked or self._phase not in _READING:
-            return False
-        return self._read_body() if self._phase is Phase.BODY else self._read_head()
-
-    def _read_head(self) -> bool:
-        head = self._reader.read_head()
-        if head is None:
-            if self._phase is Phase.IDLE and self._reader.buffered:
-                self._enter(Phase.HEAD, self._settings.header_seconds)
-            return False
-        self._head = head
-        try:
-            early = self._application.accept_head(head)
-        except Exception:
-            self._failed("accept_head", None)
-            return False
-        if early is not None:
-            whole = not self._reader.has_body and self._reader.read_body() is not None
-            self._answer(early, whole and self._reader.keep_alive)
-            return True
-        if self._reader.wants_continue:
-            self.write(CONTINUE)
-        self._enter(Phase.BODY, self._settings.body_seconds)
-        return True
-
-    def _read_body(self) -> bool:
-        body = self._reader.read_body()
-        if body is None or self._head is None:
-            return False
-        request = Request(self._head, body, self._clock())
-        self._enter(Phase.ANSWERING, math.inf)
-        responder = self._respond(self._reader.keep_alive)
-        try:
-            self._application.handle(request, responder)
-        except Exception:
-            self._failed("handle", responder)
-        return True
-
-    def _respond(self, keep_alive: bool) -> ClientResponder:
-        method = "GET" if self._head is None else self._head.method
-        last = self._draining or (self._eof and not self._reader.buffered)
-        responder = ClientResponder(self, method, self._reader.minor, keep_alive and not last)
-        self._responder = responder
-        return responder
-
-    def _refuse(self, status: int, code: ErrorCode, message: str) -> None:
-        """Answer in the dialect that the path looks like, and close."""
-        headers, body = self._application.bad_request(self._reader.path, status, code, message)
-        self._answer(EarlyAnswer(status, headers, body), keep_alive=False)
-
-    def _answer(self, answer: EarlyAnswer, keep_alive: bool) -> None:
-        responder = self._respond(keep_alive)
-        responder.send_head(answer.status, answer.headers, len(answer.body))
-        responder.send(answer.body)
-        responder.end()
-
-    def _failed(self, where: str, responder: ClientResponder | None) -> None:
-        """Our own fault, in an except block: log it, and never leave the client waiting."""
-        _log.exception("handler_failed where=%s client=%s", where, self._socket.peer)
-        if responder is not None:
-            if responder.state is ResponderState.DONE:
-                return
-            if not responder.unsent:
-                self.abort()
-                return
-            responder.lost()
-        self._refuse(500, ErrorCode.OVERLOADED, "The gateway failed on this request.")
-
-    def _adjust_reading(self) -> None:
-        """Hold reading while pipelined bytes pile up; close when half-closed and all is served."""
-        waits = self._socket.blocked or self._phase is Phase.ANSWERING
-        if not self._eof:
-            self._socket.hold_reading(waits and self._reader.buffered > self._settings.high_water)
-        elif not waits and self._phase in _READING:
-            self._close()
+    def _keep_deadlines(self, now: float) -> None:
+        if now >= self._deadline:
+            self._deadline_passed(now)
+        elif self._pace is not None and self._pace.too_slow(now):
+            self._refuse(408, ErrorCode.BAD_REQUEST, "The request body came too slowly.")
 
     def _deadline_passed(self, now: float) -> None:
         match self._phase:
@@ -268,31 +121,3 @@ class ClientConnection(asyncio.Protocol):
                 self._socket.abort()
             case Phase.ANSWERING | Phase.CLOSED:
                 pass
-
-    def _finish(self) -> None:
-        """Close after the last answer. Unread bytes would make the kernel send a reset after it,
-        so what the client still sends is read and dropped for a while (RFC 9112 §9.6)."""
-        served = self._phase is Phase.ANSWERING
-        read = served and not self._reader.buffered and not self._socket.reading_held
-        if read or self._eof or not self._socket.alive:
-            self._close()
-            return
-        self._reader.drop()
-        self._enter(Phase.LINGERING, self._settings.linger_seconds)
-        self._linger_until = self._clock() + self._settings.body_seconds
-        self._socket.shut_writing()
-        self._adjust_reading()
-
-    def _close(self) -> None:
-        """Close once what was written has left."""
-        self._leave()
-        self._socket.close()
-
-    def _leave(self) -> None:
-        """Become closed; the owner of an answer in progress is told, once."""
-        self._phase = Phase.CLOSED
-        self._reader.drop()
-        responder, self._responder = self._responder, None
-        self._head = None
-        if responder is not None:
-            responder.lost()

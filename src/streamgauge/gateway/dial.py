@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -15,6 +16,7 @@ __all__ = ["DialError", "Target", "dial"]
 
 _Address = tuple[int, str]
 _IPV4 = 4
+_NO_DESCRIPTOR = frozenset((errno.EMFILE, errno.ENFILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ async def dial(
         except ssl.SSLError as error:
             raise DialError(FailKind.TLS, f"TLS with {target.label}: {_reason(error)}") from error
         except OSError as error:
+            if error.errno in _NO_DESCRIPTOR:
+                message = f"{target.label}: no descriptor left"
+                raise DialError(FailKind.EXHAUSTED, message) from error
             refused = refused or isinstance(error, ConnectionRefusedError)
             last = error
         else:

@@ -105,6 +105,8 @@ class FailKind(StrEnum):
     REFUSED = "refused"
     CONNECT = "connect"
     CONNECT_TIMEOUT = "connect_timeout"
+    EXHAUSTED = "exhausted"
+    """We have no descriptor left for a socket: nothing is wrong with the upstream."""
     TLS = "tls"
     RESET = "reset"
     CLOSED = "closed"

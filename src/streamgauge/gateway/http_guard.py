@@ -253,7 +253,7 @@ def _check_host(hosts: list[bytes], minor: int, allowed: Collection[str]) -> Non
     legal = _HOST.fullmatch(hosts[0])
     if legal is None:
         raise bad_http("The Host field is not a host and an optional port.")
-    if legal[1].decode("ascii").lower() not in allowed:
+    if "*" not in allowed and legal[1].decode("ascii").lower() not in allowed:
         raise bad_http("This host name is not served here (server.allowed_hosts).", 421)
 
 

@@ -136,7 +136,8 @@ class Relay:
 
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
         """No head came."""
-        self._upstream.note_call(message)
+        if kind is not FailKind.EXHAUSTED:
+            self._upstream.note_call(message)
         self._call = None
         self._do(self.exchange.attempt_failed(kind.value, time.monotonic()))
 

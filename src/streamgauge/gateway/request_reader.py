@@ -44,6 +44,7 @@ class RequestReader:
         "_max_body",
         "_parser",
         "_path",
+        "_posted",
         "_second",
         "peer",
     )
@@ -59,6 +60,7 @@ class RequestReader:
         self._parser: httptools.HttpRequestParser | None = None
         self._checked: CheckedHead | None = None
         self._path: str | None = None
+        self._posted = False
         self.peer = "-"
 
     @property
@@ -72,9 +74,9 @@ class RequestReader:
         return path_so_far(self._buffer) if self._path is None else self._path
 
     @property
-    def has_body(self) -> bool:
-        """Whether the request whose head was read last announces a body."""
-        return self._checked is not None and self._checked.has_body
+    def posted(self) -> bool:
+        """Whether the head looked at last was whole, and a POST's; it may have been refused."""
+        return self._posted
 
     @property
     def keep_alive(self) -> bool:
@@ -104,11 +106,13 @@ class RequestReader:
     def read_head(self) -> RequestHead | None:
         """Return the next request's head; its body is then read by `read_body`."""
         self._path = self._checked = None
+        self._posted = False
         if not self._buffer:
             return None
         end = self._guard.end_of(self._buffer)
         if end is None:
             return None
+        self._posted = self._buffer.startswith(b"POST ")
         raw = bytes(self._buffer[:end])
         head = check_head(raw, self._allowed_hosts)
         self._begin_second_reading(head, raw)

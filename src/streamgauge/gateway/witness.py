@@ -1,0 +1,85 @@
+"""Notes on a closing row what only the process saw: a jump of the clock, a stall of the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from streamgauge.core.record import Anomaly, AttemptRecord, ExchangeRecord
+from streamgauge.gateway.pulse import LoopPulse
+from streamgauge.ledger.base import Done, Ledger, LedgerStats
+
+__all__ = ["WitnessedLedger"]
+
+_CLOCK_JUMP_US: Final = 5_000_000
+"""More than a clock that is only slewed (500 ppm) strays from the monotonic one in two hours."""
+
+
+class WitnessedLedger:
+    """A ledger whose closed rows carry `clock_jump` and `loop_lag` where they apply (F9, F48).
+
+    A row's times come from one look at the wall clock and from the monotonic one, so that no jump
+    harms them; what is noted is that other rows and logs may be dated differently.
+    """
+
+    __slots__ = ("_clock", "_ledger", "_now_us", "_pulse")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pulse: LoopPulse,
+        now_us: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._pulse = pulse
+        self._now_us = now_us
+        self._clock = clock
+
+    def begin(self, record: ExchangeRecord, attempt: AttemptRecord, done: Done) -> None:
+        """As `Ledger.begin`."""
+        self._ledger.begin(record, attempt, done)
+
+    def attempt(self, attempt: AttemptRecord, done: Done) -> None:
+        """As `Ledger.attempt`."""
+        self._ledger.attempt(attempt, done)
+
+    def close(self, record: ExchangeRecord, attempts: Sequence[AttemptRecord], done: Done) -> None:
+        """As `Ledger.close`, with the anomalies that were seen here added to `record`."""
+        seen = self._seen(record)
+        if seen:
+            record.anomalies = sorted({*record.anomalies, *seen})
+        self._ledger.close(record, attempts, done)
+
+    def insert(self, record: ExchangeRecord, done: Done | None = None) -> None:
+        """As `Ledger.insert`."""
+        self._ledger.insert(record, done)
+
+    @property
+    def healthy(self) -> bool:
+        """As `Ledger.healthy`."""
+        return self._ledger.healthy
+
+    def reason(self) -> str | None:
+        """As `Ledger.reason`."""
+        return self._ledger.reason()
+
+    def stats(self) -> LedgerStats:
+        """As `Ledger.stats`."""
+        return self._ledger.stats()
+
+    def stop(self, timeout: float) -> None:
+        """As `Ledger.stop`."""
+        self._ledger.stop(timeout)
+
+    def _seen(self, record: ExchangeRecord) -> list[Anomaly]:
+        if record.finished_at is None:
+            return []
+        seen = []
+        if abs(self._now_us() - record.finished_at) > _CLOCK_JUMP_US:
+            seen.append(Anomaly.CLOCK_JUMP)
+        now = self._clock()
+        if self._pulse.stalled_since(now - (record.finished_at - record.started_at) / 1e6, now):
+            seen.append(Anomaly.LOOP_LAG)
+        return seen
