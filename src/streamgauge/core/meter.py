@@ -207,9 +207,7 @@ class Meter:
         """Return p50, p95 and the largest gap between content frames in seconds, or None."""
         if self._gap_max is None:
             return None
-        ordered = sorted(self._gaps)
-        if not ordered:
-            return None
+        ordered = sorted(self._gaps)  # never empty: the first is kept, and of 4096 every second
         p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
         # Kept in single precision, a gap may be rounded up beyond the largest.
         return min(p50, self._gap_max), min(p95, self._gap_max), self._gap_max

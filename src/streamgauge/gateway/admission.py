@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 
 from streamgauge.config.schema import Begin, Config
@@ -11,7 +10,7 @@ from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import RequestError
 from streamgauge.gateway.http import RequestHead
 
-__all__ = ["Origin", "check_content_type", "facts_of", "new_id"]
+__all__ = ["Origin", "check_content_type", "facts_of"]
 
 _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
@@ -19,8 +18,9 @@ _MAX_LABEL = 256
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which gateway's which configuration took the request in, and when (µs since the epoch)."""
+    """The exchange's id, which gateway and configuration took it in, and when (µs, epoch)."""
 
+    id: str
     boot_id: str
     config_version: str
     now_us: int
@@ -36,7 +36,7 @@ def facts_of(
 ) -> Facts:
     """Return what the exchange is told. Raises RequestError for an unknown metadata mode."""
     return Facts(
-        id=new_id(),
+        id=origin.id,
         owner=origin.boot_id,
         started_at=origin.now_us,
         request=chat,
@@ -52,11 +52,6 @@ def facts_of(
         begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
         keepalive_seconds=config.server.keepalive_seconds,
     )
-
-
-def new_id() -> str:
-    """Return an unguessable id in the form of SPEC §8.3."""
-    return secrets.token_hex(16)
 
 
 def _metadata_mode(head: RequestHead) -> str | None:

@@ -216,12 +216,14 @@ class Pool:
         return dialling
 
     def _take(self, key: Hashable) -> UpstreamConnection | None:
-        # The youngest first: the least likely to be closed by now.
+        # The youngest first: the least likely to be closed by now. The loop reads idle sockets, so
+        # that one ended by its peer is here no more, but for an end that comes this very moment:
+        # that costs a resend, where asking the kernel each time would cost every call (SPEC §3.5).
         kept = self._idle.get(key)
         found = None
         while kept and found is None:
             connection = kept.pop()
-            if connection.quiet and not self._is_expired(connection):
+            if not connection.closing and not self._is_expired(connection):
                 found = connection
             else:
                 connection.abort()

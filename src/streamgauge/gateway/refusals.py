@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import ExchangeRecord
-from streamgauge.gateway.admission import new_id
 from streamgauge.gateway.http import Header
+from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.rejections import refusal, rejected_row
 from streamgauge.ledger.base import Ledger
 from streamgauge.sinks.base import Sink
@@ -23,8 +23,14 @@ class Refusals:
     """Refuses requests. `unrecorded`: refusals that leave no row, by error code (SPEC §8.1)."""
 
     def __init__(
-        self, ledger: Ledger, sinks: Sequence[Sink], boot_id: str, now_us: Callable[[], int]
+        self,
+        ledger: Ledger,
+        sinks: Sequence[Sink],
+        boot_id: str,
+        now_us: Callable[[], int],
+        ids: IdSource,
     ) -> None:
+        self._ids = ids
         self._ledger = ledger
         self._sinks = sinks
         self._boot_id = boot_id
@@ -38,7 +44,7 @@ class Refusals:
 
         Broken framing never makes a row, nor does a path that is not metered.
         """
-        request_id = new_id()
+        request_id = self._ids.next()
         status, headers, body = refusal(path, error, request_id)
         record = None
         if row and error.code is not ErrorCode.BAD_HTTP:

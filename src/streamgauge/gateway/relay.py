@@ -268,12 +268,9 @@ class Relay:
         if self._drains:
             self._drains = False
             self._upstream.drains -= 1
-        self._owner.ledger.close(action.record, action.attempts, _committed)
+        # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
+        self._owner.ledger.close(action.record, action.attempts)
         self._owner.relay_ended(self, action.record)
-
-
-def _committed(error: LedgerError | None) -> None:
-    """A close is never given up by the ledger; what it cannot store it counts (SPEC §8.2)."""
 
 
 def _text(headers: Sequence[Header], name: bytes) -> str | None:

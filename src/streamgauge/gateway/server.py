@@ -24,6 +24,7 @@ from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, Route, beta_query, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
+from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
 from streamgauge.gateway.refusals import Refusals
@@ -73,7 +74,10 @@ class Gateway:
         self.stopping = False
         self.parsed_frames = 0
         self.config_state = ConfigState(wiring.config_version)
-        self.refusals = Refusals(wiring.ledger, wiring.sinks, wiring.boot_id, wiring.now_us)
+        self._ids = IdSource()
+        self.refusals = Refusals(
+            wiring.ledger, wiring.sinks, wiring.boot_id, wiring.now_us, self._ids
+        )
         self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
         self._pages = SidePages(self)
 
@@ -284,5 +288,5 @@ class Gateway:
         price = now.prices.price_for(upstream.name, kind, decision.model, now_us)
         context = partial(self.discovery.context_of, upstream, decision.model)
         attempt = upstream.attempt(decision.model, price, context)
-        origin = Origin(boot_id, now.version, now_us)
+        origin = Origin(self._ids.next(), boot_id, now.version, now_us)
         return facts_of(head, chat, attempt, decision.route, now.config, origin)

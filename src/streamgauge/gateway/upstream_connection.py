@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 import socket
 import ssl
 from collections.abc import Callable, Hashable
@@ -16,8 +15,6 @@ __all__ = ["RECEIVE_BUFFER_BYTES", "ConnectionOwner", "ConnectionUser", "Upstrea
 
 RECEIVE_BUFFER_BYTES = 128 * 1024
 """Asked of the kernel, which doubles it for its bookkeeping: 256 KiB a socket (SPEC §4.3)."""
-
-_WAITING = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 class ConnectionUser(Protocol):
@@ -95,15 +92,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def unsent(self) -> bool:
         """Whether bytes written still wait for the socket."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
-
-    @property
-    def quiet(self) -> bool:
-        """Whether it is open with nothing to read, not even a FIN that the loop has not seen."""
-        if self._transport is None or self._transport.is_closing():
-            return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not any(event & _WAITING for _, event in poll.poll(0))
 
     def write(self, data: bytes) -> None:
         """Hand `data` to the socket; a socket already lost tells so through `lost`."""

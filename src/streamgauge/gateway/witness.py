@@ -45,7 +45,12 @@ class WitnessedLedger:
         """As `Ledger.attempt`."""
         self._ledger.attempt(attempt, done)
 
-    def close(self, record: ExchangeRecord, attempts: Sequence[AttemptRecord], done: Done) -> None:
+    def close(
+        self,
+        record: ExchangeRecord,
+        attempts: Sequence[AttemptRecord],
+        done: Done | None = None,
+    ) -> None:
         """As `Ledger.close`, with the anomalies that were seen here added to `record`."""
         seen = self._seen(record)
         if seen:

@@ -12,6 +12,7 @@ __all__ = [
     "Done",
     "Ledger",
     "LedgerCorrupt",
+    "LedgerDamaged",
     "LedgerError",
     "LedgerForeign",
     "LedgerLocked",
@@ -20,6 +21,7 @@ __all__ = [
     "LedgerReadOnly",
     "LedgerStats",
     "LedgerUnavailable",
+    "Notice",
     "Post",
     "RowRefused",
 ]
@@ -31,6 +33,10 @@ class LedgerError(Exception):
 
 class LedgerUnavailable(LedgerError):
     """Nothing can be committed now (disk full, locked, stopped): 503 before any upstream call."""
+
+
+class LedgerDamaged(LedgerUnavailable):
+    """Damage was found while the gateway ran: nothing more is written to this file (FAULTS F13)."""
 
 
 class RowRefused(LedgerError):
@@ -68,6 +74,10 @@ Post = Callable[[Callable[[], None]], None]
 """Runs a call on the owner's thread, such as `loop.call_soon_threadsafe`."""
 
 
+Notice = Callable[[str, str, list[tuple[str, str]]], None]
+"""Takes a log line, as level, event and fields, on the owner's thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerStats:
     """Counts since the start, and of now. A figure may be one commit old.
@@ -76,6 +86,10 @@ class LedgerStats:
     `rows`: rows inserted or updated. `failures`: commits that failed. `refused`: records that
     could not be stored. `double_closes`: closes of a row that was closed before. `lost_inserts`:
     requests rejected before any upstream call and not written, too many of them waiting already.
+    `turned_away`: begins refused because the queue was full; `waited`: closes that found it so.
+    `spool_bytes`: what the spool holds now. `spooled`: operations committed in it; `replayed`:
+    operations brought from it into the database, those of the start included.
+    `maintained`, `maintenance_failures`: pieces of maintenance that were done, and that failed.
     """
 
     queued: int
@@ -86,6 +100,13 @@ class LedgerStats:
     refused: int
     double_closes: int
     lost_inserts: int
+    turned_away: int
+    waited: int
+    spool_bytes: int
+    spooled: int
+    replayed: int
+    maintained: int
+    maintenance_failures: int
 
 
 class Ledger(Protocol):
@@ -95,12 +116,20 @@ class Ledger(Protocol):
     """
 
     def begin(self, record: ExchangeRecord, attempt: AttemptRecord, done: Done) -> None:
-        """Write both rows in one transaction; `done(None)` means that they survive a crash."""
+        """Write both rows in one transaction; `done(None)` means that they survive a crash.
+
+        They are in the database, or in the spool until it takes them (SPEC §8.1).
+        """
 
     def attempt(self, attempt: AttemptRecord, done: Done) -> None:
         """Write the row of a later attempt."""
 
-    def close(self, record: ExchangeRecord, attempts: Sequence[AttemptRecord], done: Done) -> None:
+    def close(
+        self,
+        record: ExchangeRecord,
+        attempts: Sequence[AttemptRecord],
+        done: Done | None = None,
+    ) -> None:
         """Close the row if it is in flight, and its attempts with it; else change nothing.
 
         A close is never given up: while nothing can be committed it is kept and tried again.
@@ -112,10 +141,10 @@ class Ledger(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """False from a failed commit until one succeeds."""
+        """Whether a begin can be committed now, in the database or in the spool."""
 
     def reason(self) -> str | None:
-        """Say why the ledger is not healthy, or None."""
+        """Say why the database cannot be written, also while the spool takes its part, or None."""
 
     def stats(self) -> LedgerStats:
         """Return the counts."""

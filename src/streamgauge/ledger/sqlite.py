@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
-from streamgauge.ledger.base import Done, LedgerStats, Post
+from streamgauge.ledger.base import Done, LedgerStats, Notice, Post
 from streamgauge.ledger.lock import LedgerLock
-from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert
-from streamgauge.ledger.recovery import close_left_open
+from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert, Maintain
+from streamgauge.ledger.recovery import close_left_open, recovered_spool
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
 from streamgauge.ledger.schema import open_for_writing, opening
 from streamgauge.ledger.store import SqliteStore
@@ -18,14 +19,19 @@ from streamgauge.ledger.writer import Writer
 
 __all__ = ["SqliteLedger"]
 
+_SPOOL_MS = 50
+"""How long a begin waits for another process's lock before it goes into the spool."""
+
 
 class SqliteLedger:
     """The books in `path`, held by this gateway alone from construction to `stop` (SPEC §8.2).
 
-    Construction locks, checks and migrates the file, and closes what dead gateways left in flight;
-    it raises LedgerOpenError's kinds. `owner` is this start's id, `now_us` the wall clock in µs,
-    `post` runs a call on the owner's thread. `busy_seconds`: how long a begin waits for a lock
-    that another process holds on the database. `max_page_count` caps the file, for tests.
+    Construction locks, checks and migrates the file, brings in what a spool holds, and closes what
+    dead gateways left in flight; it raises LedgerOpenError's kinds. `owner` is this start's id,
+    `now_us` the wall clock in µs, `post` runs a call on the owner's thread, `notice` there takes
+    log lines. `spool_bytes`: the space to take for the spool, 0 for none. `busy_seconds`: how long
+    a begin waits, without a spool, for a lock that another process holds on the database.
+    `max_page_count` caps the file, for tests.
     """
 
     def __init__(
@@ -35,6 +41,8 @@ class SqliteLedger:
         owner: str,
         now_us: Callable[[], int],
         post: Post,
+        notice: Notice | None = None,
+        spool_bytes: int = 0,
         busy_seconds: float = 5.0,
         max_page_count: int | None = None,
     ) -> None:
@@ -44,11 +52,15 @@ class SqliteLedger:
             undo.callback(self._lock.release)
             connection = open_for_writing(self._path, max_page_count=max_page_count)
             undo.callback(connection.close)
+            busy_ms = _SPOOL_MS if spool_bytes else round(busy_seconds * 1000)
+            store = SqliteStore(connection, self._path, busy_ms=busy_ms)
             with opening(self._path):
+                spooler = recovered_spool(self._path, store, spool_bytes)
+                if spooler is not None:
+                    undo.callback(spooler.close)
                 self._recovered = close_left_open(connection, now_us())
             undo.pop_all()
-        store = SqliteStore(connection, self._path, busy_ms=round(busy_seconds * 1000))
-        self._writer = Writer(store, post)
+        self._writer = Writer(store, post, spooler=spooler, notice=notice)
 
     def __repr__(self) -> str:
         return f"<SqliteLedger {self._path} {self.reason() or 'healthy'}>"
@@ -65,11 +77,11 @@ class SqliteLedger:
 
     @property
     def healthy(self) -> bool:
-        """False from a failed commit until one succeeds."""
-        return self._writer.reason is None
+        """Whether a begin can be committed now, in the database or in the spool."""
+        return self._writer.healthy
 
     def reason(self) -> str | None:
-        """Say why the ledger is not healthy, or None."""
+        """Say why the database cannot be written, also while the spool takes its part, or None."""
         return self._writer.reason
 
     def stats(self) -> LedgerStats:
@@ -84,7 +96,12 @@ class SqliteLedger:
         """Queue the row of a later attempt."""
         self._writer.submit(AddAttempt(ATTEMPTS.row(attempt), done))
 
-    def close(self, record: ExchangeRecord, attempts: Sequence[AttemptRecord], done: Done) -> None:
+    def close(
+        self,
+        record: ExchangeRecord,
+        attempts: Sequence[AttemptRecord],
+        done: Done | None = None,
+    ) -> None:
         """Queue the guarded close of an exchange and its attempts; it is kept until written."""
         rows = tuple(ATTEMPTS.row(attempt) for attempt in attempts)
         rejected = record.status == Status.REJECTED
@@ -93,6 +110,16 @@ class SqliteLedger:
     def insert(self, record: ExchangeRecord, done: Done | None = None) -> None:
         """Queue the row of a rejected request."""
         self._writer.submit(Insert(REQUESTS.row(record), done))
+
+    def maintain(
+        self, name: str, run: Callable[[sqlite3.Connection], None], done: Done | None = None
+    ) -> None:
+        """Have `run` done on the writer's thread, between two commits (see Maintain).
+
+        Its failure is counted and told to `done`, and harms nothing else; so does a ledger that
+        cannot be written. Nothing is tried again: who schedules it comes back.
+        """
+        self._writer.submit(Maintain(name, run, done))
 
     def stop(self, timeout: float) -> None:
         """Commit what is queued, close the file and let it go; blocks for at most about `timeout`.

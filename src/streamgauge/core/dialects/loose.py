@@ -136,9 +136,6 @@ class LooseObject:
         self._members = members
         self.odd = False
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._members
-
     def value(self, key: str) -> Any:
         """Return whatever stands at `key`, None when nothing does."""
         return self._members.get(key)

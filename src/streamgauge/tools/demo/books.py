@@ -25,7 +25,12 @@ class ToldLedger:
         """Write the row of a later attempt."""
         self._ledger.attempt(attempt, done)
 
-    def close(self, record: ExchangeRecord, attempts: Sequence[AttemptRecord], done: Done) -> None:
+    def close(
+        self,
+        record: ExchangeRecord,
+        attempts: Sequence[AttemptRecord],
+        done: Done | None = None,
+    ) -> None:
         """Close the row, then tell."""
         self._ledger.close(record, attempts, self._telling(record.id, done))
 
