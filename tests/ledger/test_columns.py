@@ -60,10 +60,9 @@ def test_no_column_has_a_default_and_only_facts_of_the_begin_are_required(
 
 def test_every_table_is_strict(path: Path, ledger: SqliteLedger) -> None:
     tables = rows_in(path, "PRAGMA table_list")
-    assert {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")} == {
-        "requests": 1,
-        "attempts": 1,
-    }
+    strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
+    assert {"requests", "attempts", "closings", "rollup_usage", "rollup_times"} <= strict.keys()
+    assert set(strict.values()) == {1}
 
 
 def test_the_file_says_whose_it_is_and_which_schema_it_has(

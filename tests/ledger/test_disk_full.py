@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from streamgauge.ledger.base import LedgerUnavailable
 from streamgauge.ledger.sqlite import SqliteLedger
 
@@ -17,6 +19,7 @@ PAGES = 200
 LONG = "x" * 3000
 
 
+@pytest.mark.fault("F10")
 def test_space_that_returns_brings_every_row(
     opened: Callable[..., SqliteLedger], owner: Owner, path: Path
 ) -> None:
@@ -90,6 +93,7 @@ ledger.stop(10)
 """
 
 
+@pytest.mark.fault("F10")
 def test_a_file_that_may_not_grow_loses_nothing(path: Path) -> None:
     during, after = output_of(FILE_SIZE_LIMIT, path)
     assert during == "LedgerUnavailable False 50"

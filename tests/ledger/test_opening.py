@@ -20,6 +20,7 @@ from streamgauge.ledger.base import (
     LedgerOpenError,
 )
 from streamgauge.ledger.reader import LedgerReader
+from streamgauge.ledger.spool import spool_path
 from streamgauge.ledger.sqlite import SqliteLedger
 
 from .ledger_rig import Owner, a_record, an_attempt, rows_in
@@ -55,6 +56,7 @@ def public() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.fault("F53")
 def test_a_second_gateway_on_the_same_file_is_refused_and_told_who_holds_it(path: Path) -> None:
     with start(HOLDING, path) as holder:
         assert holder.stdout is not None
@@ -94,6 +96,7 @@ def test_a_refused_start_lets_the_lock_go(opened: Callable[..., SqliteLedger], p
             opened()
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("mode", [0o444, 0o000])
 def test_a_read_only_file_is_refused(public: Path, mode: int) -> None:
     path = public / "ledger.db"
@@ -108,6 +111,7 @@ def test_a_read_only_file_is_refused(public: Path, mode: int) -> None:
     assert not before or path.read_bytes() == before
 
 
+@pytest.mark.fault("F11")
 def test_a_read_only_directory_is_refused(public: Path) -> None:
     public.chmod(0o555)
     (line,) = output_of(AS_NOBODY + OPENING, public / "ledger.db")
@@ -141,6 +145,7 @@ def spoil(path: Path, start: int, length: int) -> None:
         file.write(os.urandom(length))
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(("start", "length"), [(0, 100), (16, 40), (8192, 4096), (40_000, 30_000)])
 def test_a_damaged_file_is_refused_with_a_hint_and_left_as_it_is(
     opened: Callable[..., SqliteLedger], owner: Owner, path: Path, start: int, length: int
@@ -154,6 +159,7 @@ def test_a_damaged_file_is_refused_with_a_hint_and_left_as_it_is(
     assert path.read_bytes() == before
 
 
+@pytest.mark.fault("F13")
 def test_a_cut_file_is_refused(
     opened: Callable[..., SqliteLedger], owner: Owner, path: Path
 ) -> None:
@@ -188,3 +194,61 @@ def test_a_newer_ledger_is_refused(opened: Callable[..., SqliteLedger], path: Pa
         other.execute("PRAGMA user_version = 99")
     with pytest.raises(LedgerForeign, match="newer streamgauge"):
         opened()
+
+
+NO_ROOM = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+for size in (64, 64, 0):
+    try:
+        opened(sys.argv[1], spool_bytes=size << 20).stop(5)
+        say("opened")
+    except LedgerError as error:
+        say(type(error).__name__, error)
+"""
+
+
+def test_a_disk_without_room_for_the_spool_is_refused_with_its_cure(path: Path) -> None:
+    first, second, without = output_of(NO_ROOM, path)
+    assert first == second
+    assert first.startswith("LedgerOpenError no 64 MiB for ")
+    assert "set a smaller ledger.spool_mb" in first
+    assert without == "opened"
+    assert not spool_path(path).exists()
+
+
+def test_a_spool_that_may_not_be_written_is_refused(public: Path) -> None:
+    path = public / "ledger.db"
+    output_of(OPENING, path)
+    public.chmod(0o777)
+    for name in ("ledger.db", "ledger.db.lock"):
+        (public / name).chmod(0o666)
+    locked = "os.close(os.open(sys.argv[1] + '.spool', os.O_CREAT, 0o400))"
+    spooling = OPENING.replace("opened(path)", "opened(path, spool_bytes=1 << 20)")
+    first, line = output_of(OPENING + locked + AS_NOBODY + spooling, path)
+    assert first == "opened"
+    assert line.startswith("LedgerReadOnly")
+    assert "make it writable" in line
+
+
+def test_a_second_gateway_that_names_the_file_otherwise_is_refused(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path.name)
+    with start(HOLDING, path) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        pid = holder.stdout.readline().split()[1]
+        lines = output_of(OPENING, path.name, link, "./" + link.name, cwd=path.parent)
+        holder.stdin.close()
+    assert len(lines) == 3
+    assert all(line.startswith("LedgerLocked") and f"pid {pid}" in line for line in lines)
+
+
+def test_the_hint_for_a_damaged_file_names_the_commands(
+    opened: Callable[..., SqliteLedger], path: Path
+) -> None:
+    path.write_bytes(b"SQLite format 3\0" + os.urandom(8192))
+    with pytest.raises(LedgerCorrupt) as refusal:
+        opened()
+    assert f"sqlite3 {path} .recover | sqlite3 recovered.db" in str(refusal.value)
+    assert "move the file away" in str(refusal.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -18,40 +17,8 @@ from streamgauge.ledger.operations import (
 )
 from streamgauge.ledger.writer import Writer
 
+from .fake_store import FakeStore, begin, close, committed
 from .ledger_rig import Owner
-
-
-class FakeStore:
-    """Notes each commit; `broken` makes it fail, `gate` makes it wait."""
-
-    def __init__(self) -> None:
-        self.broken = threading.Event()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Semaphore(0)
-        self.groups: list[list[Operation]] = []
-        self.probed = threading.Semaphore(0)
-        self.healed = threading.Event()
-        self.patience: list[bool] = []
-        self.closed = False
-
-    def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
-        self.entered.release()
-        self.gate.wait(20)
-        self.patience.append(patient)
-        if self.broken.is_set():
-            raise LedgerUnavailable("database or disk is full")
-        self.groups.append(list(operations))
-        return Committed((None,) * len(operations), len(operations), 0)
-
-    def probe(self) -> None:
-        self.probed.release()
-        if self.broken.is_set():
-            raise LedgerUnavailable("database or disk is full")
-        self.healed.set()
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture
@@ -65,18 +32,7 @@ def writer(store: FakeStore, owner: Owner) -> Iterator[Writer]:
     yield writer
     store.gate.set()
     writer.stop(0.1)
-
-
-def begin(owner: Owner, id: str) -> Begin:
-    return Begin((id,), (id, 1), owner.done(f"begin {id}"))
-
-
-def close(owner: Owner, id: str, *, rejected: bool = False) -> Close:
-    return Close((id,), (), owner.done(f"close {id}"), rejected)
-
-
-def committed(store: FakeStore) -> list[Operation]:
-    return [operation for group in store.groups for operation in group]
+    store.connection.close()
 
 
 def test_what_queued_during_one_commit_is_the_next(
@@ -149,9 +105,7 @@ def test_health_comes_back_without_anyone_asking(
     assert store.groups == []
 
 
-def test_the_rejection_of_a_failed_begin_is_an_insert_that_may_be_dropped(
-    store: FakeStore, owner: Owner
-) -> None:
+def test_the_rejection_of_a_failed_begin_may_be_dropped(store: FakeStore, owner: Owner) -> None:
     writer = Writer(store, owner.calls.put, kept_inserts=2)
     store.broken.set()
     for id in ("a", "b", "c"):
@@ -165,8 +119,8 @@ def test_the_rejection_of_a_failed_begin_is_an_insert_that_may_be_dropped(
     assert writer.stats().lost_inserts == 1
     store.broken.clear()
     owner.wait("close a", "close b", "close running")
-    kinds = [(type(each), each.request[0]) for each in committed(store)]  # type: ignore[union-attr]
-    assert kinds == [(Insert, "a"), (Insert, "b"), (Close, "running")]
+    owed = [(each.request[0], each.owed) for each in committed(store) if isinstance(each, Close)]
+    assert owed == [("a", False), ("b", False), ("running", True)]
     assert writer.stop(20)
 
 
@@ -194,6 +148,18 @@ def test_stop_in_an_outage_gives_up_at_its_deadline_and_says_what_is_left(
     assert writer.stats().kept == 1
     assert writer.reason is not None
     assert store.closed
+
+
+def test_stop_in_an_outage_does_not_wait_for_rejections(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    store.broken.set()
+    writer.submit(Insert(("no",), owner.done("insert")))
+    store.entered.acquire(timeout=20)
+    start = time.monotonic()
+    assert writer.stop(20)
+    assert time.monotonic() - start < 5
+    assert isinstance(owner.wait("insert")[0], LedgerUnavailable)
 
 
 def test_stop_in_an_outage_that_ends_writes_everything(
@@ -244,7 +210,9 @@ def test_a_writer_that_dies_of_a_fault_leaves_nobody_waiting(
     store: FakeStore, owner: Owner
 ) -> None:
     class Faulty(FakeStore):
-        def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
+        def commit(
+            self, operations: Sequence[Operation], *, patient: bool, again: bool = False
+        ) -> Committed:
             raise AssertionError("a bug")
 
     faulty = Faulty()

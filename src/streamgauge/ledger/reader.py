@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerForeign, LedgerMissing
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
-__all__ = ["Filter", "LedgerReader"]
+__all__ = ["Filter", "LedgerReader", "Position"]
 
 _PREFIX_END = "\U0010ffff"
 """Sorts after everything that an id may go on with."""
@@ -24,33 +26,43 @@ _MODELS = ("requested_model", "upstream_model", "response_model")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows; empty means all. `since`: µs since the epoch. `model`, `session`: globs.
+    """Which rows; empty means all. `model`, `session`, `upstream`: globs.
 
-    A model fits when it was asked for, sent, or named in the answer.
+    Begun at `since` or later, and before `until`: µs since the epoch. A model fits when it was
+    asked for, sent, or named in the answer.
     """
 
     since: int | None = None
     statuses: Sequence[str] = ()
     model: str | None = None
     session: str | None = None
+    until: int | None = None
+    upstream: str | None = None
 
     def as_sql(self) -> tuple[str, list[str | int]]:
         """Return a WHERE clause, empty or with a space before it, and its values."""
-        terms: list[str] = []
-        values: list[str | int] = []
-        if self.since is not None:
-            terms.append("started_at >= ?")
-            values.append(self.since)
-        if self.statuses:
-            terms.append(f"status IN ({', '.join('?' * len(self.statuses))})")
-            values += self.statuses
+        terms = _status_terms(self.statuses)
+        values: list[str | int] = [*self.statuses]
+        for term, moment in (("started_at >= ?", self.since), ("started_at < ?", self.until)):
+            if moment is not None:
+                terms.append(term)
+                values.append(moment)
         if self.model is not None:
             terms.append("(" + " OR ".join(f"{name} GLOB ?" for name in _MODELS) + ")")
             values += [_glob(self.model)] * len(_MODELS)
-        if self.session is not None:
-            terms.append("session_id GLOB ?")
-            values.append(_glob(self.session))
+        for column, pattern in (("session_id", self.session), ("upstream", self.upstream)):
+            if pattern is not None:
+                terms.append(f"{column} GLOB ?")
+                values.append(_glob(pattern))
         return (" WHERE " + " AND ".join(terms) if terms else ""), values
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place between two rows of a listing, newest first: behind the row with these values."""
+
+    started_at: int
+    id: str
 
 
 class LedgerReader:
@@ -84,13 +96,52 @@ class LedgerReader:
     def newest(self, wanted: Filter, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the rows that fit, the newest first, at most `limit` of them."""
         where, values = wanted.as_sql()
-        query = (
-            f"SELECT {self._request_columns} FROM requests{where} "
-            f"ORDER BY started_at DESC, rowid DESC LIMIT ?"
-        )
+        tail = f"{where} ORDER BY started_at DESC, rowid DESC LIMIT ?"
+        yield from self._select(tail, [*values, -1 if limit is None else limit])
+
+    def page(
+        self, wanted: Filter, limit: int, after: Position | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the next `limit` rows that fit, newest first, `after` the last one shown.
+
+        However far down, it costs the same; rows that come meanwhile shift nothing.
+        """
+        where, values = wanted.as_sql()
+        if after is not None:
+            where += f" {'AND' if where else 'WHERE'} (started_at, id) < (?, ?)"
+            values += [after.started_at, after.id]
+        tail = f"{where} ORDER BY started_at DESC, id DESC LIMIT ?"
+        return list(self._select(tail, [*values, limit]))
+
+    def oldest(self, wanted: Filter) -> Iterator[dict[str, Any]]:
+        """Yield the rows that fit, the oldest first, in constant memory and all of one instant."""
+        where, values = wanted.as_sql()
+        yield from self._select(f"{where} ORDER BY started_at, rowid", values)
+
+    def count(self, wanted: Filter) -> int:
+        """Return how many rows fit."""
+        where, values = wanted.as_sql()
         with opening(self._path):
-            for row in self._connection.execute(query, [*values, -1 if limit is None else limit]):
-                yield _as_dict(REQUESTS, row)
+            query = f"SELECT count(*) FROM requests{where}"
+            return int(self._connection.execute(query, values).fetchone()[0])
+
+    @property
+    def schema(self) -> int:
+        """The number of the newest migration that the file has had."""
+        with opening(self._path):
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection in a transaction: all that is read with it is of one instant."""
+        with opening(self._path):
+            self._connection.execute("BEGIN")
+            try:
+                # A transaction begins with its first read.
+                self._connection.execute("SELECT 1 FROM requests LIMIT 1").fetchone()
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
 
     def ids_like(self, prefix: str, limit: int) -> list[str]:
         """Return the ids that begin with `prefix`, at most `limit`; one that equals it, alone."""
@@ -99,6 +150,13 @@ class LedgerReader:
             rows = self._connection.execute(query, (prefix, prefix + _PREFIX_END, limit))
             ids = [row[0] for row in rows]
         return [prefix] if prefix in ids else ids
+
+    def ids_of_client_request(self, client_request_id: str, limit: int) -> list[str]:
+        """Return the newest ids that a client's own `x-request-id` belongs to, at most `limit`."""
+        query = "SELECT id FROM requests WHERE client_request_id = ? ORDER BY rowid DESC LIMIT ?"
+        with opening(self._path):
+            rows = self._connection.execute(query, (client_request_id, limit))
+            return [row[0] for row in rows]
 
     def exchange(self, id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """Return the row with this id and its attempts in order, or None."""
@@ -113,6 +171,13 @@ class LedgerReader:
         if row is None:
             return None
         return _as_dict(REQUESTS, row), [_as_dict(ATTEMPTS, each) for each in tries]
+
+    def _select(self, tail: str, values: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of `requests` that `tail`, the query behind the table's name, asks for."""
+        with opening(self._path):
+            query = f"SELECT {self._request_columns} FROM requests{tail}"
+            for row in self._connection.execute(query, values):
+                yield _as_dict(REQUESTS, row)
 
     def _connect(self) -> sqlite3.Connection:
         uri = self._path.absolute().as_uri()
@@ -140,24 +205,38 @@ class LedgerReader:
         return ", ".join(name if name in there else f"NULL AS {name}" for name in shape.names)
 
 
+def _status_terms(statuses: Sequence[str]) -> list[str]:
+    if not statuses:
+        return []
+    terms = [f"status IN ({', '.join('?' * len(statuses))})"]
+    if not {Status.COMPLETED, Status.IN_FLIGHT} & {*statuses}:
+        # Says nothing new, but in the words of the index of the exceptions, which is then used.
+        terms.append("status NOT IN ('completed', 'in_flight')")
+    return terms
+
+
 def _glob(pattern: str) -> str:
     # Only * and ? are signs: a bracket is a letter of a name such as `llama[q4]`.
     return pattern.replace("[", "[[]")
 
 
 def _as_dict(shape: RowShape, row: Sequence[Any]) -> dict[str, Any]:
-    pairs = zip(shape.columns(), row, strict=True)
-    return {name: _read(name, kind, value) for (name, kind), value in pairs}
+    found = dict(zip(shape.names, row, strict=True))
+    for name, read in _READ[shape]:
+        found[name] = read(found[name])
+    return found
 
 
-def _read(name: str, kind: Kind, value: Any) -> Any:
-    if value is None:
-        return [] if kind is Kind.NAMES else None
-    if kind is Kind.FLAG:
-        return bool(value)
-    if kind is Kind.NAMES or name == "price":
-        return _from_json(value)
-    return value
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _names(value: str | None) -> Any:
+    return [] if value is None else _from_json(value)
+
+
+def _price(value: str | None) -> Any:
+    return None if value is None else _from_json(value)
 
 
 def _from_json(text: str) -> Any:
@@ -165,3 +244,13 @@ def _from_json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text  # Someone's hand was in it: shown as it is rather than not at all.
+
+
+def _readers(shape: RowShape) -> list[tuple[str, Callable[[Any], Any]]]:
+    by_kind: dict[Kind, Callable[[Any], Any]] = {Kind.FLAG: _flag, Kind.NAMES: _names}
+    of_kind = [(name, by_kind[kind]) for name, kind in shape.columns() if kind in by_kind]
+    return of_kind + [("price", _price)] * ("price" in shape.names)
+
+
+_READ = {shape: _readers(shape) for shape in (REQUESTS, ATTEMPTS)}
+"""The columns that are not told as they are stored, a few among many: listings are long."""

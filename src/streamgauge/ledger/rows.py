@@ -18,6 +18,7 @@ __all__ = ["ATTEMPTS", "REQUESTS", "Kind", "Row", "RowShape", "Value", "storable
 Value = str | int | float | None
 Row = tuple[Value, ...]
 
+_PLAIN = frozenset({str, type(None)})
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -126,8 +127,11 @@ class RowShape:
 
     def _is_safe(self, values: list[Any]) -> bool:
         """Whether no value needs a look of its own: nearly always, and told in a tenth of the time."""
+        texts = self._of_texts(values)
+        if not _PLAIN.issuperset(map(type, texts)):
+            return False
+        text = "".join(filter(None, texts))
         try:
-            text = "".join(filter(None, self._of_texts(values)))
             total = sum(filter(None, self._of_reals(values)))
         except TypeError:
             return False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import assert_never
 
-from streamgauge.ledger.base import LedgerUnavailable, RowRefused
+from streamgauge.ledger.base import LedgerDamaged, LedgerUnavailable, RowRefused
 from streamgauge.ledger.operations import AddAttempt, Begin, Close, Committed, Insert, Operation
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row, RowShape
+from streamgauge.ledger.schema import DAMAGE_CODES
 
 __all__ = ["SqliteStore"]
 
@@ -24,8 +27,18 @@ _ROW_FAULTS = (
 )
 """One record's fault: a type or a size that the table refuses, an id that is there already."""
 
-_IMPATIENT_MS = 100
-"""How long a repeated close waits for a lock: a begin may be behind it, and it will come again."""
+_IMPATIENT_MS = 25
+"""How long a repetition waits for a lock: a begin may be behind it, and it will come again."""
+
+_LOG_BYTES, _IDLE_LOG_BYTES = 16 << 20, 6 << 20
+"""How long the write-ahead log may grow before it is cut: SQLite's own checkpoint, each 4 MB,
+never starts the log anew while readers overlap. When nobody waits it is cut sooner."""
+
+_CUT_MS = 50
+"""How long a cut waits for readers to get out of the log: begins wait behind it."""
+
+_CUT_AGAIN_BYTES = 8 << 20
+"""How much more log makes it worth to wait again, after readers were in the way."""
 
 _KEPT = ("id", "owner", "started_at")
 """What a close leaves as its begin wrote it."""
@@ -57,6 +70,9 @@ _PROBE = (
     "DROP TABLE space_probe",
     "COMMIT",
 )
+# What comes again from the spool, or after a commit of unknown outcome, may be there already.
+_INSERT_REQUEST_ONCE = f"{_INSERT_REQUEST} ON CONFLICT DO NOTHING"
+_INSERT_ATTEMPT_ONCE = f"{_INSERT_ATTEMPT} ON CONFLICT DO NOTHING"
 _EXISTS = "SELECT 1 FROM requests WHERE id = ?"
 
 
@@ -69,33 +85,86 @@ class SqliteStore:
     def __init__(self, connection: sqlite3.Connection, path: Path, *, busy_ms: int) -> None:
         self._connection = connection
         self._path = path
+        self._real = path.resolve()
+        self._log = self._real.with_name(self._real.name + "-wal")
+        self._file = _identity(self._real)
         self._busy_ms = busy_ms
         self._wait_ms: int | None = None
+        self._damage: LedgerDamaged | None = None
+        self._cut_above = _LOG_BYTES
+        self._again = False
         self._rows = 0
         self._double_closes = 0
 
-    def commit(self, operations: Sequence[Operation], *, patient: bool) -> Committed:
+    def commit(
+        self, operations: Sequence[Operation], *, patient: bool, again: bool = False
+    ) -> Committed:
         """Commit as `Store.commit` says; one bad record costs its neighbours only a repetition."""
-        try:
+        self._again = again
+        with self._translating():
             self._wait_for_locks(self._busy_ms if patient else _IMPATIENT_MS)
             try:
                 return self._together(operations)
             except _ROW_FAULTS:
                 return self._one_by_one(operations)
-        except sqlite3.Error as error:
-            self._roll_back_quietly()
-            raise LedgerUnavailable(f"ledger {self._path}: {error}") from error
+
+    def maintain(self, run: Callable[[sqlite3.Connection], None]) -> None:
+        """Do `run` in a transaction of its own. Raises what it raises, or LedgerUnavailable."""
+        with self._translating():
+            self._wait_for_locks(_IMPATIENT_MS)
+            self._start()
+            run(self._connection)
+            self._connection.execute("COMMIT")
 
     def probe(self) -> None:
         """Write and free some pages: an empty transaction succeeds on a full disk too."""
-        try:
+        with self._translating():
             self._wait_for_locks(_IMPATIENT_MS)
             self._start()
             for statement in _PROBE:
                 self._connection.execute(statement)
+
+    def tidy(self, *, idle: bool) -> None:
+        """Cut the write-ahead log when it is long, waiting shortly for readers to get out of it."""
+        size = self._log_bytes()
+        if size <= (_IDLE_LOG_BYTES if idle else self._cut_above):
+            return
+        self._cut_above = size + _CUT_AGAIN_BYTES
+        with suppress(sqlite3.Error):  # The next commit meets the same fault, and tells it.
+            self._wait_for_locks(_CUT_MS)
+            (cut,) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if not cut[0]:
+                self._cut_above = _LOG_BYTES
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0  # None there, none to cut.
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Roll back what fails; say SQLite's errors as LedgerUnavailable, damage for good."""
+        if self._damage is not None:
+            raise self._damage
+        try:
+            if _identity(self._real) != self._file:
+                raise LedgerUnavailable(
+                    f"ledger {self._path} was moved or removed while in use: "
+                    f"put it back, or restart to begin a new one"
+                )
+            yield
         except sqlite3.Error as error:
-            self._roll_back_quietly()
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is not None and code & 0xFF in DAMAGE_CODES:
+                self._damage = LedgerDamaged(
+                    f"ledger {self._path} is damaged ({error}) and written no more: stop the "
+                    f"gateway, save a copy, and mend it with sqlite3's .recover or move it away"
+                )
+                raise self._damage from error
             raise LedgerUnavailable(f"ledger {self._path}: {error}") from error
+        finally:
+            self._roll_back_quietly()
 
     def close(self) -> None:
         """Close the connection; SQLite then folds the write-ahead log into the file."""
@@ -139,14 +208,14 @@ class SqliteStore:
     def _apply(self, operation: Operation) -> None:
         match operation:
             case Begin(request, attempt):
-                self._write(_INSERT_REQUEST, request)
-                self._write(_INSERT_ATTEMPT, attempt)
+                self._insert_request(request)
+                self._insert_attempt(attempt)
             case AddAttempt(attempt):
-                self._write(_INSERT_ATTEMPT, attempt)
+                self._insert_attempt(attempt)
             case Close(request, attempts, _, _):
                 self._close_exchange(request, attempts)
             case Insert(request, _):
-                self._write(_INSERT_REQUEST, request)
+                self._insert_request(request)
             case _:
                 assert_never(operation)
 
@@ -154,12 +223,18 @@ class SqliteStore:
         identity = request[:1]
         if not self._write(_CLOSE_REQUEST, request[len(_KEPT) :] + identity):
             if self._connection.execute(_EXISTS, identity).fetchone() is not None:
-                self._double_closes += 1
+                self._double_closes += not self._again
                 return
             # Its begin failed or was not awaited: without this the exchange would be lost.
             self._write(_INSERT_REQUEST, request)
         for attempt in attempts:
             self._write(_CLOSE_ATTEMPT, attempt)
+
+    def _insert_request(self, row: Row) -> None:
+        self._write(_INSERT_REQUEST_ONCE if self._again else _INSERT_REQUEST, row)
+
+    def _insert_attempt(self, row: Row) -> None:
+        self._write(_INSERT_ATTEMPT_ONCE if self._again else _INSERT_ATTEMPT, row)
 
     def _write(self, statement: str, row: Row) -> int:
         changed = self._connection.execute(statement, row).rowcount
@@ -181,3 +256,14 @@ class SqliteStore:
             self._roll_back()
         except sqlite3.Error:
             return  # The next start of a transaction tries again, and fails with its own reason.
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file has this name now. SQLite writes on into a file that has none any more."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LedgerUnavailable(f"ledger {path}: {error.strerror}") from error
+    return found.st_dev, found.st_ino

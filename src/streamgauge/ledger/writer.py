@@ -1,93 +1,113 @@
-"""The thread that commits: groups what is queued, keeps what must not be lost. Knows no SQL."""
+"""The thread that commits, and the queue before it. Knows no SQL and no policy of failure."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from streamgauge.ledger.base import Done, LedgerError, LedgerStats, LedgerUnavailable, Post
+from streamgauge.ledger.answers import Answers
+from streamgauge.ledger.base import LedgerStats, LedgerUnavailable, Notice, Post
+from streamgauge.ledger.committing import Committer
 from streamgauge.ledger.operations import (
     AddAttempt,
     Begin,
     Close,
-    Committed,
     Insert,
+    Maintain,
     Operation,
     Store,
 )
-from streamgauge.ledger.rows import Value
+from streamgauge.ledger.spooler import Spooler
 
 __all__ = ["Writer"]
 
-_GROUP = 1000
-"""Operations in one commit at most: about 20 ms of work between two fsyncs."""
+_QUEUE = 10_000
+"""Operations queued before begins are refused, some 30 MB: five seconds of the slowest disk that
+is worth having (2 000 exchanges/s)."""
 
-_PROBE = 128
-"""The same while commits fail: a try that is likely to be in vain should be cheap."""
-
-_RETRY_SECONDS = 0.25
 _KEPT_INSERTS = 10_000
 """Rejections kept while nothing can be written, some 20 MB: anyone can cause them, none is owed."""
 
-_Answer = tuple[Done, LedgerError | None]
+_RETRY_SECONDS = 0.25
+"""From a failed commit to the next try."""
+
+_GRACE_SECONDS = 0.5
+"""Beyond a stop's deadline, so that the thread can answer what it gives up."""
 
 
 class Writer:
-    """Commits operations in the order they came, on its own thread, and tells each its outcome.
+    """Takes operations from any thread, and has them committed on its own, in their order.
 
-    There is no timer: whatever queued while the last commit ran is the next group. When a commit
-    fails, begins and attempts are told at once; closes and inserts are kept in order and tried
-    again. Only the thread itself touches `_waiting`, `_unbegun` and the store.
+    There is no timer: whatever queued while the last commit ran is the next group. Only the thread
+    touches the store and, but for reading counts, the committer.
     """
 
-    def __init__(self, store: Store, post: Post, *, kept_inserts: int = _KEPT_INSERTS) -> None:
-        self._store = store
-        self._post = post
-        self._kept_inserts = kept_inserts
-        self._queue: SimpleQueue[Operation | None] = SimpleQueue()
-        self._waiting: deque[Operation] = deque()
-        self._unbegun: set[Value] = set()
+    def __init__(
+        self,
+        store: Store,
+        post: Post,
+        *,
+        spooler: Spooler | None = None,
+        notice: Notice | None = None,
+        queue: int = _QUEUE,
+        kept_inserts: int = _KEPT_INSERTS,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        self._answers = Answers(post, notice)
+        self._committer = Committer(
+            store,
+            spooler,
+            self._answers,
+            kept_inserts=kept_inserts,
+            retry_seconds=retry_seconds,
+        )
+        self._bound = queue
+        self._queue: SimpleQueue[Operation | Maintain | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._open = True
         self._stopping = False
         self._deadline: float | None = None
-        self._reason: str | None = None
-        self._commits = self._rows = self._failures = 0
-        self._refused = self._double_closes = self._lost_inserts = 0
+        self._turned_away = self._waited = self._lost = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
     @property
+    def healthy(self) -> bool:
+        """Whether a begin would be committed now, in the database or in the spool."""
+        return self._committer.healthy
+
+    @property
     def reason(self) -> str | None:
-        """Why the last commit failed, or None when it did not."""
-        return self._reason
+        """Why the database cannot be written, or None."""
+        return self._committer.explain()
 
     def stats(self) -> LedgerStats:
         """Return the counts, from any thread."""
-        waiting = len(self._waiting)
-        return LedgerStats(
-            queued=self._queue.qsize() + waiting,
-            kept=waiting if self._reason is not None else 0,
-            commits=self._commits,
-            rows=self._rows,
-            failures=self._failures,
-            refused=self._refused,
-            double_closes=self._double_closes,
-            lost_inserts=self._lost_inserts,
+        return self._committer.stats(
+            queued=self._queue.qsize(),
+            turned_away=self._turned_away,
+            waited=self._waited,
+            lost=self._lost,
         )
 
-    def submit(self, operation: Operation) -> None:
-        """Queue `operation`; after `stop` its `done` is told LedgerUnavailable."""
+    def submit(self, operation: Operation | Maintain) -> None:
+        """Queue `operation`; its `done` is told LedgerUnavailable when that cannot be.
+
+        After the stop nothing is queued; when the queue is full, what has not begun is not. A
+        close is queued all the same: there are no more of them than begins that were let in.
+        """
+        refusal = "the ledger is stopped"
         with self._gate:
             if self._open:
-                self._queue.put(operation)
-                return
+                operation = self._known(operation)
+                if not self._full(operation):
+                    self._queue.put(operation)
+                    return
+                refusal = "the ledger is too slow: its queue is full"
         if operation.done is not None:
-            self._tell([(operation.done, LedgerUnavailable("the ledger is stopped"))])
+            self._answers.tell([(operation.done, LedgerUnavailable(refusal))])
 
     def stop(self, timeout: float) -> bool:
         """Commit what is queued and end the thread; return whether it ended within `timeout`."""
@@ -96,139 +116,102 @@ class Writer:
                 self._open = False
                 self._deadline = time.monotonic() + timeout
                 self._queue.put(None)
-        # A little longer than the writer's own deadline, so that it can answer what it gives up.
-        self._thread.join(timeout + 2 * _RETRY_SECONDS)
+        self._thread.join(timeout + _GRACE_SECONDS)
         return not self._thread.is_alive()
+
+    def _known(self, operation: Operation | Maintain) -> Operation | Maintain:
+        """Mark the 503 of a begin that failed as a rejection like any other: nothing was called."""
+        if not isinstance(operation, Close) or operation.request[0] not in self._committer.unbegun:
+            return operation
+        self._committer.unbegun.discard(operation.request[0])
+        return replace(operation, owed=False) if operation.rejected else operation
+
+    def _full(self, operation: Operation | Maintain) -> bool:
+        """Return whether `operation` finds the queue full and may be turned away; count it."""
+        if self._queue.qsize() + len(self._committer.waiting) < self._bound:
+            return False
+        match operation:
+            case Begin() | AddAttempt():
+                self._turned_away += 1
+                if isinstance(operation, Begin):
+                    self._committer.unbegun.add(operation.request[0])
+                return True
+            case Close(owed=True):
+                self._waited += 1
+                return False
+            case Insert() | Close():
+                self._lost += 1
+                return True
+            case _:
+                return False
 
     def _run(self) -> None:
         try:
             while self._gather():
-                self._commit_group()
+                self._committer.step()
         finally:
             self._end()
 
     def _gather(self) -> bool:
-        """Move what is queued to `_waiting`, blocking while there is nothing to do; False: end."""
-        if self._reason is not None:
-            self._await_retry()
-        elif not self._waiting and not self._stopping:
-            self._take(self._queue.get())
-        for operation in self._queued():
-            self._take(operation)
-        if not self._waiting:
-            return not self._stopping
-        return not (self._reason is not None and self._out_of_time())
+        """Wait for something to do, and take what is queued; False at the end."""
+        if self._stopping and self._finished():
+            return False
+        self._wait(self._committer.pause())
+        while not self._queue.empty():
+            self._take(self._queue.get_nowait())
+        return True
 
-    def _queued(self) -> Iterator[Operation | None]:
+    def _finished(self) -> bool:
+        """Whether a stop has nothing left to do, or no time for it."""
+        if not self._committer.working:
+            return True
+        return self._committer.reason is not None and self._out_of_time()
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait at most `seconds` for an operation; in an outage, for one that cannot wait."""
+        until = None if seconds is None else time.monotonic() + seconds
         while True:
             try:
-                yield self._queue.get_nowait()
-            except Empty:
-                return
-
-    def _await_retry(self) -> None:
-        """Wait until the next try is due; a begin or the stop is a reason to try now."""
-        retry_at = time.monotonic() + _RETRY_SECONDS
-        while (left := retry_at - time.monotonic()) > 0:
-            try:
-                operation = self._queue.get(timeout=left)
+                operation = self._next(until)
             except Empty:
                 return
             self._take(operation)
-            if operation is None or isinstance(operation, Begin | AddAttempt):
+            if self._urgent(operation):
                 return
 
-    def _take(self, operation: Operation | None) -> None:
+    def _next(self, until: float | None) -> Operation | Maintain | None:
+        if until is None:
+            return self._queue.get()
+        left = until - time.monotonic()
+        return self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+
+    def _urgent(self, operation: Operation | Maintain | None) -> bool:
+        """Without a spool, closes wait for the next try, and a begin is a reason to try now."""
+        committer = self._committer
+        if committer.reason is None or committer.spools:
+            return True
+        return operation is None or isinstance(operation, Begin | AddAttempt)
+
+    def _take(self, operation: Operation | Maintain | None) -> None:
         match operation:
             case None:
                 self._stopping = True
-            case Close(request, _, done, rejected):
-                begun = request[0] not in self._unbegun
-                self._unbegun.discard(request[0])
-                # The 503 of a failed begin is a rejection like any other: nothing was called.
-                self._waiting.append(operation if begun or not rejected else Insert(request, done))
+                self._committer.hurry()
+            case Maintain():
+                self._committer.chores.append(operation)
+            case Close():
+                self._committer.unbegun.discard(operation.request[0])
+                self._committer.waiting.append(operation)
             case _:
-                self._waiting.append(operation)
+                self._committer.waiting.append(operation)
 
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def _commit_group(self) -> None:
-        well = self._reason is None
-        group = list(islice(self._waiting, _GROUP if well else _PROBE))
-        patient = well or any(isinstance(each, Begin | AddAttempt) for each in self._waiting)
-        try:
-            committed = self._store.commit(group, patient=patient) if group else self._probe()
-        except LedgerUnavailable as error:
-            self._fail(error)
-            return
-        for _ in group:
-            self._waiting.popleft()
-        self._reason = None
-        self._count(committed)
-        answers = zip(group, committed.refusals, strict=True)
-        self._tell([(each.done, refusal) for each, refusal in answers if each.done is not None])
-
-    def _probe(self) -> Committed:
-        """See whether the disk is back with nothing kept: an unready gateway gets no begins."""
-        self._store.probe()
-        return Committed((), 0, 0)
-
-    def _count(self, committed: Committed) -> None:
-        self._commits += 1
-        self._rows += committed.rows
-        self._double_closes += committed.double_closes
-        self._refused += sum(refusal is not None for refusal in committed.refusals)
-
-    def _fail(self, error: LedgerUnavailable) -> None:
-        """Tell those who wait before an upstream call; keep what has already happened."""
-        self._failures += 1
-        self._reason = str(error)
-        kept: deque[Operation] = deque()
-        told: list[_Answer] = []
-        inserts = 0
-        for operation in self._waiting:
-            inserts += isinstance(operation, Insert)
-            full = isinstance(operation, Insert) and inserts > self._kept_inserts
-            if not full and not isinstance(operation, Begin | AddAttempt):
-                kept.append(operation)
-                continue
-            self._lost_inserts += full
-            if isinstance(operation, Begin):
-                self._unbegun.add(operation.request[0])
-            if operation.done is not None:
-                told.append((operation.done, error))
-        self._waiting = kept
-        self._tell(told)
 
     def _end(self) -> None:
         """Answer what will not be written, also when the thread ends by a fault of its own."""
         with self._gate:
             self._open = False
-        for operation in self._queued():
-            self._take(operation)
-        if self._waiting or not self._stopping:
-            self._reason = self._reason or "the ledger's writer has ended"
-        error = LedgerUnavailable(f"not written: {self._reason}")
-        self._tell([(each.done, error) for each in self._waiting if each.done is not None])
-        try:
-            self._store.close()
-        except LedgerUnavailable as fault:
-            self._reason = str(fault)
-
-    def _tell(self, answers: Sequence[_Answer]) -> None:
-        if not answers:
-            return
-        try:
-            self._post(lambda: self._deliver(answers))
-        except RuntimeError:
-            return  # The owner's loop is closed: nobody is left to be told.
-
-    def _deliver(self, answers: Sequence[_Answer]) -> None:
-        """Call each `done`, on the owner's thread; one that raises does not silence the rest."""
-        for i, (done, error) in enumerate(answers):
-            try:
-                done(error)
-            except BaseException:
-                self._tell(answers[i + 1 :])
-                raise
+        while not self._queue.empty():
+            self._take(self._queue.get_nowait())
+        self._committer.end(self._stopping)

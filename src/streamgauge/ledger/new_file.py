@@ -1,0 +1,64 @@
+"""A file that appears whole or not at all, readable by its owner alone. Knows no format."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["FileRefused", "new_file"]
+
+
+class FileRefused(Exception):
+    """The file cannot be made. The message says why, and what to do."""
+
+
+@contextmanager
+def new_file(path: Path, *, replace: bool) -> Iterator[Path]:
+    """Yield an empty file (0600) beside `path`; at the end it is synced and takes that name.
+
+    When the block raises, it is removed and nothing has changed. Raises FileRefused when `path`
+    exists and is not to be replaced, is no plain file, or its directory cannot be written.
+    """
+    _check(path, replace=replace)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise FileRefused(f"cannot write in {path.parent}: {error.strerror}") from error
+    try:
+        yield partial
+        _sync(partial)
+        # Also for who made the file meanwhile: without leave to replace, it is not replaced.
+        if not replace:
+            os.link(partial, path)
+        else:
+            os.replace(partial, path)
+        _sync(path.parent)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def _check(path: Path, *, replace: bool) -> None:
+    if path.exists() and not path.is_file():
+        raise FileRefused(f"{path} is no plain file")
+    if path.exists() and not replace:
+        raise _exists(path)
+
+
+def _exists(path: Path) -> FileRefused:
+    return FileRefused(f"{path} is there already: name another file, or give --force")
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it; of a directory: the names in it."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

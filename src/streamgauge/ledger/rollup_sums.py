@@ -1,0 +1,186 @@
+"""What a group of exchanges adds up to, with exact, estimated and unknown apart. Knows no SQL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamgauge.ledger.rollup_sql import BUCKETS, USAGE
+
+__all__ = ["Cost", "Group", "TimesSum", "Tokens", "UsageSum", "add_times", "add_usage"]
+
+Group = Mapping[str, str | int | None]
+"""Dimension: value; hours and days in µs since the epoch; None is unknown."""
+
+_INPUT = ("input", "cache_read", "cache_write")
+_OUTPUT = ("output", "reasoning")
+"""Which source speaks for which count: cached tokens are input, reasoning is output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Sums of one count. `exact`: the provider's final numbers; `estimated`: every other source.
+
+    Each is None when no exchange had such a number. `unknown`: exchanges without one.
+    """
+
+    exact: int | None
+    estimated: int | None
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Sums in nano-units of one currency, over `exchanges` of them.
+
+    `exact`: both counts were the provider's; `estimated`: one was not. None when there is none.
+    """
+
+    exact: int | None
+    estimated: int | None
+    exchanges: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """Closed exchanges of one group. `unpriced`: those without a cost, which is not a cost of 0."""
+
+    group: Group
+    exchanges: int
+    successes: int
+    failures: int
+    input: Tokens
+    output: Tokens
+    cache_read: Tokens
+    cache_write: Tokens
+    reasoning: Tokens
+    costs: Mapping[str, Cost]
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimesSum:
+    """One time of the exchanges of a group that have it. `counts`: per bucket, the last is open."""
+
+    group: Group
+    exchanges: int
+    sum_us: int
+    counts: tuple[int, ...]
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean, exact to a µs."""
+        return self.sum_us / self.exchanges / 1000
+
+    def quantile_ms(self, q: float) -> float:
+        """Return the time that the fraction `q` (0 to 1) of exchanges did not exceed.
+
+        Interpolated within its bucket. Above the last bound, that bound: "at least so much".
+        """
+        rank, below = q * self.exchanges, 0
+        lower = 0.0
+        for bound, count in zip(BUCKETS, self.counts, strict=False):
+            if count and below + count >= rank:
+                return lower + (bound - lower) * max(0.0, (rank - below) / count)
+            below += count
+            lower = float(bound)
+        return lower
+
+
+def add_usage(by: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[UsageSum]:
+    """Return one sum a group.
+
+    `rows` have the keys `by`, whether output and input are exact, the currency, then each of
+    USAGE's sums in two halves: high and low 32 bits.
+    """
+    groups: defaultdict[tuple[Any, ...], _Adding] = defaultdict(_Adding)
+    for row in rows:
+        exact_output, exact_input, currency = row[len(by) : len(by) + 3]
+        halves = iter(row[len(by) + 3 :])
+        sums = {
+            name: (high << 32) + low
+            for name, high, low in zip(USAGE.sums, halves, halves, strict=True)
+        }
+        adding = groups[tuple(row[: len(by)])]
+        adding.add(sums, bool(exact_output), bool(exact_input), currency)
+    return [adding.sum(_group(by, values)) for values, adding in groups.items()]
+
+
+def add_times(by: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[TimesSum]:
+    """Return one sum a group; `rows` have the keys `by`, then exchanges, sum and buckets."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        key, sums = tuple(row[: len(by)]), row[len(by) :]
+        before = groups.get(key, [0] * len(sums))
+        groups[key] = [a + b for a, b in zip(before, sums, strict=True)]
+    return [
+        TimesSum(_group(by, key), exchanges, sum_us, tuple(counts))
+        for key, (exchanges, sum_us, *counts) in groups.items()
+    ]
+
+
+def _group(by: Sequence[str], values: Sequence[Any]) -> Group:
+    return {name: None if value == "" else value for name, value in zip(by, values, strict=True)}
+
+
+@dataclass(slots=True)
+class _Known:
+    """A sum that is None until something was added."""
+
+    value: int | None = None
+
+    def add(self, value: int, count: int) -> None:
+        if count:
+            self.value = value if self.value is None else self.value + value
+
+
+class _Adding:
+    """The sums of one group while its rows come in."""
+
+    def __init__(self) -> None:
+        self.exchanges = self.successes = self.failures = self.priced = 0
+        self.known: defaultdict[tuple[str, bool], _Known] = defaultdict(_Known)
+        self.counted: defaultdict[str, int] = defaultdict(int)
+
+    def add(
+        self, sums: Mapping[str, int], exact_output: bool, exact_input: bool, currency: str
+    ) -> None:
+        """Add sums whose counts are of one kind, and whose cost is in one currency."""
+        self.exchanges += sums["exchanges"]
+        self.successes += sums["successes"]
+        self.failures += sums["failures"]
+        for parts, exact in ((_INPUT, exact_input), (_OUTPUT, exact_output)):
+            for part in parts:
+                self._add(part, exact, sums[f"{part}_tokens"], sums[f"{part}_known"])
+        cost = (sums["cost_high"] << 32) + sums["cost_low"]
+        self._add(f"cost {currency}", exact_input and exact_output, cost, sums["cost_known"])
+        self.priced += sums["cost_known"]
+
+    def _add(self, name: str, exact: bool, value: int, count: int) -> None:
+        self.known[name, exact].add(value, count)
+        self.counted[name] += count
+
+    def sum(self, group: Group) -> UsageSum:
+        """Return what has come in so far."""
+        costs = {
+            name.removeprefix("cost "): Cost(*self._values(name), count)
+            for name, count in sorted(self.counted.items())
+            if name.startswith("cost ") and count
+        }
+        return UsageSum(
+            group,
+            self.exchanges,
+            self.successes,
+            self.failures,
+            **{part: self._tokens(part) for part in (*_INPUT, *_OUTPUT)},
+            costs=costs,
+            unpriced=self.exchanges - self.priced,
+        )
+
+    def _values(self, name: str) -> tuple[int | None, int | None]:
+        return self.known[name, True].value, self.known[name, False].value
+
+    def _tokens(self, part: str) -> Tokens:
+        return Tokens(*self._values(part), unknown=self.exchanges - self.counted[part])
