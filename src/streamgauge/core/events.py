@@ -18,6 +18,8 @@ __all__ = [
     "ReasoningDelta",
     "Started",
     "TextDelta",
+    "ThoughtRedacted",
+    "ThoughtSigned",
     "TimingsReported",
     "ToolCallDelta",
     "ToolCallStarted",
@@ -34,16 +36,33 @@ class Started:
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
-    """Visible text (also a refusal). `text` may be empty: then it is no content."""
+    """Visible text. `text` may be empty: then it is no content. `refusal`: said instead of one."""
 
     text: str
     choice: int = 0
+    refusal: bool = False
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
     """Reasoning or thinking text. `text` may be empty: then it is no content."""
 
     text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtSigned:
+    """The signature of the reasoning before it, which its maker wants to see again."""
+
+    signature: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtRedacted:
+    """A whole block of reasoning that only its maker can read."""
+
+    data: str
     choice: int = 0
 
 
@@ -99,9 +118,11 @@ class ModelNamed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finish or stop reason, as sent, of any choice."""
+    """A finish or stop reason, as sent. `stop_sequence`: the text that stopped it, where told."""
 
     reason: str
+    choice: int = 0
+    stop_sequence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +151,8 @@ Event = (
     Started
     | TextDelta
     | ReasoningDelta
+    | ThoughtSigned
+    | ThoughtRedacted
     | ToolCallStarted
     | ToolCallDelta
     | UsageReported

@@ -214,16 +214,15 @@ class Exchange(ClientSide):
     def _error_frame(self, relaying: Relaying, now: float) -> list[Action]:
         """An error object came in the stream: it is the last thing the client gets (§5.3)."""
         verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
-        actions: list[Action] = []
-        if not self._client_over:
-            if self._head_sent and is_own_shape(self._dialect.name, relaying.error_payload):
-                frame = redacted_bytes(relaying.error_frame, self.attempt.secrets)
-                relaying.frames_out += 1
-                actions = [*self._send(frame, now), EndClient()]
-            else:
-                actions = self._end_client(verdict, now, None)
+        # The client is there: a relay that is over, or muted, tells of no error.
+        if self._head_sent and is_own_shape(self._dialect.name, relaying.error_payload):
+            frame = redacted_bytes(relaying.error_frame, self.attempt.secrets)
+            relaying.frames_out += 1
+            actions = [*self._send(frame, now), EndClient()]
+        else:
+            actions = self._end_client(verdict, now, None)
         self._client_over = True
-        self._verdict = verdict if self._left_at is None else self._verdict
+        self._verdict = verdict
         self.state = State.DRAINING
         self._until = now + LATE_USAGE
         return [*actions, *self._read_on(now), WakeAt(self._until)]

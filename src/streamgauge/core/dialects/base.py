@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from streamgauge.core.chat import DialectName
@@ -16,12 +17,17 @@ from streamgauge.core.dialects.refusals import (
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Event
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.usage import TokenUsage
 
 __all__ = [
     "Decoder",
     "Dialect",
+    "Encoder",
+    "Telling",
     "UpstreamRefusal",
     "UpstreamStatusError",
+    "Wish",
+    "Written",
     "error_of_answer",
     "mapped_error",
     "normal_finish",
@@ -36,6 +42,68 @@ class Decoder(Protocol):
 
         `event`: the frame's event name or b"". Never raises for anything that an upstream can
         send: what cannot be read is `Noted`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the writer of an upstream's request is told beside the conversation.
+
+    `mid_system`: a system message in the middle becomes the user's, for templates that refuse it;
+    `strip_attribution`: a client's billing line at the head of the prompt goes (SPEC §14.6).
+    `max_tokens_default`: for dialects that must have one.
+    """
+
+    kind: str
+    model: str | None
+    stream: bool
+    include_usage: bool = True
+    running_usage: bool = False
+    mid_system: bool = False
+    strip_attribution: bool = False
+    max_tokens_default: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A request's body, and the names of what this dialect could not say (SPEC §13.3)."""
+
+    body: bytes
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a translated answer says of itself. `created`: seconds since the epoch.
+
+    `include_usage`: the client asked for usage in its stream.
+    """
+
+    id: str
+    model: str
+    created: int
+    include_usage: bool = False
+
+
+class Encoder(Protocol):
+    """Writes one translated answer for a client. One instance an answer: it keeps state."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a frame has gone out."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether a finish reason was seen."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Return the frames that say `events`. Content is never held, finish and usage are."""
+
+    def end(self, usage: TokenUsage, added: bytes = b"") -> bytes:
+        """Return what closes the answer: open blocks, finish, usage, `added`, the end marker.
+
+        `usage`: the meter's counts; input includes what was cached. `added`: whole frames, or a
+        comment line, that stand just before the end marker's frame (SPEC §10.1).
         """
 
 
