@@ -8,8 +8,9 @@ import pytest
 
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.meter import Meter
+from streamgauge.core.passage import COMMENT_LIMIT, Turn
 from streamgauge.core.reading import StreamReading
-from streamgauge.core.relaying import COMMENT_LIMIT, HOLD_BYTES, HOLD_FRAMES, Relaying, Turn
+from streamgauge.core.relaying import HOLD_BYTES, HOLD_FRAMES, Relaying
 
 from .playbook import DONE, FINISH, ROLE, USAGE, chunk, text
 

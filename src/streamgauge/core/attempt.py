@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamgauge.core.chat import ChatRequest
+from streamgauge.core.chat import ChatRequest, UpstreamDialect
+from streamgauge.core.conversation import Conversation
+from streamgauge.core.dialects.base import Telling
 from streamgauge.core.pricing import Price
 
 __all__ = ["Attempt", "Drain", "Facts", "Limits"]
@@ -32,6 +34,8 @@ class Drain:
 class Attempt:
     """One try at one upstream.
 
+    `dialect`: the one it is spoken to in, where that is another than the client's; None passes the
+    request on as it came. `mid_system`, `strip_attribution`: what a translation does to it.
     `inject_usage`: true, false or force (SPEC §3.1); `refuses_usage`: it answered 400 to the
     option before. `secrets` are removed from whatever it says in errors.
     """
@@ -39,6 +43,9 @@ class Attempt:
     upstream: str
     kind: str
     model: str | None
+    dialect: UpstreamDialect | None = None
+    mid_system: bool = False
+    strip_attribution: bool = False
     price: Price | None = None
     limits: Limits = Limits()
     drain: Drain = Drain()
@@ -57,7 +64,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an exchange at its start; `started_at` in µs since the epoch."""
+    """What is known of an exchange at its start; `started_at` in µs since the epoch.
+
+    `conversation`: the request in no dialect's words, where an attempt needs it.
+    """
 
     id: str
     owner: str
@@ -65,6 +75,7 @@ class Facts:
     request: ChatRequest
     attempts: tuple[Attempt, ...]
     route: str
+    conversation: Conversation | None = None
     client_request_id: str | None = None
     client_app: str | None = None
     key_id: str | None = None
@@ -73,3 +84,13 @@ class Facts:
     metering: bool = True
     begin_first: bool = True
     keepalive_seconds: float = 15.0
+
+    def telling(self, attempt: Attempt) -> Telling:
+        """Return what a translated answer says of itself: the client's own name of the model."""
+        request = self.request
+        return Telling(
+            id=self.id,
+            model=request.model or attempt.model or "",
+            created=self.started_at // 1_000_000,
+            include_usage=request.include_usage is True,
+        )

@@ -15,11 +15,16 @@ __all__ = [
     "MAX_LABEL",
     "ChatRequest",
     "DialectName",
+    "UpstreamDialect",
     "read_chat_request",
     "upstream_body",
 ]
 
-DialectName = Literal["openai", "anthropic"]
+DialectName = Literal["openai", "anthropic", "simple", "frames"]
+"""What clients speak."""
+
+UpstreamDialect = Literal["openai", "anthropic", "ollama"]
+"""What upstreams speak."""
 
 ENDPOINTS: Mapping[str, DialectName] = {
     "chat/completions": "openai",

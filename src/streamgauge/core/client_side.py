@@ -21,8 +21,8 @@ from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.books import Books
 from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.registry import dialect_of
+from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
-from streamgauge.core.relaying import Relaying
 from streamgauge.core.verdict import (
     CLIENT_LEFT,
     COMPLETED,
@@ -80,7 +80,7 @@ class ClientSide:
         self._upstream_open = False
         self._asked_usage = False
         self._answer: Answer | None = None
-        self._relaying: Relaying | None = None
+        self._relaying: Passage | None = None
         self._verdict = COMPLETED  # how it will end, once the client's part is over
         self._until: float | None = None
         self._left_at: float | None = None
@@ -241,7 +241,9 @@ class ClientSide:
     def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
         relaying, error = self._relaying, verdict.error
         if error is None:
-            return [EndClient()] if self._head_sent else []
+            closing = b"" if relaying is None else relaying.close()
+            told = self._send(closing, now) if closing else []
+            return [*told, EndClient()] if self._head_sent else []
         if not self._head_sent:
             self.record.http_status = self._dialect.error_status(error)
             body = self._dialect.error_body(error, self.facts.id)

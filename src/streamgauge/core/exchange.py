@@ -22,16 +22,15 @@ from streamgauge.core.attempt import Attempt
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE, Stamps
-from streamgauge.core.reading import StreamReading
+from streamgauge.core.passage import Passage, Turn
+from streamgauge.core.passages import new_passage
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import (
     error_of,
     error_of_stream,
-    is_own_shape,
     names_option,
     redacted_bytes,
 )
-from streamgauge.core.relaying import Relaying, Turn
 from streamgauge.core.sse import FrameTooLarge
 from streamgauge.core.starting import asks_usage, request_body, running_option
 from streamgauge.core.verdict import (
@@ -125,24 +124,23 @@ class Exchange(ClientSide):
             return self._fail(kind, now)
         self._answer = Answer(kind, status, content_type, retry_after)
         if kind is AnswerKind.STREAM:
-            self._relaying = self._new_relaying()
+            self._relaying = self._new_passage()
         else:
             self._stamps.content, self._stamps.progress = True, now
         return []
 
-    def _new_relaying(self) -> Relaying:
-        request = self.facts.request
-        decoder = self._dialect.decoder(request.endpoint, self.attempt.kind)
-        relaying = Relaying(
-            StreamReading(decoder, self._books.meter),
+    def _new_passage(self) -> Passage:
+        passage = new_passage(
+            self.facts,
+            self.attempt,
+            self._books.meter,
             hide_usage=self._asked_usage,
-            mode=self.facts.metadata,
             metadata=self._metadata,
             released=self._head_sent,
         )
         if self._client_over:
-            relaying.mute()
-        return relaying
+            passage.mute()
+        return passage
 
     def _metadata(self) -> bytes:
         self._books.marked(self.attempt, self._stamps.progress)
@@ -167,7 +165,7 @@ class Exchange(ClientSide):
             return self._refuse(answer, now)
         return self._fail(protocol_error("the upstream's answer is larger than 32 MiB"), now)
 
-    def _relay(self, relaying: Relaying, data: bytes, now: float) -> list[Action]:
+    def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering:
             return self._relay_unread(data, now)
         meter, stamps = relaying.meter, self._stamps
@@ -211,14 +209,14 @@ class Exchange(ClientSide):
         self._until = now + (MARKER_GRACE if known else LATE_USAGE)
         return [*ends, *self._read_on(now), WakeAt(self._until)]
 
-    def _error_frame(self, relaying: Relaying, now: float) -> list[Action]:
+    def _error_frame(self, relaying: Passage, now: float) -> list[Action]:
         """An error object came in the stream: it is the last thing the client gets (§5.3)."""
         verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
         # The client is there: a relay that is over, or muted, tells of no error.
-        if self._head_sent and is_own_shape(self._dialect.name, relaying.error_payload):
-            frame = redacted_bytes(relaying.error_frame, self.attempt.secrets)
+        own = relaying.own_error(self._dialect.name) if self._head_sent else None
+        if own is not None:
             relaying.frames_out += 1
-            actions = [*self._send(frame, now), EndClient()]
+            actions = [*self._send(redacted_bytes(own, self.attempt.secrets), now), EndClient()]
         else:
             actions = self._end_client(verdict, now, None)
         self._client_over = True
@@ -277,7 +275,7 @@ class Exchange(ClientSide):
         stream = self._dialect.stream_of(self.facts.request.endpoint, body)
         if stream is None:
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
-        self._relaying = self._new_relaying()
+        self._relaying = self._new_passage()
         actions = self._relay(self._relaying, stream, now)
         if not self._client_over:  # unread: nothing has seen its marker
             self._client_over = True

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from streamgauge.core.dialects.base import Decoder
+from streamgauge.core.dialects.base import Decoder, Splitter
 from streamgauge.core.events import (
     Ended,
     Event,
@@ -53,6 +53,7 @@ class Piece(msgspec.Struct, gc=False):
     kind: PieceKind
     raw: bytes
     payload: bytes | None = None
+    events: Sequence[Event] = ()
 
 
 class StreamReading:
@@ -60,8 +61,9 @@ class StreamReading:
 
     __slots__ = ("_decoder", "_splitter", "_torn", "meter", "parsed")
 
-    def __init__(self, decoder: Decoder, meter: Meter) -> None:
-        self._splitter = FrameSplitter()
+    def __init__(self, decoder: Decoder, meter: Meter, splitter: Splitter | None = None) -> None:
+        """`splitter`: for what is no stream of server-sent events."""
+        self._splitter: Splitter = FrameSplitter() if splitter is None else splitter
         self._decoder = decoder
         self._torn = False
         self.meter = meter
@@ -111,8 +113,8 @@ class StreamReading:
             return Piece(PieceKind.KEEPALIVE, raw)
         meter.frames += 1
         if content and len(events) == 1:
-            return Piece(_CONTENT, raw)
-        return Piece(_kind_of(events, content), raw, payload)
+            return Piece(_CONTENT, raw, None, events)
+        return Piece(_kind_of(events, content), raw, payload, events)
 
     def _late(self, events: Sequence[Event]) -> Sequence[Event]:
         """Note what comes behind the end marker; of it only usage still counts (SPEC §5.4)."""

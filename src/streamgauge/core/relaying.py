@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 
 from streamgauge.core.meter import Meter
+from streamgauge.core.passage import COMMENT_LIMIT, Turn
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
+from streamgauge.core.refusal import is_own_shape
 
-__all__ = ["Relaying", "Turn"]
+__all__ = ["Relaying"]
 
 HOLD_FRAMES = 64
 HOLD_BYTES = 256 * 1024
 """Frames held before the head goes out are bounded by both (SPEC §14.2)."""
-COMMENT_LIMIT = 8 * 1024 * 1024
-"""Keep-alives in a row beyond this are an attack on our patience (FAULTS S17)."""
-
-
-class Turn(Enum):
-    """What one read brought, beside bytes."""
-
-    NOTHING = auto()
-    MARKER = auto()
-    ERROR = auto()
-
 
 _CONTENT = PieceKind.CONTENT
 _NOTHING = Turn.NOTHING
 
 
 class Relaying:
-    """The client's side of a stream.
+    """The client's side of a stream of its own dialect. Implements Passage.
 
     `hide_usage`: usage-only frames are ours and are removed. `metadata`: the mode of SPEC §10 and
     a function that returns the bytes to add. Once `over` it only meters.
@@ -162,6 +152,19 @@ class Relaying:
         held, self._held = self._held, []
         self._held_bytes = 0
         return held
+
+    @property
+    def awaits_marker(self) -> bool:
+        """Never: what the client has is all that it gets until the upstream goes on."""
+        return False
+
+    def own_error(self, dialect: str) -> bytes | None:
+        """Return the upstream's error frame as it came, where clients of `dialect` can read it."""
+        return self.error_frame if is_own_shape(dialect, self.error_payload) else None
+
+    def close(self) -> bytes:
+        """Return nothing: no end marker is invented (SPEC §5.3)."""
+        return b""
 
     def mute(self) -> None:
         """The client is gone: from now on only meter."""

@@ -17,12 +17,14 @@ from streamgauge.core.dialects.refusals import (
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Event
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.sse import Frame
 from streamgauge.core.usage import TokenUsage
 
 __all__ = [
     "Decoder",
     "Dialect",
     "Encoder",
+    "Splitter",
     "Telling",
     "UpstreamRefusal",
     "UpstreamStatusError",
@@ -43,6 +45,24 @@ class Decoder(Protocol):
         `event`: the frame's event name or b"". Never raises for anything that an upstream can
         send: what cannot be read is `Noted`.
         """
+
+
+class Splitter(Protocol):
+    """Cuts a byte stream into frames, keeping every byte."""
+
+    @property
+    def bom_removed(self) -> bool:
+        """Whether a leading byte order mark was dropped."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether part of an unfinished frame has been passed on."""
+
+    def read_whole(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Return payload and event where `data` is exactly one plain frame, else change nothing."""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return the frames that `data` completes, in order. Raises FrameTooLarge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""What an exchange needs of the way from an upstream's stream to its client. Knows no bytes."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Protocol
+
+from streamgauge.core.meter import Meter
+
+__all__ = ["COMMENT_LIMIT", "Passage", "Turn"]
+
+COMMENT_LIMIT = 8 * 1024 * 1024
+"""Keep-alives in a row beyond this are an attack on our patience (FAULTS S17)."""
+
+
+class Turn(Enum):
+    """What one read brought, beside bytes."""
+
+    NOTHING = auto()
+    MARKER = auto()
+    ERROR = auto()
+
+
+class Passage(Protocol):
+    """One upstream stream on its way to the client: relayed as it is, or translated.
+
+    `released`: bytes may leave, none is held. `over`: the client gets no more, it only meters.
+    `progress`: the last read brought anything but keep-alives. `frames_out`: frames with data.
+    """
+
+    meter: Meter
+    released: bool
+    over: bool
+    progress: bool
+    frames_out: int
+
+    @property
+    def parsed(self) -> int:
+        """Frames decoded so far."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the client has part of a frame whose end has not come."""
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more bytes of keep-alives came in a row than anyone means."""
+
+    @property
+    def awaits_marker(self) -> bool:
+        """Whether all was said but the end marker, for which the client need not wait long."""
+
+    def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
+        """Return what `data` brought and the bytes to send now. Raises FrameTooLarge."""
+
+    def take_held(self) -> list[bytes]:
+        """Return what was held, and hold no more."""
+
+    def mute(self) -> None:
+        """The client is gone: from now on only meter."""
+
+    def own_error(self, dialect: str) -> bytes | None:
+        """Return the upstream's error frame as it came, where clients of `dialect` can read it."""
+
+    def close(self) -> bytes:
+        """Return what closes an answer whose finish came and whose end marker did not."""

@@ -1,0 +1,150 @@
+"""What the client sees of a stream that is translated for it. It knows no dialect and no status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from streamgauge.core.dialects.base import Encoder
+from streamgauge.core.events import Ended, Event, Failed
+from streamgauge.core.meter import Meter
+from streamgauge.core.passage import COMMENT_LIMIT, Turn
+from streamgauge.core.reading import Piece, PieceKind, StreamReading
+
+__all__ = ["Translating"]
+
+_EMPTY = Failed("the upstream's answer was empty")
+_PING = b"event: ping"
+_NOTHING = Turn.NOTHING
+_KEEPALIVE, _PART = PieceKind.KEEPALIVE, PieceKind.PART
+
+
+class Translating:
+    """The client's side of a stream in another dialect. Implements Passage.
+
+    Content leaves with the read that brought it; finish and usage wait for the end marker. The
+    upstream's keep-alives stay behind: the client gets our own. `frame_end` closes each frame of
+    the client's dialect. `metadata` returns the bytes to add at the end in `mode` (SPEC §10).
+    """
+
+    __slots__ = (
+        "_comments",
+        "_encoder",
+        "_frame_end",
+        "_metadata",
+        "_mode",
+        "_reading",
+        "frames_out",
+        "meter",
+        "over",
+        "progress",
+        "released",
+    )
+
+    def __init__(
+        self,
+        reading: StreamReading,
+        encoder: Encoder,
+        *,
+        frame_end: bytes,
+        mode: str,
+        metadata: Callable[[], bytes],
+    ) -> None:
+        self._reading = reading
+        self.meter: Meter = reading.meter
+        self._encoder = encoder
+        self._frame_end = frame_end
+        self._mode = mode
+        self._metadata = metadata
+        self._comments = 0
+        self.released = False
+        self.over = False
+        self.progress = False
+        self.frames_out = 0
+
+    @property
+    def parsed(self) -> int:
+        """Frames decoded so far."""
+        return self._reading.parsed
+
+    @property
+    def inside(self) -> bool:
+        """Never: frames leave whole."""
+        return False
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more bytes of keep-alives came in a row than anyone means."""
+        return self._comments > COMMENT_LIMIT
+
+    @property
+    def awaits_marker(self) -> bool:
+        """Whether the finish came: only usage and the end marker may still follow."""
+        return self._encoder.finished and not self.over
+
+    def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
+        """Return what `data` brought and the frames to send now. Raises FrameTooLarge."""
+        self.progress = False
+        turn, out = _NOTHING, b""
+        for piece in self._reading.feed(data, now):
+            if piece.kind is _KEEPALIVE:
+                self._comments += len(piece.raw)
+                continue
+            self.progress = True
+            self._comments = 0
+            if self.over or piece.kind is _PART:
+                continue
+            turn, said = self._say(piece)
+            out += said
+        if out:
+            self.released = True
+            self.frames_out += out.count(self._frame_end)
+        return turn, out
+
+    def _say(self, piece: Piece) -> tuple[Turn, bytes]:
+        if piece.kind is PieceKind.ERROR:
+            self.over = True
+            return Turn.ERROR, self._encoder.encode(_before_failure(piece.events))
+        if piece.kind is not PieceKind.MARKER:
+            return _NOTHING, self._encoder.encode(piece.events)
+        self.over = True
+        said = self._encoder.encode([e for e in piece.events if not isinstance(e, Ended)])
+        if not self._encoder.finished and not self.meter.content_frames:
+            # A clean end of nothing would make agents ask again for ever (WIRE §0.4, §5.1).
+            self.meter.failed = _EMPTY
+            return Turn.ERROR, said
+        return Turn.MARKER, said + self._end()
+
+    def _end(self) -> bytes:
+        added = b"" if self._mode == "off" else self._metadata()
+        if added.startswith(_PING):
+            self.frames_out -= 1  # it is counted with the rest, and pings do not count
+        usage = self.meter.booked().usage
+        if self._mode == "after_done":
+            return self._encoder.end(usage) + added
+        return self._encoder.end(usage, added)
+
+    def take_held(self) -> list[bytes]:
+        """Return nothing: no frame is held."""
+        return []
+
+    def mute(self) -> None:
+        """The client is gone: from now on only meter."""
+        self.over = True
+
+    def own_error(self, dialect: str) -> bytes | None:
+        """Return None: the upstream's error is in another dialect."""
+        return None
+
+    def close(self) -> bytes:
+        """Return what closes an answer whose finish came and whose end marker did not (§5.3)."""
+        if self.over or not self._encoder.finished:
+            return b""
+        self.over = True
+        closing = self._encoder.end(self.meter.booked().usage)
+        self.frames_out += closing.count(self._frame_end)
+        return closing
+
+
+def _before_failure(events: Sequence[Event]) -> list[Event]:
+    """Return what a frame said before its error: no finish, for the error is the end."""
+    return [e for e in events if getattr(e, "text", None) or getattr(e, "arguments", None)]
