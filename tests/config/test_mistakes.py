@@ -152,7 +152,6 @@ IN_AN_UPSTREAM = [
         "forward_headers: authorization is never forwarded; see pass_through_auth",
     ),
     ("expose: [/metrics]", "expose[0]: must be one of /, /props, /slots; got '/metrics'"),
-    ("messages_api: translate", "messages_api: 'translate' is not served yet; must be native"),
     ("transformers: [x]", "transformers: not served yet in this release; leave it out"),
     (
         "on_disconnect: drian",

@@ -21,7 +21,7 @@ upstreams:
     forward_headers: []
     expose: []
     models: ["qwen3-*"]
-    messages_api: native
+    messages_api: translate
     transformers: []
     on_disconnect: auto
     drain: {max_seconds: 30, max_tokens: 2000, max_streams: 100}
@@ -81,7 +81,7 @@ headers = {}
 forward_headers = []
 expose = []
 models = ["qwen3-*"]
-messages_api = "native"
+messages_api = "translate"
 transformers = []
 on_disconnect = "auto"
 drain = {max_seconds = 30, max_tokens = 2000, max_streams = 100}

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from streamgauge.core.errors import ErrorCode, RequestError
-from streamgauge.core.routing.plan import Candidate, Decision, Snapshot, plan
+from streamgauge.core.routing.plan import Asked, Candidate, Decision, Snapshot, plan
 
 LOCAL = Candidate("local", "llamacpp", ("qwen3-*", "tiny"))
 CLOUD = Candidate("cloud", "openai", ("gpt-*", "qwen3-max"))
 CLAUDE = Candidate("claude", "anthropic", ("claude-*",))
 ANY = Candidate("any", "openrouter")
 ALL = Snapshot((LOCAL, CLOUD, CLAUDE, ANY))
+CHATS = {"openai": "chat/completions", "anthropic": "messages", "simple": "chat/completions"}
+
+
+def asked(dialect: str, model: str | None, endpoint: str | None = None) -> Asked:
+    return Asked(dialect, endpoint or CHATS[dialect], model)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +29,11 @@ ALL = Snapshot((LOCAL, CLOUD, CLAUDE, ANY))
         (ALL, "openai", "qwen3-max", Decision("local", "qwen3-max", "models:local")),
         (ALL, "openai", "gpt-5", Decision("cloud", "gpt-5", "models:cloud")),
         (ALL, "anthropic", "claude-4", Decision("claude", "claude-4", "models:claude")),
-        (ALL, "anthropic", "tiny", Decision("local", "tiny", "models:local")),
-        (ALL, "openai", "claude-4", Decision("any", "claude-4", "default")),
+        (ALL, "anthropic", "tiny", Decision("local", "tiny", "models:local", "openai")),
+        (ALL, "openai", "claude-4", Decision("claude", "claude-4", "models:claude", "anthropic")),
+        (ALL, "anthropic", "gpt-5", Decision("cloud", "gpt-5", "models:cloud", "openai")),
+        (ALL, "openai", "claude/x", Decision("claude", "x", "explicit", "anthropic")),
+        (ALL, "anthropic", "any", Decision("any", "any", "default", "openai")),
         (ALL, "openai", "meta/llama-4", Decision("any", "meta/llama-4", "default")),
         (ALL, "openai", "cloud/", Decision("any", "cloud/", "default")),
         (ALL, "openai", "/gpt-5", Decision("any", "/gpt-5", "default")),
@@ -40,7 +48,7 @@ ALL = Snapshot((LOCAL, CLOUD, CLAUDE, ANY))
 def test_the_first_phase_that_fits_decides(
     snapshot: Snapshot, dialect: str, model: str | None, expected: Decision
 ) -> None:
-    assert plan(snapshot, dialect, model) == expected
+    assert plan(snapshot, asked(dialect, model)) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,33 +58,48 @@ def test_the_first_phase_that_fits_decides(
         (Snapshot(()), "openai", None, "without a model"),
         (Snapshot((LOCAL,)), "openai", "gpt-5", "'gpt-5'"),
         (Snapshot((LOCAL,)), "openai", None, "without a model"),
-        (ALL, "anthropic", "gpt-5", "anthropic"),
-        (ALL, "openai", "claude/claude-4", "claude (anthropic) does not speak the openai"),
-        (ALL, "anthropic", "cloud/gpt-5", "cloud (openai) does not speak the anthropic"),
-        (Snapshot((CLAUDE,), "claude"), "openai", "x", "does not speak the openai"),
+        (Snapshot((CLAUDE,)), "openai", "gpt-5", "'gpt-5'"),
     ],
 )
 def test_what_has_no_route_is_a_404(
     snapshot: Snapshot, dialect: str, model: str | None, words: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
-        plan(snapshot, dialect, model)
+        plan(snapshot, asked(dialect, model))
     error = caught.value
     assert (error.status, error.code, error.param) == (404, ErrorCode.NO_ROUTE, "model")
     assert words in error.message
 
 
+@pytest.mark.parametrize("endpoint", ["completions", "responses", "embeddings"])
+def test_only_chat_is_translated(endpoint: str) -> None:
+    for model, words in (("claude-4", "serves"), ("claude/claude-4", f"has no {endpoint}")):
+        with pytest.raises(RequestError, match=words) as caught:
+            plan(Snapshot((CLAUDE,)), asked("openai", model, endpoint))
+        assert caught.value.status == 404
+    decision = plan(ALL, asked("openai", "claude-4", endpoint))
+    assert (decision.upstream, decision.dialect) == ("any", None)
+
+
 @pytest.mark.parametrize(
-    ("kind", "openai", "anthropic"),
+    ("kind", "to", "native"),
     [
-        *((kind, True, True) for kind in ("llamacpp", "ollama", "vllm", "sim")),
-        *((kind, True, False) for kind in ("openai", "openrouter")),
-        ("anthropic", False, True),
+        ("llamacpp", {"openai": None, "anthropic": "openai", "simple": "openai"}, None),
+        ("vllm", {"openai": None, "anthropic": "openai", "simple": "openai"}, None),
+        ("ollama", {"openai": None, "anthropic": "ollama", "simple": "ollama"}, None),
+        ("openai", {"openai": None, "anthropic": "openai", "simple": "openai"}, "openai"),
+        ("openrouter", {"openai": None, "anthropic": "openai", "simple": "openai"}, "openai"),
+        ("anthropic", {"openai": "anthropic", "anthropic": None, "simple": "anthropic"}, None),
+        ("sim", {"openai": None, "anthropic": None, "simple": "openai"}, None),
     ],
 )
-def test_each_kind_speaks_its_dialects(kind: str, openai: bool, anthropic: bool) -> None:
+def test_a_request_goes_as_it_is_where_it_can_and_else_in_the_kinds_own_dialect(
+    kind: str, to: dict[str, str | None], native: str | None
+) -> None:
     candidate = Candidate("up", kind)
-    assert (candidate.speaks("openai"), candidate.speaks("anthropic")) == (openai, anthropic)
+    assert {name: candidate.translation(asked(name, "m")) for name in to} == to
+    both = Candidate("up", kind, native_messages=True)
+    assert both.translation(asked("anthropic", "m")) == native
 
 
 @pytest.mark.parametrize(

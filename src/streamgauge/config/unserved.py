@@ -33,9 +33,7 @@ NOT_SERVED: Mapping[str, tuple[Any, ...]] = {
 }
 """Path of a key to the values that ask for nothing, which are accepted and change nothing."""
 
-NOT_SERVED_VALUES: Mapping[str, Mapping[str, str]] = {
-    "upstreams.*.messages_api": {"translate": "'translate' is not served yet; must be native"},
-}
+NOT_SERVED_VALUES: Mapping[str, Mapping[str, str]] = {}
 """Values of served keys that are known but not served, with what is said of them."""
 
 

@@ -169,9 +169,10 @@ class Upstream(Section):
     models: tuple[Glob, ...] = Field(
         default=(), description="Globs of the models it serves; empty asks the upstream."
     )
-    messages_api: Literal["native"] = Field(
-        default="native",
-        description="How Anthropic clients reach it: native sends /v1/messages as it is.",
+    messages_api: Literal["translate", "native"] = Field(
+        default="translate",
+        description="How Anthropic clients reach llamacpp, ollama and vllm: translated to their "
+        "own chat API, which tells more; native sends /v1/messages as it is.",
     )
     on_disconnect: OnDisconnect = Field(
         default=OnDisconnect.AUTO, description="When the client leaves: cancel, drain, or auto."

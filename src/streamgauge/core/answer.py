@@ -14,6 +14,9 @@ REFUSAL_LIMIT = 64 * 1024
 """An error page beyond this is not worth reading."""
 
 
+_STREAMS = frozenset({"text/event-stream", "application/x-ndjson"})
+
+
 class AnswerKind(Enum):
     """What to do with the body."""
 
@@ -55,7 +58,7 @@ def answer_kind(status: int, content_type: str | None, streaming: bool) -> Answe
     if not 200 <= status < 300 or status == 204:
         return protocol_error(f"the upstream answered with status {status}")
     media = (content_type or "").partition(";")[0].strip().lower()
-    if media == "text/event-stream":
+    if media in _STREAMS:
         if streaming:
             return AnswerKind.STREAM
         return protocol_error("the upstream answered with a stream that was not asked for")

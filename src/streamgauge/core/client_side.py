@@ -42,7 +42,8 @@ _LOCAL = frozenset({"llamacpp", "ollama", "vllm", "sim"})
 class ClientSide:
     """State of one exchange. Exactly one Commit; in DONE every input answers with no action.
 
-    `record`: the row, closed once the state is DONE.
+    `record`: the row, closed once the state is DONE. `lost`: what the translation of the request
+    could not carry, once it was sent (SPEC §13.3).
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class ClientSide:
         "_verdict",
         "attempt",
         "facts",
+        "lost",
         "record",
         "state",
     )
@@ -88,6 +90,7 @@ class ClientSide:
         self._head_sent = False
         self._unread_tail = b""  # the last bytes that passed with `metering: off`
         self._told_at = now  # the last bytes to the client
+        self.lost: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Exchange {self.facts.id} {self.state.name}>"

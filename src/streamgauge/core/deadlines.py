@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamgauge.core.attempt import Limits
-from streamgauge.core.verdict import Verdict, timed_out
+from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER, Verdict, timed_out
 
-__all__ = ["LATE_USAGE", "MARKER_GRACE", "Stamps"]
+__all__ = ["LATE_USAGE", "MARKER_GRACE", "MARKER_WAIT", "Stamps"]
 
 MARKER_GRACE = 0.01
 """Seconds that the row waits behind the end marker for the transport's own end (F29)."""
 LATE_USAGE = 1.0
 """Seconds that an upstream is read on for usage behind a marker or an error (SPEC §5.3, §5.4)."""
+MARKER_WAIT = 2.0
+"""Seconds that a translated client waits for the end marker once the finish came (WIRE §5.1)."""
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class Stamps:
     progress: float = 0.0
     """The last thing from the upstream that was no keep-alive."""
     content: bool = False
+    finished: float | None = None
+    """All was said but the end marker, for which a translated client waits `MARKER_WAIT`."""
     paused: float | None = None
 
     def pause(self, now: float) -> None:
@@ -48,6 +52,8 @@ class Stamps:
             return timed_out("whole answer", limits.total)
         if self.sent is None or self.paused is not None:
             return None
+        if self.finished is not None and now - self.finished > MARKER_WAIT:
+            return FINISHED_WITHOUT_MARKER
         if not self.content:
             if limits.first_token and now - self.sent > limits.first_token:
                 return timed_out("first token", limits.first_token)

@@ -1,12 +1,10 @@
 """The state machine of one client request: inputs in, actions out. The only maker of a Commit.
 
 It knows no socket and no clock: every input carries `now`, monotonic seconds. The client's half
-and the endings stand in `client_side.py`.
+and the endings stand in `client_side.py`, the reading of streams in `upstream_side.py`.
 """
 
 from __future__ import annotations
-
-import json
 
 from streamgauge.core.actions import (
     Action,
@@ -15,24 +13,14 @@ from streamgauge.core.actions import (
     RememberRefusal,
     SendAnswer,
     SendRequest,
-    WakeAt,
 )
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
 from streamgauge.core.attempt import Attempt
-from streamgauge.core.client_side import ClientSide
-from streamgauge.core.closing import metadata_of
-from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE, Stamps
-from streamgauge.core.passage import Passage, Turn
-from streamgauge.core.passages import new_passage
+from streamgauge.core.deadlines import Stamps
 from streamgauge.core.record import Anomaly
-from streamgauge.core.refusal import (
-    error_of,
-    error_of_stream,
-    names_option,
-    redacted_bytes,
-)
-from streamgauge.core.sse import FrameTooLarge
+from streamgauge.core.refusal import error_of, error_of_stream, names_option
 from streamgauge.core.starting import asks_usage, request_body, running_option
+from streamgauge.core.upstream_side import UpstreamSide
 from streamgauge.core.verdict import (
     COMPLETED,
     LEDGER_UNAVAILABLE,
@@ -43,14 +31,14 @@ from streamgauge.core.verdict import (
     protocol_error,
     refused,
 )
+from streamgauge.core.whole import read_whole, whole_body, whole_stream
 
 __all__ = ["Exchange"]
 
-# Read per frame: off its class an Enum's member takes a look-up each time.
-_DONE, _ERROR = State.DONE, Turn.ERROR
+_DONE = State.DONE  # read per frame: off its class an Enum's member takes a look-up each time
 
 
-class Exchange(ClientSide):
+class Exchange(UpstreamSide):
     """One client request with all its attempts: the upstream's half of the machine."""
 
     __slots__ = ()
@@ -102,8 +90,9 @@ class Exchange(ClientSide):
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
         self.state = State.HOLDING
-        body = request_body(attempt, request, self._asked_usage)
-        return [SendRequest(len(self._books.attempts), body)]
+        written = request_body(self.facts, attempt, self._asked_usage)
+        self.lost = written.lost
+        return [SendRequest(len(self._books.attempts), written.body)]
 
     def attempt_failed(self, kind: str, now: float) -> list[Action]:
         """The call got no head; `kind` names the failure."""
@@ -129,24 +118,6 @@ class Exchange(ClientSide):
             self._stamps.content, self._stamps.progress = True, now
         return []
 
-    def _new_passage(self) -> Passage:
-        passage = new_passage(
-            self.facts,
-            self.attempt,
-            self._books.meter,
-            hide_usage=self._asked_usage,
-            metadata=self._metadata,
-            released=self._head_sent,
-        )
-        if self._client_over:
-            passage.mute()
-        return passage
-
-    def _metadata(self) -> bytes:
-        self._books.marked(self.attempt, self._stamps.progress)
-        payload = json.dumps(metadata_of(self.record), separators=(",", ":")).encode()
-        return self._dialect.metadata(self.facts.metadata, payload, self.record)
-
     def upstream_data(self, data: bytes, now: float) -> list[Action]:
         """Body bytes came."""
         answer = self._answer
@@ -164,66 +135,6 @@ class Exchange(ClientSide):
         if answer.kind is AnswerKind.REFUSED:
             return self._refuse(answer, now)
         return self._fail(protocol_error("the upstream's answer is larger than 32 MiB"), now)
-
-    def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
-        if not self.facts.metering:
-            return self._relay_unread(data, now)
-        meter, stamps = relaying.meter, self._stamps
-        marked = meter.ended
-        stamp, stamps.progress = stamps.progress, now
-        try:
-            turn, out = relaying.feed(data, now)
-        except FrameTooLarge:
-            meter.note(Anomaly.OVERSIZE_FRAME)
-            return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
-        if relaying.progress:
-            stamps.content = meter.first_content is not None
-        else:
-            stamps.progress = stamp
-            if relaying.flooded:
-                return self._fail(protocol_error("the upstream sends nothing but comments"), now)
-        actions = self._send(out, now) if out else []
-        if turn is _ERROR:
-            return actions + self._error_frame(relaying, now)
-        if meter.ended and not marked:
-            return actions + self._marked(now)
-        capped = self._left_at is not None and self._drained_enough()
-        return actions + self._cap_drain(now) if capped else actions
-
-    def _relay_unread(self, data: bytes, now: float) -> list[Action]:
-        """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
-        self._stamps.content, self._stamps.progress = True, now
-        if self._client_over:
-            return []
-        self._unread_tail = (self._unread_tail + data[-4:])[-4:]
-        return self._send(data, now)
-
-    def _marked(self, now: float) -> list[Action]:
-        """The end marker came: the client's part is over, late usage may still come (§5.4)."""
-        if self._books.stream_end is None:
-            self._books.marked(self.attempt, now)
-        ends: list[Action] = [] if self._client_over else [EndClient()]
-        self._client_over = True
-        known = self._books.meter.booked().usage_source in ("provider", "timings")
-        self.state = State.DRAINING
-        self._until = now + (MARKER_GRACE if known else LATE_USAGE)
-        return [*ends, *self._read_on(now), WakeAt(self._until)]
-
-    def _error_frame(self, relaying: Passage, now: float) -> list[Action]:
-        """An error object came in the stream: it is the last thing the client gets (§5.3)."""
-        verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
-        # The client is there: a relay that is over, or muted, tells of no error.
-        own = relaying.own_error(self._dialect.name) if self._head_sent else None
-        if own is not None:
-            relaying.frames_out += 1
-            actions = [*self._send(redacted_bytes(own, self.attempt.secrets), now), EndClient()]
-        else:
-            actions = self._end_client(verdict, now, None)
-        self._client_over = True
-        self._verdict = verdict
-        self.state = State.DRAINING
-        self._until = now + LATE_USAGE
-        return [*actions, *self._read_on(now), WakeAt(self._until)]
 
     def upstream_end(self, kind: str, now: float) -> list[Action]:
         """The body is over; `kind`: complete, cut, reset or protocol."""
@@ -252,7 +163,7 @@ class Exchange(ClientSide):
         if kind != "complete":
             return self._fail(after_end(kind, finished=False, began=bool(answer.body)), now)
         request, body, meter = self.facts.request, bytes(answer.body), self._books.meter
-        events = self._dialect.read_answer(request.endpoint, self.attempt.kind, body)
+        events = read_whole(self.facts, self.attempt, body)
         if events is None:
             return self._fail(protocol_error("the upstream's answer is not valid JSON"), now)
         if request.stream and not self._client_over:
@@ -267,12 +178,13 @@ class Exchange(ClientSide):
             return self._finish(self._verdict, now)
         self._client_over = True
         self.record.http_status = answer.status
+        body = whole_body(self.facts, self.attempt, body, events, meter)
         self._books.to_client(len(body))
         return [SendAnswer(answer.status, body), *self._finish(COMPLETED, now)]
 
     def _whole_as_stream(self, body: bytes, now: float) -> list[Action]:
         """A JSON answer to a stream request becomes a stream of its own dialect (F34)."""
-        stream = self._dialect.stream_of(self.facts.request.endpoint, body)
+        stream = whole_stream(self.facts, self.attempt, body)
         if stream is None:
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
         self._relaying = self._new_passage()

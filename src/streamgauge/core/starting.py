@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.chat import ChatRequest, upstream_body
+from streamgauge.core.chat import ChatRequest, UpstreamDialect, upstream_body
+from streamgauge.core.dialects.base import Wish, Written
+from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
 
 __all__ = ["asks_usage", "new_attempt_record", "new_record", "request_body", "running_option"]
@@ -40,7 +42,7 @@ def new_attempt_record(facts: Facts, n: int, attempt: Attempt, started_at: int) 
         request_id=facts.id,
         n=n,
         upstream=attempt.upstream,
-        dialect=facts.request.dialect,
+        dialect=attempt.dialect or facts.request.dialect,
         model=attempt.model,
         started_at=started_at,
     )
@@ -48,6 +50,9 @@ def new_attempt_record(facts: Facts, n: int, attempt: Attempt, started_at: int) 
 
 def asks_usage(attempt: Attempt, request: ChatRequest) -> bool:
     """Return whether we ask this upstream for a usage frame that the client did not (SPEC §3.1)."""
+    if attempt.dialect is not None:
+        taken = attempt.dialect == "openai" and request.stream
+        return taken and attempt.inject_usage != "false" and not attempt.refuses_usage
     if not request.stream or request.endpoint not in _TAKES_OPTION:
         return False
     if attempt.inject_usage == "false" or attempt.refuses_usage or request.include_usage:
@@ -64,11 +69,32 @@ def running_option(attempt: Attempt, request: ChatRequest) -> str | None:
     return "vllm" if attempt.kind == "vllm" else None
 
 
-def request_body(attempt: Attempt, request: ChatRequest, asks: bool) -> bytes:
+def request_body(facts: Facts, attempt: Attempt, asks: bool) -> Written:
     """Return what goes upstream; `asks`: with our option for a usage frame (SPEC §3.1)."""
-    return upstream_body(
+    request = facts.request
+    if attempt.dialect is not None:
+        return _translated(facts, attempt, attempt.dialect, asks)
+    body = upstream_body(
         request,
         model=attempt.model,
         include_usage=asks,
         running_usage=running_option(attempt, request),
     )
+    return Written(body)
+
+
+def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: bool) -> Written:
+    conversation = facts.conversation
+    if conversation is None:
+        raise ValueError("a translation needs the conversation that was read")
+    wish = Wish(
+        kind=attempt.kind,
+        model=attempt.model,
+        stream=facts.request.stream,
+        include_usage=asks,
+        running_usage=running_option(attempt, facts.request) is not None,
+        mid_system=attempt.mid_system,
+        strip_attribution=attempt.strip_attribution,
+    )
+    written = UPSTREAMS[dialect].write(conversation, wish)
+    return Written(written.body, (*conversation.lost, *written.lost))

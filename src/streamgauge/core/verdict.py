@@ -11,6 +11,7 @@ from streamgauge.core.record import Status
 __all__ = [
     "CLIENT_LEFT",
     "COMPLETED",
+    "FINISHED_WITHOUT_MARKER",
     "LEDGER_UNAVAILABLE",
     "OVERLOADED",
     "SHUTDOWN",

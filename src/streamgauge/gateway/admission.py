@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from streamgauge.config.schema import Begin, Config
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.chat import ChatRequest
+from streamgauge.core.conversation import Conversation
 from streamgauge.core.errors import RequestError
 from streamgauge.gateway.http import RequestHead
 
@@ -30,6 +31,7 @@ def facts_of(
     head: RequestHead,
     chat: ChatRequest,
     attempt: Attempt,
+    conversation: Conversation | None,
     route: str,
     config: Config,
     origin: Origin,
@@ -42,6 +44,7 @@ def facts_of(
         request=chat,
         attempts=(attempt,),
         route=route,
+        conversation=conversation,
         client_request_id=_label(
             head.header(b"x-request-id") or head.header(b"x-client-request-id")
         ),

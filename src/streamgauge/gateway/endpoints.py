@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from streamgauge.core.chat import ENDPOINTS
+from streamgauge.core.chat import ENDPOINTS, UpstreamDialect
+from streamgauge.core.dialects.codecs import UPSTREAMS
 
-__all__ = ["Endpoint", "Route", "beta_query", "dialect_name", "find_endpoint"]
+__all__ = [
+    "Endpoint",
+    "Route",
+    "beta_query",
+    "dialect_name",
+    "find_endpoint",
+    "upstream_path",
+]
 
 
 class Route(Enum):
@@ -70,6 +78,13 @@ def find_endpoint(path: str) -> Endpoint | None:
 def dialect_name(path: str | None) -> str:
     """Return the dialect that `path` looks like; OpenAI's where it looks like none."""
     return "anthropic" if path is not None and "/messages" in path else "openai"
+
+
+def upstream_path(name: str, dialect: UpstreamDialect | None, query: str) -> str:
+    """Return where a metered endpoint is at an upstream; `dialect`: what it is translated to."""
+    if dialect is None:
+        return f"/v1/{name}{beta_query(query)}"
+    return UPSTREAMS[dialect].path
 
 
 def beta_query(query: str) -> str:

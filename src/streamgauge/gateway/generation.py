@@ -45,7 +45,10 @@ def generation_of(
         prices=prices,
         upstreams={u.name: _runtime(u, known.get(u.name)) for u in config.upstreams},
         snapshot=Snapshot(
-            tuple(Candidate(u.name, u.kind.value, u.models) for u in config.upstreams),
+            tuple(
+                Candidate(u.name, u.kind.value, u.models, u.messages_api == "native")
+                for u in config.upstreams
+            ),
             default=next(iter(config.routing.default.to), None),
         ),
         clients=_client_settings(config),

@@ -30,7 +30,12 @@ from streamgauge.core.actions import (
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
-from streamgauge.gateway.response_headers import answer_headers, retry_after, stream_headers
+from streamgauge.gateway.response_headers import (
+    answer_headers,
+    lossy_headers,
+    retry_after,
+    stream_headers,
+)
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger, LedgerError
 
@@ -243,11 +248,13 @@ class Relay:
 
     def _send_head(self) -> None:
         headers = stream_headers(self.exchange.record, self._history, self._head)
+        headers += lossy_headers(self.exchange.lost)
         self._responder.send_head(200, headers, None)
 
     def _send_answer(self, action: SendAnswer) -> None:
         record = self.exchange.record
         headers = answer_headers(record, self._history, self._head, action.retry_after)
+        headers += lossy_headers(self.exchange.lost)
         self._responder.send_head(action.status, headers, len(action.body))
         if action.body:
             self._responder.send(action.body)

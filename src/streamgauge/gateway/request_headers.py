@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from streamgauge.core.chat import UpstreamDialect
 from streamgauge.gateway.http import Header
 
-__all__ = ["Credentials", "upstream_request"]
+__all__ = ["Credentials", "translated_headers", "upstream_request"]
 
 _PASSED = frozenset(
     {b"accept", b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate"}
 )
 _OWN = frozenset({b"authorization", b"x-api-key", b"host", b"content-length", b"connection"})
+_VENDORS = (b"anthropic-", b"openai-")
+_VERSION: Header = (b"anthropic-version", b"2023-06-01")
 # With it llama.cpp generates on after a disconnect, and «cancelled» would be a lie (SPEC §3.6).
 _NEVER = frozenset({b"x-conversation-id"})
 
@@ -52,6 +55,16 @@ def upstream_request(
     if idempotency_key is not None and b"idempotency-key" not in own:
         lines.append(b"idempotency-key: " + idempotency_key.encode("latin-1"))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def translated_headers(
+    client: Sequence[Header], dialect: UpstreamDialect | None
+) -> tuple[Header, ...]:
+    """Return the client's headers for an upstream of `dialect`: not what its own dialect means."""
+    if dialect is None:
+        return tuple(client)
+    kept = tuple(h for h in client if not h[0].startswith(_VENDORS) and h[0] != b"accept")
+    return (*kept, _VERSION) if dialect == "anthropic" else kept
 
 
 def _passes(name: bytes, forward: frozenset[bytes]) -> bool:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.http import Header
 
-__all__ = ["JSON_HEADERS", "answer_headers", "from_upstream", "retry_after", "stream_headers"]
+__all__ = [
+    "JSON_HEADERS",
+    "answer_headers",
+    "from_upstream",
+    "lossy_headers",
+    "retry_after",
+    "stream_headers",
+]
 
 _STREAM: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -75,6 +82,14 @@ def stream_headers(
 ) -> list[Header]:
     """Return the head of a stream."""
     return [*_STREAM, *_ours(record, history), *from_upstream(upstream)]
+
+
+def lossy_headers(lost: Sequence[str]) -> list[Header]:
+    """Return what says what a translation could not carry, each name once (SPEC §13.3)."""
+    if not lost:
+        return []
+    names = ", ".join(dict.fromkeys(lost))
+    return [(b"x-streamgauge-lossy", names.encode("ascii", "replace"))]
 
 
 def answer_headers(

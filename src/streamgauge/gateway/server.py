@@ -13,15 +13,16 @@ from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.core.attempt import Facts
 from streamgauge.core.chat import ChatRequest, read_chat_request
+from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
-from streamgauge.core.routing.plan import Decision, plan
+from streamgauge.core.routing.plan import Asked, Decision, plan
 from streamgauge.gateway.admission import Origin, check_content_type, facts_of
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, beta_query, find_endpoint
+from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint, upstream_path
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
 from streamgauge.gateway.ids import IdSource
@@ -29,6 +30,7 @@ from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
 from streamgauge.gateway.refusals import Refusals
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.request_headers import translated_headers
 from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.side_pages import SidePages
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -265,20 +267,23 @@ class Gateway:
     def _begin(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
         head = request.head
         chat = read_chat_request(endpoint.name, request.body, head.header)
-        decision = plan(self._current.snapshot, chat.dialect, chat.model)
+        asked = Asked(chat.dialect, chat.endpoint, chat.model)
+        decision = plan(self._current.snapshot, asked)
         upstream = self.upstreams[decision.upstream]
         facts = self._facts(head, chat, decision, upstream)
         self.discovery.refresh(upstream, decision.model)
         exchange = Exchange(facts, request.received_at)
-        path = f"/v1/{endpoint.name}{beta_query(head.query)}"
-        relay = Relay(self, exchange, responder, upstream, path, head.headers)
+        path = upstream_path(endpoint.name, decision.dialect, head.query)
+        headers = translated_headers(head.headers, decision.dialect)
+        relay = Relay(self, exchange, responder, upstream, path, headers)
         self.relays[facts.id] = relay
         self.refusals.tell(exchange.record, start=True)
         relay.start(request.received_at)
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that serves `model`. Raises RequestError."""
-        return self.upstreams[plan(self._current.snapshot, dialect, model).upstream]
+        asked = Asked(dialect, "messages", model)
+        return self.upstreams[plan(self._current.snapshot, asked).upstream]
 
     def _facts(
         self, head: RequestHead, chat: ChatRequest, decision: Decision, upstream: UpstreamRuntime
@@ -287,6 +292,9 @@ class Gateway:
         kind = upstream.config.kind.value
         price = now.prices.price_for(upstream.name, kind, decision.model, now_us)
         context = partial(self.discovery.context_of, upstream, decision.model)
-        attempt = upstream.attempt(decision.model, price, context)
+        attempt = upstream.attempt(decision, price, context)
         origin = Origin(self._ids.next(), boot_id, now.version, now_us)
-        return facts_of(head, chat, attempt, decision.route, now.config, origin)
+        conversation = None
+        if decision.dialect is not None:
+            conversation = CLIENTS[chat.dialect].read(chat.fields)
+        return facts_of(head, chat, attempt, conversation, decision.route, now.config, origin)

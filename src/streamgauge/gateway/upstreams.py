@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from streamgauge.config.upstream import Kind, Upstream
 from streamgauge.core.attempt import Attempt, Drain, Limits
 from streamgauge.core.pricing import Price
+from streamgauge.core.routing.plan import Decision
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.pool import Target
 from streamgauge.gateway.request_headers import Credentials, upstream_request
@@ -29,6 +30,10 @@ class Learnt:
     contexts: dict[str | None, int | None] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     asked: dict[str | None, float] = field(default_factory=dict)
+
+
+_LOCAL = frozenset({Kind.LLAMACPP, Kind.OLLAMA, Kind.VLLM})
+"""Kinds whose templates refuse a system message in the middle (SPEC §14.6)."""
 
 
 class UpstreamRuntime:
@@ -78,14 +83,18 @@ class UpstreamRuntime:
         self.last_error = error
 
     def attempt(
-        self, model: str | None, price: Price | None, context: Callable[[], int | None]
+        self, decision: Decision, price: Price | None, context: Callable[[], int | None]
     ) -> Attempt:
-        """Return one try at this upstream for `model`."""
+        """Return one try at this upstream for what was decided."""
         c = self.config
+        local = c.kind in _LOCAL
         return Attempt(
             upstream=c.name,
             kind=c.kind.value,
-            model=model,
+            model=decision.model,
+            dialect=decision.dialect,
+            mid_system=local,
+            strip_attribution=local,
             price=price,
             limits=Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
             drain=Drain(c.drain.max_seconds, c.drain.max_tokens),

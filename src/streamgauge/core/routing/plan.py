@@ -7,31 +7,60 @@ Phases in order (SPEC §14.1, as far as they are served): explicit `upstream/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.errors import ErrorCode, RequestError
 
-__all__ = ["Candidate", "Decision", "Snapshot", "plan"]
+__all__ = ["Asked", "Candidate", "Decision", "Snapshot", "plan"]
 
 _SPEAK: Mapping[str, frozenset[str]] = {
     "openai": frozenset({"llamacpp", "ollama", "vllm", "openai", "openrouter", "sim"}),
-    "anthropic": frozenset({"llamacpp", "ollama", "vllm", "anthropic", "sim"}),
+    "anthropic": frozenset({"anthropic", "sim"}),
 }
-"""Kinds that speak a dialect themselves: another pair needs translation, which is not served."""
+"""Kinds that are spoken to in a dialect as it is."""
+_SPEAK_BOTH = frozenset({"llamacpp", "ollama", "vllm"})
+"""Kinds that have Anthropic's endpoint too, where `messages_api: native` asks for it."""
+_OWN: Mapping[str, UpstreamDialect] = {"anthropic": "anthropic", "ollama": "ollama"}
+"""What a kind is spoken to in when a request is translated; OpenAI's where it is not named."""
+_TRANSLATED = frozenset({"chat/completions", "messages"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What routing looks at of a request. `endpoint` without `/v1/`."""
+
+    dialect: str
+    endpoint: str
+    model: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An upstream as routing sees it. `models`: globs; empty serves any name."""
+    """An upstream as routing sees it. `models`: globs; empty serves any name.
+
+    `native_messages`: Anthropic's clients reach it through its own messages endpoint.
+    """
 
     name: str
     kind: str
     models: tuple[str, ...] = ()
+    native_messages: bool = False
 
     def speaks(self, dialect: str) -> bool:
         """Return whether a request of `dialect` can go there as it is."""
-        return self.kind in _SPEAK[dialect]
+        if dialect == "anthropic" and self.native_messages and self.kind in _SPEAK_BOTH:
+            return True
+        return self.kind in _SPEAK.get(dialect, frozenset())
+
+    def reached(self, asked: Asked) -> bool:
+        """Return whether a request can go there at all, as it is or translated."""
+        return self.speaks(asked.dialect) or asked.endpoint in _TRANSLATED
+
+    def translation(self, asked: Asked) -> UpstreamDialect | None:
+        """Return the dialect to translate to; None where the request goes as it is."""
+        return None if self.speaks(asked.dialect) else _OWN.get(self.kind, "openai")
 
     def serves(self, model: str | None) -> bool:
         """Return whether one of the globs fits; without globs, False."""
@@ -48,54 +77,51 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where a request goes. `route`: the phase, and the rule within it, for row and header."""
+    """Where a request goes. `route`: the phase, and the rule within it, for row and header.
+
+    `dialect`: what it is translated to, None where it goes as it is.
+    """
 
     upstream: str
     model: str | None
     route: str
+    dialect: UpstreamDialect | None = None
 
 
-def plan(snapshot: Snapshot, dialect: str, model: str | None) -> Decision:
+def plan(snapshot: Snapshot, asked: Asked) -> Decision:
     """Return the decision for a request. Raises RequestError 404 `no_route`."""
-    decision = (
-        _explicit(snapshot, model)
-        or _by_globs(snapshot, dialect, model)
-        or _default(snapshot, dialect)
-    )
+    decision = _explicit(snapshot, asked) or _by_globs(snapshot, asked) or _default(snapshot, asked)
     if decision is None:
-        raise _no_route(f"no upstream serves {_shown(model)} in the {dialect} dialect")
+        raise _no_route(f"no upstream serves {_shown(asked.model)} in the {asked.dialect} dialect")
     chosen = next(c for c in snapshot.candidates if c.name == decision.upstream)
-    if not chosen.speaks(dialect):
+    if not chosen.reached(asked):
         raise _no_route(
-            f"upstream {chosen.name} ({chosen.kind}) does not speak the {dialect} dialect, "
-            "and translation is not served yet"
+            f"upstream {chosen.name} ({chosen.kind}) has no {asked.endpoint}, "
+            "and only chat is translated"
         )
-    return (
-        decision
-        if decision.model is not None
-        else Decision(decision.upstream, model, decision.route)
-    )
+    model = asked.model if decision.model is None else decision.model
+    return replace(decision, model=model, dialect=chosen.translation(asked))
 
 
-def _explicit(snapshot: Snapshot, model: str | None) -> Decision | None:
-    name, slash, rest = (model or "").partition("/")
+def _explicit(snapshot: Snapshot, asked: Asked) -> Decision | None:
+    name, slash, rest = (asked.model or "").partition("/")
     if slash and rest and any(c.name == name for c in snapshot.candidates):
         return Decision(name, rest, "explicit")
     return None
 
 
-def _by_globs(snapshot: Snapshot, dialect: str, model: str | None) -> Decision | None:
+def _by_globs(snapshot: Snapshot, asked: Asked) -> Decision | None:
     for candidate in snapshot.candidates:
-        if candidate.serves(model) and candidate.speaks(dialect):
+        if candidate.serves(asked.model) and candidate.reached(asked):
             return Decision(candidate.name, None, f"models:{candidate.name}")
     return None
 
 
-def _default(snapshot: Snapshot, dialect: str) -> Decision | None:
+def _default(snapshot: Snapshot, asked: Asked) -> Decision | None:
     if snapshot.default is not None:
         return Decision(snapshot.default, None, "default")
     for candidate in snapshot.candidates:
-        if not candidate.models and candidate.speaks(dialect):
+        if not candidate.models and candidate.reached(asked):
             return Decision(candidate.name, None, "default")
     return None
 

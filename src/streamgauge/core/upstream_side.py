@@ -1,0 +1,109 @@
+"""The streaming half of an exchange: what is made of the bytes of an upstream's stream.
+
+It knows no attempt's beginning and no answer that is no stream; `exchange.py` does.
+"""
+
+from __future__ import annotations
+
+import json
+
+from streamgauge.core.actions import Action, EndClient, WakeAt
+from streamgauge.core.client_side import ClientSide
+from streamgauge.core.closing import metadata_of
+from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
+from streamgauge.core.passage import Passage, Turn
+from streamgauge.core.passages import new_passage
+from streamgauge.core.record import Anomaly
+from streamgauge.core.refusal import error_of_stream, redacted_bytes
+from streamgauge.core.sse import FrameTooLarge
+from streamgauge.core.verdict import State, protocol_error, refused
+
+__all__ = ["UpstreamSide"]
+
+_ERROR = Turn.ERROR  # read per frame: off its class an Enum's member takes a look-up each time
+
+
+class UpstreamSide(ClientSide):
+    """Reads a stream on through its passage, and ends the client's part at its marker or error."""
+
+    __slots__ = ()
+
+    def _new_passage(self) -> Passage:
+        passage = new_passage(
+            self.facts,
+            self.attempt,
+            self._books.meter,
+            hide_usage=self._asked_usage,
+            metadata=self._metadata,
+            released=self._head_sent,
+        )
+        if self._client_over:
+            passage.mute()
+        return passage
+
+    def _metadata(self) -> bytes:
+        self._books.marked(self.attempt, self._stamps.progress)
+        payload = json.dumps(metadata_of(self.record), separators=(",", ":")).encode()
+        return self._dialect.metadata(self.facts.metadata, payload, self.record)
+
+    def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
+        if not self.facts.metering and self.attempt.dialect is None:
+            return self._relay_unread(data, now)
+        meter, stamps = relaying.meter, self._stamps
+        marked = meter.ended
+        stamp, stamps.progress = stamps.progress, now
+        try:
+            turn, out = relaying.feed(data, now)
+        except FrameTooLarge:
+            meter.note(Anomaly.OVERSIZE_FRAME)
+            return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
+        if relaying.progress:
+            stamps.content = meter.first_content is not None
+            if stamps.finished is None and relaying.awaits_marker:
+                stamps.finished = now
+        else:
+            stamps.progress = stamp
+            if relaying.flooded:
+                return self._fail(protocol_error("the upstream sends nothing but comments"), now)
+        actions = self._send(out, now) if out else []
+        if turn is _ERROR:
+            return actions + self._error_frame(relaying, now)
+        if meter.ended and not marked:
+            return actions + self._marked(now)
+        capped = self._left_at is not None and self._drained_enough()
+        return actions + self._cap_drain(now) if capped else actions
+
+    def _relay_unread(self, data: bytes, now: float) -> list[Action]:
+        """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
+        self._stamps.content, self._stamps.progress = True, now
+        if self._client_over:
+            return []
+        self._unread_tail = (self._unread_tail + data[-4:])[-4:]
+        return self._send(data, now)
+
+    def _marked(self, now: float) -> list[Action]:
+        """The end marker came: the client's part is over, late usage may still come (§5.4)."""
+        if self._books.stream_end is None:
+            self._books.marked(self.attempt, now)
+        ends: list[Action] = [] if self._client_over else [EndClient()]
+        self._client_over = True
+        known = self._books.meter.booked().usage_source in ("provider", "timings")
+        self.state = State.DRAINING
+        self._until = now + (MARKER_GRACE if known else LATE_USAGE)
+        return [*ends, *self._read_on(now), WakeAt(self._until)]
+
+    def _error_frame(self, relaying: Passage, now: float) -> list[Action]:
+        """An error object came in the stream: it is the last thing the client gets (§5.3)."""
+        verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
+        # The client is there: a relay that is over, or muted, tells of no error.
+        own = relaying.own_error(self._dialect.name) if self._head_sent else None
+        if own is not None:
+            relaying.frames_out += 1
+            actions = [*self._send(redacted_bytes(own, self.attempt.secrets), now), EndClient()]
+        else:
+            actions = self._end_client(verdict, now, None)
+        self._client_over = True
+        self._verdict = verdict
+        self.state = State.DRAINING
+        self._until = now + LATE_USAGE
+        return [*actions, *self._read_on(now), WakeAt(self._until)]

@@ -1,0 +1,39 @@
+"""An upstream's answer that is no stream: read, and written for the client's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
+from streamgauge.core.dialects.registry import dialect_of
+from streamgauge.core.events import Event
+from streamgauge.core.meter import Meter
+
+__all__ = ["read_whole", "whole_body", "whole_stream"]
+
+
+def read_whole(facts: Facts, attempt: Attempt, body: bytes) -> Sequence[Event] | None:
+    """Return the events of an answer, `Ended` last; None where it is no JSON object."""
+    endpoint = facts.request.endpoint
+    if attempt.dialect is not None:
+        return UPSTREAMS[attempt.dialect].read_answer(body)
+    return dialect_of(endpoint).read_answer(endpoint, attempt.kind, body)
+
+
+def whole_stream(facts: Facts, attempt: Attempt, body: bytes) -> bytes | None:
+    """Return the stream, of the upstream's dialect, that says the same as `body`, or None."""
+    endpoint = facts.request.endpoint
+    if attempt.dialect is not None:
+        return UPSTREAMS[attempt.dialect].stream_of(body)
+    return dialect_of(endpoint).stream_of(endpoint, body)
+
+
+def whole_body(
+    facts: Facts, attempt: Attempt, body: bytes, events: Sequence[Event], meter: Meter
+) -> bytes:
+    """Return the body that the client gets: as it came, or translated from its `events`."""
+    if attempt.dialect is None:
+        return body
+    client = CLIENTS[facts.request.dialect]
+    return client.whole(events, facts.telling(attempt), meter.booked().usage)
