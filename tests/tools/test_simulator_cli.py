@@ -51,7 +51,6 @@ def test_it_says_ready_answers_and_ends_on_a_signal(tmp_path: Path, number: sign
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--flavour", "ollama"], "not yet"),
         (["--flavour", "no"], "no"),
         (["--cases", "/none"], "none"),
     ],

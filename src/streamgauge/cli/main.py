@@ -41,8 +41,16 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         ),
         "sim": Verb("streamgauge.cli.sim:sim", "Run the simulated upstream."),
         "ls": Verb("streamgauge.cli.ls:ls", "List the ledger's newest rows."),
-        "show": Verb("streamgauge.cli.show:show", "Show one row with its attempts."),
-        "config": Verb("streamgauge.cli.config:config", "Check the configuration."),
+        "show": Verb("streamgauge.cli.show:show", "Show one row, and why it ended as it did."),
+        "tail": Verb("streamgauge.cli.tail:tail", "Follow the ledger as rows close."),
+        "verify": Verb("streamgauge.cli.verify:verify", "Is a saved stream legal? Anybody's."),
+        "env": Verb("streamgauge.cli.env:env", "Print what points a client at the gateway."),
+        "exec": Verb("streamgauge.cli.exec:exec_", "Run one command with that set."),
+        "bench": Verb("streamgauge.cli.bench:bench", "Measure this gateway beside other proxies."),
+        "ledger": Verb(
+            "streamgauge.cli.ledger:ledger", "Back up, migrate, export, check the books."
+        ),
+        "config": Verb("streamgauge.cli.config:config", "Write, check and show the configuration."),
     }
 )
 
