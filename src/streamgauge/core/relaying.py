@@ -96,6 +96,12 @@ class Relaying:
         self.progress = False
         turn, out = Turn.NOTHING, list[bytes]()
         for piece in pieces:
+            if piece.kind is _CONTENT and not self.over:
+                self.progress = self.released = True
+                self._comments = 0
+                self.frames_out += 1
+                out.append(piece.raw)
+                continue
             self._count(piece)
             if not self.over:
                 turn = self._pass(piece, out)
