@@ -68,12 +68,17 @@ class ThoughtRedacted:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """A tool call was named. `index` counts calls within the choice."""
+    """A tool call was named. `index` counts calls within the choice.
+
+    Said again of the same call, `name` is one more piece of its name. `served`: the upstream runs
+    the call itself (Anthropic's server tools).
+    """
 
     index: int
     id: str | None
     name: str | None
     choice: int = 0
+    served: bool = False
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):

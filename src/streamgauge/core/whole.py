@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamgauge.core.assembly import Assembly
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.dialects.registry import dialect_of
@@ -35,5 +36,7 @@ def whole_body(
     """Return the body that the client gets: as it came, or translated from its `events`."""
     if attempt.dialect is None:
         return body
+    assembly = Assembly()
+    assembly.add(events)
     client = CLIENTS[facts.request.dialect]
-    return client.whole(events, facts.telling(attempt), meter.booked().usage)
+    return client.whole(assembly.message, facts.telling(attempt), meter.booked().usage)

@@ -6,9 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamgauge.core.assembly import AssembledMessage
+from streamgauge.core.chat import DialectName, UpstreamDialect
 from streamgauge.core.conversation import Conversation
+from streamgauge.core.dialects.anthropic import read_request as anthropic
+from streamgauge.core.dialects.anthropic import whole as anthropic_whole
+from streamgauge.core.dialects.anthropic import write_request as anthropic_write
+from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
+from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
+from streamgauge.core.dialects.anthropic.streams import messages_stream
 from streamgauge.core.dialects.base import Decoder, Encoder, Splitter, Telling, Wish, Written
+from streamgauge.core.dialects.ollama import write_request as ollama_write
+from streamgauge.core.dialects.ollama.decode import OllamaDecoder
+from streamgauge.core.dialects.openai import read_request as openai
+from streamgauge.core.dialects.openai import whole as openai_whole
+from streamgauge.core.dialects.openai import write_request as openai_write
+from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.encode import ChatEncoder
+from streamgauge.core.dialects.openai.streams import chat_stream
 from streamgauge.core.events import Event
+from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.usage import TokenUsage
 
 __all__ = ["CLIENTS", "UPSTREAMS", "ClientCodec", "UpstreamCodec"]
@@ -18,13 +35,13 @@ __all__ = ["CLIENTS", "UPSTREAMS", "ClientCodec", "UpstreamCodec"]
 class ClientCodec:
     """How a client's request is read and its answer written.
 
-    `whole`: the body of an answer that is no stream, from its events and the meter's counts.
+    `whole`: the body of an answer that is no stream, with the meter's counts.
     `frame_end` closes each frame of a stream.
     """
 
     read: Callable[[Mapping[str, Any]], Conversation]
     encoder: Callable[[Telling], Encoder]
-    whole: Callable[[Sequence[Event], Telling, TokenUsage], bytes]
+    whole: Callable[[AssembledMessage, Telling, TokenUsage], bytes]
     frame_end: bytes = b"\n\n"
 
 
@@ -45,5 +62,33 @@ class UpstreamCodec:
     splitter: Callable[[], Splitter | None] = lambda: None
 
 
-CLIENTS: Mapping[str, ClientCodec] = {}
-UPSTREAMS: Mapping[str, UpstreamCodec] = {}
+CLIENTS: Mapping[DialectName, ClientCodec] = {
+    "openai": ClientCodec(openai.read_conversation, ChatEncoder, openai_whole.write_answer),
+    "anthropic": ClientCodec(
+        anthropic.read_conversation, MessagesEncoder, anthropic_whole.write_answer
+    ),
+}
+UPSTREAMS: Mapping[UpstreamDialect, UpstreamCodec] = {
+    "openai": UpstreamCodec(
+        "/v1/chat/completions",
+        openai_write.write_request,
+        ChatDecoder,
+        lambda body: ChatDecoder().read_answer(body),
+        chat_stream,
+    ),
+    "anthropic": UpstreamCodec(
+        "/v1/messages",
+        anthropic_write.write_request,
+        MessagesDecoder,
+        lambda body: MessagesDecoder().read_answer(body),
+        messages_stream,
+    ),
+    "ollama": UpstreamCodec(
+        "/api/chat",
+        ollama_write.write_request,
+        OllamaDecoder,
+        lambda body: OllamaDecoder().read_answer(body),
+        lambda body: body.rstrip() + b"\n",  # one object says it all, streamed or not
+        NdjsonSplitter,
+    ),
+}

@@ -19,6 +19,8 @@ from streamgauge.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    ThoughtRedacted,
+    ThoughtSigned,
     ToolCallDelta,
     ToolCallStarted,
 )
@@ -35,6 +37,7 @@ class _Delta(msgspec.Struct, gc=False):
     text: str | None = None
     thinking: str | None = None
     partial_json: str | None = None
+    signature: str | None = None
 
 
 class _Frame(msgspec.Struct, gc=False):
@@ -80,6 +83,7 @@ class MessagesDecoder:
         events = list(self._named(answer))
         for index, block in enumerate(answer.objects("content")):
             events.extend(self._block(block, index))
+            answer.odd = answer.odd or block.odd
         events.extend(_finish(answer))
         if (usage := answer.value("usage")) is not None:
             events.extend(self._usage.events(usage, final=True))
@@ -94,7 +98,7 @@ class MessagesDecoder:
             return (ReasoningDelta(delta.thinking),)
         if delta.partial_json:
             return (ToolCallDelta(self._number(index), delta.partial_json),)
-        return ()
+        return (ThoughtSigned(delta.signature),) if delta.signature else ()
 
     def _number(self, index: int | None) -> int:
         """Return the number among the tool calls that the block at `index` has."""
@@ -138,6 +142,7 @@ class MessagesDecoder:
         events: list[Event] = [Started(), *self._named(message)]
         if (usage := message.value("usage")) is not None:
             events.extend(self._usage.events(usage, final=False))
+        frame.odd = frame.odd or message.odd
         return events
 
     def _named(self, message: LooseObject) -> tuple[Event, ...]:
@@ -150,35 +155,46 @@ class MessagesDecoder:
     def _block_start(self, frame: LooseObject, _: dict[str, Any]) -> Sequence[Event]:
         block = frame.object("content_block")
         index = frame.integer("index")
-        return () if block is None else self._block(block, index)
+        if block is None:
+            return ()
+        events = self._block(block, index)
+        frame.odd = frame.odd or block.odd
+        return events
 
     def _block(self, block: LooseObject, index: int | None) -> list[Event]:
         """Return what a block holds: at its start usually nothing, in a whole answer everything."""
         kind = block.text("type") or ""
         if kind.endswith("tool_use"):
-            number = self._number(index)
-            call: list[Event] = [ToolCallStarted(number, block.text("id"), block.text("name"))]
-            if given := block.value("input"):
-                call.append(ToolCallDelta(number, dump(given)))
-            return call
+            return self._call(block, self._number(index), served=kind != "tool_use")
         if kind == "text" and (text := block.text("text")):
             return [TextDelta(text)]
-        if kind == "thinking" and (thinking := block.text("thinking")):
-            return [ReasoningDelta(thinking)]
-        return []
+        if kind == "redacted_thinking" and (data := block.text("data")):
+            return [ThoughtRedacted(data)]
+        return _thought(block) if kind == "thinking" else []
+
+    def _call(self, block: LooseObject, number: int, *, served: bool) -> list[Event]:
+        """Return a call; `served`: one of Anthropic's own tools, which no client is to run."""
+        name = block.text("name")
+        call: list[Event] = [ToolCallStarted(number, block.text("id"), name, served=served)]
+        if given := block.value("input"):
+            call.append(ToolCallDelta(number, dump(given)))
+        return call
 
     def _block_delta(self, frame: LooseObject, _: dict[str, Any]) -> Sequence[Event]:
         delta = frame.object("delta")
         if delta is None:
             return ()
-        keys = ("type", "text", "thinking", "partial_json")
+        keys = ("type", "text", "thinking", "partial_json", "signature")
         read = _Delta(*(delta.text(key) for key in keys))
         frame.odd = frame.odd or delta.odd
         return self._delta(read, frame.integer("index"))
 
     def _message_delta(self, frame: LooseObject, _: dict[str, Any]) -> Sequence[Event]:
         delta = frame.object("delta")
-        events: list[Event] = [] if delta is None else list(_finish(delta))
+        events: list[Event] = []
+        if delta is not None:
+            events.extend(_finish(delta))
+            frame.odd = frame.odd or delta.odd
         if (usage := frame.value("usage")) is not None:
             events.extend(self._usage.events(usage, final=True))
         return events
@@ -196,7 +212,14 @@ class MessagesDecoder:
 
 def _finish(members: LooseObject) -> tuple[Event, ...]:
     reason = members.text("stop_reason")
-    return (Finished(clean_label(reason)),) if reason else ()
+    text = members.text("stop_sequence")
+    return (Finished(clean_label(reason), 0, text or None),) if reason else ()
+
+
+def _thought(block: LooseObject) -> list[Event]:
+    thinking, signature = block.text("thinking"), block.text("signature")
+    said: list[Event] = [ReasoningDelta(thinking)] if thinking else []
+    return [*said, ThoughtSigned(signature)] if signature else said
 
 
 _Reader = Callable[[MessagesDecoder, LooseObject, dict[str, Any]], Sequence[Event]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,7 @@ __all__ = ["OllamaDecoder"]
 _ENDED = Ended()
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _NO_FUNCTION = Function()
+_COUNTS = (b'"prompt_eval_count"', b'"eval_count"')
 _STAMP_DIGITS = 27
 """Digits kept of a time: nanoseconds and a zone have as many; OpenAI's ids end at 40 characters."""
 
@@ -54,11 +56,8 @@ class OllamaDecoder:
 
     def decode(self, payload: bytes, event: bytes) -> Sequence[Event]:
         """Return what a line says. The end marker is `done: true`; lines have no event's name."""
-        try:
-            line = decode_line(payload)
-        except _UNREADABLE:
-            return self._loosely(payload)
-        if line.done and _stands_twice(payload):
+        line = _typed(payload)
+        if line is None:
             return self._loosely(payload)
         events = self._read(line)
         if line.done:
@@ -67,32 +66,35 @@ class OllamaDecoder:
 
     def read_answer(self, body: bytes) -> Sequence[Event] | None:
         """Return the events of an answer that is no stream, `Ended` last; None for no object."""
+        if (line := _typed(body)) is not None:
+            return (*self._read(line, whole=True), _ENDED)
         loaded = load(body)
         if loaded is None or not loaded.legal or not isinstance(loaded.value, dict):
             return None
-        try:
-            line, odd = decode_line(body), False
-        except _UNREADABLE:
-            line, odd = loose_line(loaded.value)
-        else:
-            if _stands_twice(body):
-                line, odd = loose_line(loaded.value)
-        notes = (Noted(Anomaly.TYPE_MISMATCH),) if odd else ()
-        return (*self._read(line, whole=True), *notes, _ENDED)
+        _, events = self._read_members(loaded.value, whole=True)
+        return (*events, _ENDED)
 
     def _loosely(self, payload: bytes) -> Sequence[Event]:
         """Read a line that typed decoding refused."""
         loaded = load(payload)
         if loaded is None:
             return (Noted(Anomaly.BAD_JSON),)
-        notes = [] if loaded.legal else [Noted(Anomaly.BAD_JSON)]
+        notes = () if loaded.legal else (Noted(Anomaly.BAD_JSON),)
         if not isinstance(loaded.value, dict):
             return (*notes, Noted(Anomaly.TYPE_MISMATCH))
-        line, odd = loose_line(loaded.value)
+        line, events = self._read_members(loaded.value)
+        return (*events, *notes, *((_ENDED,) if line.done else ()))
+
+    def _read_members(
+        self, members: dict[str, Any], *, whole: bool = False
+    ) -> tuple[Line, list[Event]]:
+        line, odd = loose_line(members)
+        events = self._read(line, whole=whole)
+        if is_failure(line.error):
+            events.append(failure_of(members))
         if odd:
-            notes.append(Noted(Anomaly.TYPE_MISMATCH))
-        ended = (_ENDED,) if line.done else ()
-        return (*self._read(line), *notes, *ended)
+            events.append(Noted(Anomaly.TYPE_MISMATCH))
+        return line, events
 
     def _read(self, line: Line, *, whole: bool = False) -> list[Event]:
         events: list[Event] = []
@@ -102,8 +104,6 @@ class OllamaDecoder:
                 events.append(ModelNamed(label))
         if line.message is not None:
             self._read_message(line.message, line.created_at, events)
-        if is_failure(line.error):
-            events.append(failure_of({"error": line.error}))
         if line.done or whole:
             if line.done_reason:
                 events.append(Finished(clean_label(line.done_reason)))
@@ -141,6 +141,18 @@ class OllamaDecoder:
         return f"call_{self._stamp}_{number}" if self._stamp else f"call_{number}"
 
 
-def _stands_twice(payload: bytes) -> bool:
-    """Whether a count may be a duplicate, of which typed decoding keeps the last (FAULTS F40)."""
-    return payload.count(b'eval_count"') > 2
+def _typed(payload: bytes) -> Line | None:
+    """Return the regular line that `payload` is; None where it must be read member by member.
+
+    That is a line with a member of an odd type, an error, whose other members tell its status, and
+    a count that stands twice, of which typed decoding keeps the last (FAULTS F40).
+    """
+    try:
+        line = decode_line(payload)
+    except _UNREADABLE:
+        return None
+    if is_failure(line.error):
+        return None
+    if line.done is not False and any(payload.count(count) > 1 for count in _COUNTS):
+        return None
+    return line

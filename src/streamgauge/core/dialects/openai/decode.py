@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from streamgauge.core.dialects.failures import failure_of, is_failure
-from streamgauge.core.dialects.loose import clean_label, load
+from streamgauge.core.dialects.loose import clean_label, clean_text, load
 from streamgauge.core.dialects.openai.calls import CallNumbers
+from streamgauge.core.dialects.openai.details import detail_events
 from streamgauge.core.dialects.openai.native import is_native, native_events
 from streamgauge.core.dialects.openai.usage import usage_events
 from streamgauge.core.dialects.openai.wire import (
@@ -85,6 +86,8 @@ class ChatDecoder:
         delta = choice.delta
         if delta.role is not None and not self._started:
             return None
+        if delta.reasoning_details and not (delta.reasoning_content or delta.reasoning):
+            return None
         if (chunk.model and chunk.model != self._model) or (
             chunk.service_tier and chunk.service_tier != self._tier
         ):
@@ -139,17 +142,21 @@ class ChatDecoder:
                 self._started = True
                 events.append(Started())
             if delta.content and delta.reasoning_content is None and delta.reasoning is None:
+                if delta.reasoning_details:
+                    _read_thoughts(delta, index, events)
                 events.append(TextDelta(delta.content, index))
             else:
                 _read_texts(delta, index, events)
             if delta.refusal:
-                events.append(TextDelta(delta.refusal, index))
+                events.append(TextDelta(delta.refusal, index, refusal=True))
             if delta.tool_calls or delta.function_call is not None:
                 self._read_calls(delta, index, events)
         if choice.text:
             events.append(TextDelta(choice.text, index))
         if choice.finish_reason:
-            events.append(Finished(clean_label(choice.finish_reason)))
+            stopped = _value(choice.stop_reason) if choice.stop_reason else None
+            text = clean_text(stopped) if isinstance(stopped, str) else None
+            events.append(Finished(clean_label(choice.finish_reason), index, text or None))
         if choice.error and choice.error != _NULL:
             self._read_error(choice.error, events)
         elif choice.finish_reason == "error":
@@ -242,13 +249,19 @@ def _usage_stands_twice(payload: bytes) -> bool:
 
 
 def _read_texts(delta: Delta, index: int, events: list[Event]) -> None:
-    thought = delta.reasoning_content
-    if thought:
-        events.append(ReasoningDelta(thought, index))
-    if delta.reasoning and delta.reasoning != thought:  # both forms with equal text are one
-        events.append(ReasoningDelta(delta.reasoning, index))
+    _read_thoughts(delta, index, events)
     if delta.content:
         events.append(TextDelta(delta.content, index))
+
+
+def _read_thoughts(delta: Delta, index: int, events: list[Event]) -> None:
+    thought, other = delta.reasoning_content or "", delta.reasoning or ""
+    texts = [thought] if other == thought else [thought, other]  # both with equal text are one
+    details = delta.reasoning_details
+    told = detail_events(details, "".join(texts), index) if details else None
+    if told is None:
+        told = [ReasoningDelta(text, index) for text in texts if text]
+    events.extend(told)
 
 
 def _fail(failed: Failed, events: list[Event]) -> None:

@@ -25,7 +25,10 @@ def native_events(members: dict[str, Any]) -> list[Event]:
     events.extend(_usage(members, running=not stop))
     reason = members.get("stop_type")
     if stop and isinstance(reason, str) and reason not in ("", "none"):
-        events.append(Finished(clean_label(reason)))
+        word = members.get("stopping_word")
+        text = clean_text(word) if isinstance(word, str) else None
+        at = index if type(index) is int else 0
+        events.append(Finished(clean_label(reason), at, text or None))
     return events
 
 

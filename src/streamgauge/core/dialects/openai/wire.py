@@ -48,10 +48,14 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[Call] | None = None
     function_call: Function | None = None
+    reasoning_details: msgspec.Raw = msgspec.Raw()
 
 
 class Choice(msgspec.Struct, gc=False):
-    """One choice of a frame or of an answer. `text` is the completions endpoint's."""
+    """One choice of a frame or of an answer. `text` is the completions endpoint's.
+
+    `stop_reason`: vLLM's, the text or the token that stopped it.
+    """
 
     index: int | None = None
     delta: Delta | None = None
@@ -59,6 +63,7 @@ class Choice(msgspec.Struct, gc=False):
     text: str | None = None
     finish_reason: str | None = None
     error: msgspec.Raw = msgspec.Raw()
+    stop_reason: msgspec.Raw = msgspec.Raw()
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -73,6 +78,11 @@ class Chunk(msgspec.Struct, gc=False):
     service_tier: str | None = None
 
 
+class _PlainDetail(msgspec.Struct, gc=False):
+    signature: None = None
+    data: None = None
+
+
 class _PlainDelta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
@@ -81,6 +91,7 @@ class _PlainDelta(msgspec.Struct, gc=False):
     refusal: None = None
     tool_calls: None = None
     function_call: None = None
+    reasoning_details: list[_PlainDetail] | None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
@@ -150,6 +161,8 @@ def _choice(part: LooseObject, position: int) -> Choice:
         text=part.text("text"),
         finish_reason=part.text("finish_reason"),
     )
+    if isinstance(stop := part.value("stop_reason"), str):
+        choice.stop_reason = _raw(stop)
     return choice
 
 
@@ -167,8 +180,14 @@ def _delta(part: LooseObject, key: str) -> Delta | None:
         tool_calls=[_call(call, delta) for call in delta.objects("tool_calls")],
         function_call=_function(delta, "function_call"),
     )
+    if isinstance(details := delta.value("reasoning_details"), list):
+        read.reasoning_details = _raw(details)
     part.odd = part.odd or delta.odd
     return read
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(dump(value).encode())
 
 
 def _content(delta: LooseObject) -> tuple[str | None, str | None]:

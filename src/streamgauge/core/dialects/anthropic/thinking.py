@@ -1,0 +1,82 @@
+"""Decides how an Anthropic model is asked to think, and what else it then refuses (WIRE §5.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamgauge.core.conversation import Conversation, Reasoning
+from streamgauge.core.dialects.efforts import budget_of
+from streamgauge.core.dialects.losses import Loss, Losses
+
+__all__ = ["add_thinking"]
+
+Members = dict[str, Any]
+
+_LEAST_BUDGET = 1024
+"""Anthropic takes no smaller one, and none that is not below max_tokens."""
+_LEAST_TOP_P = 0.95
+_THOUGHTS = ("thinking", "redacted_thinking")
+
+
+def add_thinking(
+    body: Members, conversation: Conversation, max_tokens_default: int, losses: Losses
+) -> None:
+    """Add `thinking`, the effort and `max_tokens` to `body`, whose messages stand already.
+
+    An effort of OpenAI's becomes a budget; a conversation that says «adaptive» stays so. Where
+    Anthropic would refuse to think (a forced call, a tool loop whose reasoning has no signature,
+    no room below max_tokens) it is not asked to.
+    """
+    reasoning, sampling = conversation.reasoning, conversation.sampling
+    budget = _budget(reasoning)
+    room = sampling.max_tokens
+    if room is None:
+        room = max_tokens_default + (budget or 0)
+    body["max_tokens"] = room
+    if reasoning.enabled is False:
+        body["thinking"] = {"type": "disabled"}
+        return
+    adaptive = reasoning.enabled is True and budget is None
+    if budget is None and not adaptive:
+        return
+    if _forces_call(body) or (budget is not None and (room <= _LEAST_BUDGET or _bare_loop(body))):
+        losses.note(Loss.REASONING)
+        return
+    if budget is None:
+        body["thinking"] = {"type": "adaptive"}
+    else:
+        fitting = min(budget, max(_LEAST_BUDGET, room // 2)) if budget >= room else budget
+        body["thinking"] = {"type": "enabled", "budget_tokens": max(fitting, _LEAST_BUDGET)}
+    if reasoning.effort is not None and reasoning.enabled is True:
+        body.setdefault("output_config", {})["effort"] = reasoning.effort
+    _drop_refused(body, losses)
+
+
+def _budget(reasoning: Reasoning) -> int | None:
+    if reasoning.budget is not None:
+        return reasoning.budget
+    if reasoning.enabled is None and reasoning.effort is not None:
+        return budget_of(reasoning.effort)
+    return None
+
+
+def _forces_call(body: Members) -> bool:
+    return body.get("tool_choice", {}).get("type") in ("any", "tool")
+
+
+def _bare_loop(body: Members) -> bool:
+    """Return whether the last call's turn lacks the reasoning that led to it."""
+    turns = [turn["content"] for turn in body["messages"] if turn["role"] == "assistant"]
+    said: list[Members] = turns[-1] if turns else []
+    calls = any(block["type"] == "tool_use" for block in said)
+    return calls and said[0]["type"] not in _THOUGHTS
+
+
+def _drop_refused(body: Members, losses: Losses) -> None:
+    if body.pop("temperature", 1) != 1:
+        losses.note(Loss.TEMPERATURE)
+    if body.pop("top_k", None) is not None:
+        losses.note(Loss.TOP_K)
+    if body.get("top_p", 1) < _LEAST_TOP_P:
+        del body["top_p"]
+        losses.note(Loss.TOP_P)

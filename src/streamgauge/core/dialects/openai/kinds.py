@@ -1,0 +1,61 @@
+"""What each kind of upstream understands of OpenAI's chat dialect beyond the common part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+__all__ = ["Traits", "traits_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """`thought`: the key of an assistant message's reasoning, None where it must not be sent.
+
+    `details`: reasoning with signatures passes in `reasoning_details`. `effort`: how the wish to
+    think is told: not at all, by `reasoning_effort`, OpenRouter's `reasoning` object, or the
+    template's own words. `named_choice`: a tool can be chosen by name. `sampling`: temperature
+    and the like, and stop texts, are taken. `newer`: `developer` and `max_completion_tokens`.
+    `longest_id`: of a tool call, in characters.
+    """
+
+    thought: str | None = None
+    details: bool = False
+    effort: Literal["none", "field", "object", "template"] = "none"
+    top_k: bool = False
+    files: bool = False
+    cache: bool = False
+    named_choice: bool = True
+    tool_choice: bool = True
+    sampling: bool = True
+    newer: bool = False
+    longest_id: int | None = None
+    most_stops: int | None = None
+
+
+_KINDS: Mapping[str, Traits] = {
+    "openai": Traits(files=True, longest_id=40, most_stops=4),
+    "openrouter": Traits(
+        thought="reasoning", details=True, effort="object", top_k=True, files=True, cache=True
+    ),
+    # Its reader of tool_choice knows strings only and takes an object for "auto".
+    "llamacpp": Traits(
+        thought="reasoning_content", effort="template", top_k=True, named_choice=False
+    ),
+    "vllm": Traits(thought="reasoning", effort="template", top_k=True),
+    # Its OpenAI route reads neither (WIRE §7.1).
+    "ollama": Traits(thought="reasoning", effort="field", tool_choice=False),
+    "sim": Traits(thought="reasoning_content", effort="field", top_k=True, files=True),
+}
+_REASONING_MODEL = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-[5-9]|codex)(?:[-.].*)?")
+"""OpenAI's models that think: they take other names for some fields, and refuse others."""
+
+
+def traits_of(kind: str, model: str | None) -> Traits:
+    """Return what an upstream of `kind` understands when it is asked for `model`."""
+    traits = _KINDS.get(kind, _KINDS["openai"])
+    if traits is _KINDS["openai"] and model is not None and _REASONING_MODEL.fullmatch(model):
+        return replace(traits, effort="field", sampling=False, newer=True)
+    return traits

@@ -1,0 +1,36 @@
+"""Reads the reasoning that a client sends back in an assistant's message, in any of its forms."""
+
+from __future__ import annotations
+
+from streamgauge.core.conversation import RedactedThought, Thought
+from streamgauge.core.dialects.asked import Asked
+
+__all__ = ["read_thoughts"]
+
+_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
+
+
+def read_thoughts(message: Asked) -> list[Thought | RedactedThought]:
+    """Return the reasoning of a message. The typed details hold signatures, so they come first.
+
+    A text that the details lack is kept before them.
+    """
+    details = [found for item in message.children("reasoning_details") if (found := _detail(item))]
+    text = next((text for name in _NAMES if (text := message.text(name))), None)
+    if text and not any(isinstance(thought, Thought) and thought.text for thought in details):
+        return [Thought(text), *details]
+    return details
+
+
+def _detail(item: Asked) -> Thought | RedactedThought | None:
+    match item.text("type"):
+        case "reasoning.text":
+            text, signature = item.text("text") or "", item.text("signature") or None
+            return Thought(text, signature) if text or signature else None
+        case "reasoning.summary":
+            summary = item.text("summary")
+            return Thought(summary) if summary else None
+        case "reasoning.encrypted":
+            data = item.text("data")
+            return RedactedThought(data) if data else None
+    return None

@@ -1,0 +1,1 @@
+"""Changes to a conversation that an upstream needs, each alone and by name (SPEC §14.6)."""
