@@ -38,7 +38,8 @@ def damaged(path: Path, detail: object) -> LedgerCorrupt:
     """Return the refusal of a file that is no sound database, with the way to mend it."""
     return LedgerCorrupt(
         f"ledger {path} is damaged or no SQLite database ({detail}). Nothing was changed. "
-        f"Save a copy, then try: sqlite3 {path} .recover | sqlite3 recovered.db; "
+        f"Put a backup in its place; or save a copy and try: sqlite3 {path} .recover | sqlite3 "
+        f"recovered.db (not every sqlite3 can: look at what came of it); "
         f"or move the file away to begin a new ledger"
     )
 
