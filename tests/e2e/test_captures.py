@@ -18,6 +18,8 @@ STREAMS = [*(case for case in ALL if case not in STOPPED), "completions_oai"]
 SPLITS = 50
 N_CTX = 4096
 
+# As it came, also where the gateway would rather translate.
+NATIVE: dict[str, Any] = {"kind": "llamacpp", "messages_api": "native"}
 
 def _request(case: str) -> tuple[str, dict[str, Any]]:
     messages = [{"role": "user", "content": "hi"}]
@@ -83,7 +85,7 @@ async def test_a_capture_arrives_as_it_was_sent_however_it_is_split(
 ) -> None:
     wire = (CAPTURES / f"{case}.body").read_bytes()
     path, body = _request(case)
-    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+    async with stand(tmp_path, **NATIVE, prefix=f"/capture/{case}") as it:
         answers = await _ask_all(it, path, body)
         rows = [await it.row(answer.id) for answer in answers]
     for answer, row in zip(answers, rows, strict=True):
@@ -103,7 +105,7 @@ async def test_a_capture_that_was_cut_arrives_with_an_error_end(case: str, tmp_p
     wire = (CAPTURES / f"{case}.body").read_bytes()
     whole = wire[: wire.rindex(b"\n\n") + 2]
     path, body = _request(case)
-    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+    async with stand(tmp_path, **NATIVE, prefix=f"/capture/{case}") as it:
         answers = await _ask_all(it, path, body)
         rows = [await it.row(answer.id) for answer in answers]
     content = sum(_is_content(payload) for payload in frames_of(whole))
@@ -131,7 +133,7 @@ async def test_a_captured_answer_that_is_no_stream_arrives_as_it_was_sent(
 ) -> None:
     wire = (CAPTURES / f"{case}.body").read_bytes()
     body = {"model": "chain-tiny", "prompt": "hi", "messages": []}
-    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+    async with stand(tmp_path, **NATIVE, prefix=f"/capture/{case}") as it:
         answers = await _ask_all(it, ANSWERS[case], body)
         rows = [await it.row(answer.id) for answer in answers]
     said = json.loads(wire)
@@ -160,7 +162,7 @@ async def test_a_captured_refusal_keeps_status_and_message_in_the_clients_dialec
 ) -> None:
     said = json.loads((CAPTURES / f"{case}.body").read_bytes())["error"]
     path, body = _request(case)
-    async with stand(tmp_path, kind="llamacpp", prefix=f"/capture/{case}") as it:
+    async with stand(tmp_path, **NATIVE, prefix=f"/capture/{case}") as it:
         answer = await it.ask(path, body)
         row = await it.row(answer.id)
     error = answer.json()

@@ -11,7 +11,7 @@ from typing import Any
 
 from streamgauge.tools.simulator import Entry, Simulator
 
-__all__ = ["DEADLINE", "HELLO", "Client", "Reply", "eventually_ended", "fetch"]
+__all__ = ["DEADLINE", "HELLO", "Client", "Reply", "eventually_ended", "fetch", "unframed"]
 
 HELLO = [{"role": "user", "content": "hello there"}]
 DEADLINE = 10.0

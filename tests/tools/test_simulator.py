@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from streamgauge.tools.simulator import FAULTS, Ending, Simulator
+from streamgauge.tools.simulator import FAULTS, Ending, Flavour, Simulator
 
-from .raw_client import DEADLINE, Client, eventually_ended, fetch
+from .raw_client import DEADLINE, HELLO, Client, Reply, eventually_ended, fetch, unframed
 
 DATA = Path(__file__).parents[1] / "data"
 CHAT = "/v1/chat/completions"
@@ -185,6 +185,30 @@ async def test_a_fault_is_on_the_wire_and_in_the_journal(
     repeated = [b"2"] if fault == "duplicate" else []
     assert len(texts) - len(repeated) == entry.completion_tokens
     assert entry.completion_tokens == {"cut": 2, "error_mid": 2, "error_first": 0}.get(fault, 6)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("flavour", list(Flavour))
+async def test_every_flavour_fails_on_each_of_its_routes(flavour: Flavour) -> None:
+    simulator = Simulator()
+    await simulator.start(flavour=flavour)
+    native = ["/api/chat"] if flavour is Flavour.OLLAMA else []
+    async with simulator:
+        for path in (CHAT, "/v1/messages", *native):
+            seen: dict[str, tuple[int, bytes, bool]] = {}
+            for fault in ("error_first", "error_mid", "cut", "slow"):
+                asked = {"fault": fault, "after": 2, "tokens": 4, "gap_ms": 5}
+                _, body, whole = await fetch(simulator, path, asked)
+                seen[fault] = (len(re.findall(rb"w\d", body)), body, whole)
+            assert {fault: words for fault, (words, _, _) in seen.items()} == {
+                "error_first": 0,
+                "error_mid": 2,
+                "cut": 2,
+                "slow": 4,
+            }
+            for fault in ("error_first", "error_mid"):
+                assert b'"Simulated failure."' in seen[fault][1]
+            assert [seen[f][2] for f in ("error_mid", "cut", "slow")] == [True, False, True]
 
 
 @pytest.mark.parametrize("fault", ["stall", "stall_head", "first_token_stall", "ping_only"])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streamgauge.core.usage import TokenUsage
 from streamgauge.tools.simulator.anthropic import PING, MessageAnswer
 from streamgauge.tools.simulator.completions import TextAnswer
-from streamgauge.tools.simulator.control import Control, ControlError, control_of, parse_target
+from streamgauge.tools.simulator.control import ControlError, control_of, parse_target
 from streamgauge.tools.simulator.faults import FRAME_FAULTS, Setting, faulty
 from streamgauge.tools.simulator.flavours import Flavour
 from streamgauge.tools.simulator.openai import ChatAnswer
@@ -266,24 +266,6 @@ def test_cached_tokens_are_a_part_in_one_dialect_and_beside_in_the_other() -> No
     start = next(MessageAnswer(Flavour.ANTHROPIC, plan_of(body, cached=2)).frames())
     assert datas([start])[0]["message"]["usage"]["input_tokens"] == 3
     assert start.usage == TokenUsage(5, None)
-
-
-def test_the_last_user_line_controls_and_a_tool_result_is_answered_with_text() -> None:
-    ask = {"role": "user", "content": 'do\n sim: {"tokens": 3}\nsim-tool: ls {"p": "/"}'}
-    late = {"role": "system", "content": "note"}
-    tools = [{"name": "ls"}]
-    asked = read_prompt({"messages": [ask, late], "tools": tools}).control
-    assert asked.tokens == 3
-    assert [t.name for t in asked.tools] == ["ls"]
-    assert read_prompt({"messages": [ask], "tools": []}).control.tools == ()
-    for result in (
-        {"role": "tool", "tool_call_id": "c", "content": "ok"},
-        {"role": "user", "content": [{"type": "tool_result", "content": "ok"}]},
-    ):
-        after = read_prompt({"messages": [ask, result], "tools": tools}).control
-        assert (after.tokens, after.tools) == (3, ())
-    prose = {"role": "user", "content": "sim: {not a control}"}
-    assert read_prompt({"messages": [ask, prose]}).control == Control()
 
 
 def test_prompt_tokens_are_the_words_of_all_texts_and_at_least_one() -> None:

@@ -29,8 +29,6 @@ def sim(
     cases: Path | None,
 ) -> None:
     """Run a simulated upstream; a journal says what it sent."""
-    if flavour == "ollama":
-        raise click.BadParameter("ollama: not yet", param_hint="--flavour")
     try:
         asyncio.run(_serve(host, port, flavour, journal, captures, cases))
     except OSError as error:

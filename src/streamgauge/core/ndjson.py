@@ -63,16 +63,6 @@ class NdjsonSplitter:
         self._pass_large(frames)
         return frames
 
-    def last_line(self) -> list[Frame]:
-        """Return the line that a body's proper end leaves without its LF, if there is one.
-
-        A line may end with its body; whether that end was proper or a cut, the caller knows.
-        """
-        raw = bytes(self._buffer)
-        self._buffer.clear()
-        self._scan = 0
-        return [self._line(raw)] if raw or self._passed else []
-
     def _skip_bom(self) -> bool:
         """Drop a leading BOM. False while too few bytes have come to tell."""
         buffer = self._buffer

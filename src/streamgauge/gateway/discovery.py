@@ -8,15 +8,20 @@ from typing import Any
 
 import msgspec
 
+from streamgauge.config.upstream import Kind
 from streamgauge.gateway.fetch import FetchError, fetch
+from streamgauge.gateway.ollama_pages import listed_models, running_context, shown_context
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
 __all__ = ["Discovery"]
 
-_LOCAL = frozenset({"llamacpp", "sim", "vllm", "ollama"})
+_LOCAL = frozenset({Kind.LLAMACPP, Kind.SIM, Kind.VLLM, Kind.OLLAMA})
+_SLOTTED = frozenset({Kind.LLAMACPP, Kind.SIM})
 _FRESH_SECONDS = 60.0
 """A context size or list older than this is asked for again at the next call."""
+_UNLOADED_SECONDS = 5.0
+"""The same for a model that Ollama had not loaded: what it runs with is known soon after a call."""
 
 
 class Discovery:
@@ -38,7 +43,7 @@ class Discovery:
 
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
         """Ask again in the background where the answer is old."""
-        if upstream.config.kind.value not in _LOCAL:
+        if upstream.config.kind not in _LOCAL:
             model = None
         asked, now = upstream.learnt.asked, time.monotonic()
         last = asked.get(model)
@@ -47,7 +52,8 @@ class Discovery:
         if len(asked) > 4096:  # clients choose model names
             asked.clear()
         asked[model] = now
-        task = asyncio.create_task(self._learn(upstream, model), name=f"discover {upstream.name}")
+        learn = self._learn_ollama if upstream.config.kind is Kind.OLLAMA else self._learn
+        task = asyncio.create_task(learn(upstream, model), name=f"discover {upstream.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -64,9 +70,9 @@ class Discovery:
 
     async def _learn(self, upstream: UpstreamRuntime, model: str | None) -> None:
         size = None
-        if upstream.config.kind.value in _LOCAL:
+        if upstream.config.kind in _LOCAL:
             size = _props_context(await self._json(upstream, "/props"))
-            if size is None and upstream.config.kind.value in ("llamacpp", "sim"):
+            if size is None and upstream.config.kind in _SLOTTED:
                 size = _slots_context(await self._json(upstream, "/slots"))
         listed = await self._json(upstream, "/v1/models")
         entries = _entries(listed)
@@ -77,9 +83,26 @@ class Discovery:
         if size is not None or model not in learnt.contexts:
             learnt.contexts[model] = size
 
-    async def _json(self, upstream: UpstreamRuntime, path: str) -> Any:
+    async def _learn_ollama(self, upstream: UpstreamRuntime, model: str | None) -> None:
+        """Learn by Ollama's own pages. Sizes differ by model there, so none stands for all."""
+        learnt = upstream.learnt
+        names = listed_models(await self._json(upstream, "/api/tags"))
+        learnt.models = () if names is None else names
+        if model is None:
+            return
+        size = running_context(await self._json(upstream, "/api/ps"), model)
+        if size is None:
+            learnt.asked[model] = time.monotonic() - _FRESH_SECONDS + _UNLOADED_SECONDS
+            if learnt.contexts.get(model) is not None:
+                return  # what it ran with before says more than what it was made for
+            asked = msgspec.json.encode({"model": model})
+            size = shown_context(await self._json(upstream, "/api/show", asked))
+        learnt.contexts[model] = size
+
+    async def _json(self, upstream: UpstreamRuntime, path: str, body: bytes = b"") -> Any:
+        method = "POST" if body else "GET"
         try:
-            page = await fetch(self._pool, upstream, "GET", path)
+            page = await fetch(self._pool, upstream, method, path, body)
         except FetchError:
             return None
         if page.status != 200:

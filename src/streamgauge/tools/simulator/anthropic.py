@@ -20,7 +20,8 @@ from streamgauge.tools.simulator.script import Frame, Kind
 __all__ = ["PING", "MessageAnswer", "event_frame"]
 
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-_SIGNATURE = "c2ltLXNpZ25hdHVyZQ=="
+_UNSIGNED = frozenset({Flavour.LLAMACPP, Flavour.OLLAMA})
+"""Servers that have no signature for their thinking."""
 
 
 def event_frame(event: dict[str, Any]) -> bytes:
@@ -39,6 +40,7 @@ class MessageAnswer:
         self._flavour = flavour
         self._plan = plan
         self._llamacpp = flavour is Flavour.LLAMACPP
+        self._signature = "" if flavour in _UNSIGNED else plan.signature
         self._start_usage = {} if plan.no_usage else anthropic_start_usage(flavour, plan)
         self._delta_usage = {} if plan.no_usage else anthropic_delta_usage(flavour, plan)
 
@@ -65,7 +67,9 @@ class MessageAnswer:
         plan = self._plan
         content: list[dict[str, Any]] = []
         if plan.reasoning:
-            content.append(self._thinking("".join(plan.reasoning), _SIGNATURE))
+            content.append(self._thinking("".join(plan.reasoning), self._signature))
+        if plan.redacted and self._flavour not in _UNSIGNED:
+            content.append({"type": "redacted_thinking", "data": plan.redacted})
         if plan.text:
             content.append({"type": "text", "text": "".join(plan.text)})
         for call in plan.calls:
@@ -101,6 +105,9 @@ class MessageAnswer:
         blocks: list[Iterator[Frame]] = []
         if plan.reasoning:
             blocks.append(self._thinking_block(0))
+        if plan.redacted and self._flavour not in _UNSIGNED:
+            hidden = {"type": "redacted_thinking", "data": plan.redacted}
+            blocks.append(_block(len(blocks), hidden, "", "", ()))
         if plan.text:
             start = {"type": "text", "text": ""}
             blocks.append(_block(len(blocks), start, "text_delta", "text", plan.text))
@@ -119,8 +126,7 @@ class MessageAnswer:
     def _thinking_block(self, index: int) -> Iterator[Frame]:
         start = self._thinking("", "")
         yield from _block(index, start, "thinking_delta", "thinking", self._plan.reasoning)
-        signature = "" if self._llamacpp else _SIGNATURE
-        delta = {"type": "signature_delta", "signature": signature}
+        delta = {"type": "signature_delta", "signature": self._signature}
         yield _event(Kind.OTHER, "content_block_delta", index, delta=delta)
 
     def _thinking(self, text: str, signature: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from streamgauge.tools.simulator.connection import SeenRequest
 from streamgauge.tools.simulator.control import Control, ControlError, Target, control_of, merged
 from streamgauge.tools.simulator.faults import FAULTS
 from streamgauge.tools.simulator.journal import Entry
+from streamgauge.tools.simulator.ollama import NATIVE
 from streamgauge.tools.simulator.plan import Plan, plan_answer
 from streamgauge.tools.simulator.prompt import Prompt, read_prompt
 
@@ -42,7 +43,7 @@ class Call:
 
     @property
     def stream(self) -> bool:
-        """Whether an event stream was asked for."""
+        """Whether a stream was asked for."""
         return self.entry.stream
 
     def plan(self) -> Plan:
@@ -72,7 +73,8 @@ def read_call(request: SeenRequest, target: Target, number: int, now: float) -> 
         raise CallError(str(error), entry) from error
     model, user = body.get("model"), body.get("user")
     entry.model = model if isinstance(model, str) else None
-    entry.stream = body.get("stream") is True
+    asked = body.get("stream")
+    entry.stream = asked is not False if target.endpoint == NATIVE else asked is True
     entry.fault = control.fault
     if control.call_id is not None:
         entry.call_id = control.call_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +29,9 @@ from streamgauge.tools.simulator.flavours import (
     json_head,
     stream_head,
 )
+from streamgauge.tools.simulator.ollama import NATIVE, NativeAnswer, error_line, native_refusal
 from streamgauge.tools.simulator.openai import ChatAnswer, frame_of_done
+from streamgauge.tools.simulator.plan import Plan
 from streamgauge.tools.simulator.responses import ResponsesAnswer
 from streamgauge.tools.simulator.script import (
     End,
@@ -41,16 +44,18 @@ from streamgauge.tools.simulator.script import (
     single_bytes,
     stream_steps,
 )
+from streamgauge.tools.simulator.signatures import forged_thinking
 
-__all__ = ["ENDPOINTS", "Answer", "Composer", "is_anthropic"]
+__all__ = ["Answer", "Composer", "endpoints_of", "is_anthropic"]
 
-ENDPOINTS = frozenset({"chat/completions", "messages", "completions", "responses", "embeddings"})
-"""The endpoints whose calls are journaled."""
+_ENDPOINTS = frozenset({"chat/completions", "messages", "completions", "responses", "embeddings"})
 _HTML = b"<!doctype html><title>Portal</title><p>Please sign in to this network.</p>\n"
 _GZIP = (("Content-Encoding", "gzip"),)
 _PING_GAP = 0.2
 _FAILED = "Simulated failure."
 _PING_COMMENT = Frame(b":\n\n", Kind.PING)
+_BLANK_LINE = Frame(b"\n", Kind.PING)
+_BROKEN_LINE = b'{"model":"sim","message":{"content":\n'
 
 
 class Answer(Protocol):
@@ -61,6 +66,11 @@ class Answer(Protocol):
 
     def body(self) -> tuple[bytes, TokenUsage | None]:
         """Return the non-stream answer and the counts it states."""
+
+
+def endpoints_of(flavour: Flavour) -> frozenset[str]:
+    """Return the endpoints whose calls are journaled."""
+    return _ENDPOINTS | {NATIVE} if flavour is Flavour.OLLAMA else _ENDPOINTS
 
 
 def is_anthropic(endpoint: str) -> bool:
@@ -90,8 +100,12 @@ class Composer:
 
     def error(self, endpoint: str, call: str, status: int, message: str) -> Iterator[Step]:
         """Return the steps of an error answer in the dialect that `endpoint` looks like."""
-        body = error_body(self._flavour, status, message, anthropic=is_anthropic(endpoint))
-        return self._json(call, status, body)
+        return self._json(call, status, self._error_body(endpoint, status, message))
+
+    def _error_body(self, endpoint: str, status: int, message: str) -> bytes:
+        if self._flavour is Flavour.OLLAMA and endpoint.startswith("api/"):
+            return error_line(message).rstrip()
+        return error_body(self._flavour, status, message, anthropic=is_anthropic(endpoint))
 
     def _recorded(self, call: Call) -> Iterator[Step]:
         target = call.target
@@ -123,17 +137,23 @@ class Composer:
         if fault == "refuse_usage_option" and "stream_options" in call.body:
             message = "Unrecognized request argument supplied: stream_options"
             return self.error(call.target.endpoint, call.id, 400, message)
+        if (objection := self._objection(call)) is not None:
+            return self.error(call.target.endpoint, call.id, 400, objection)
         if fault is None or fault not in REFUSALS:
             return None
         status, message = REFUSALS[fault]
-        body = error_body(
-            self._flavour,
-            status,
-            message.format(key=_key_of(call)),
-            anthropic=is_anthropic(call.target.endpoint),
-        )
+        said = message.format(key=_key_of(call))
+        body = self._error_body(call.target.endpoint, status, said)
         extra = (("Retry-After", "1"),) if status == 429 else ()
         return self._json(call.id, status, body, extra=extra)
+
+    def _objection(self, call: Call) -> str | None:
+        """Return what the played server would not take in this body, None where it is fine."""
+        if call.target.endpoint == NATIVE:
+            return native_refusal(call.body)
+        if call.target.endpoint == "messages" and self._flavour is Flavour.ANTHROPIC:
+            return forged_thinking(call.body)
+        return None
 
     def _stream(self, call: Call) -> Iterator[Step]:
         fault = call.control.fault
@@ -141,11 +161,11 @@ class Composer:
         extra = _GZIP if fault == "gzip" else ()
         if fault == "gzip":
             frames = gzip_frames(frames)
-        closes = self._flavour is Flavour.LLAMACPP or _wants_close(call)
+        closes = self._flavour is Flavour.LLAMACPP
         ends = {"hold_open": End.HOLD, "no_last_chunk": End.CLOSE}
         end = ends.get(fault or "", End.CLOSE if closes else End.KEEP)
         return stream_steps(
-            stream_head(self._flavour, call.id, extra),
+            stream_head(self._flavour, call.id, extra, native=call.target.endpoint == NATIVE),
             frames,
             _schedule(call),
             end,
@@ -157,7 +177,7 @@ class Composer:
         if fault in ("error_first", "error_mid"):
             return self.error(call.target.endpoint, call.id, 500, _FAILED)
         body, usage = self._answer(call).body()
-        plan = call.plan()
+        plan = self._plan(call)
         tokens = 0 if call.target.endpoint == "embeddings" else plan.total
         at = _schedule(call).content(max(tokens - 1, 0))
         if fault == "garbage":
@@ -168,14 +188,20 @@ class Composer:
         extra = _GZIP if fault == "gzip" else ()
         if fault == "gzip":
             body = zlib.compress(body, wbits=31)
-        end = End.CLOSE if _wants_close(call) else End.KEEP
         whole = json_head(self._flavour, 200, len(body), call.id, extra)
-        end = End.HOLD if fault == "hold_open" else end
+        end = End.HOLD if fault == "hold_open" else End.KEEP
         return plain_steps(whole, body, at, end, tokens=tokens, usage=usage)
 
-    def _answer(self, call: Call) -> Answer:
+    def _plan(self, call: Call) -> Plan:
+        """Return what the answer says; Ollama gives one choice, whatever was asked."""
         plan = call.plan()
+        return replace(plan, choices=1) if self._flavour is Flavour.OLLAMA else plan
+
+    def _answer(self, call: Call) -> Answer:
+        plan = self._plan(call)
         match call.target.endpoint:
+            case "api/chat":
+                return NativeAnswer(plan)
             case "messages":
                 return MessageAnswer(self._flavour, plan)
             case "responses":
@@ -191,8 +217,12 @@ class Composer:
         anthropic = is_anthropic(call.target.endpoint)
         gap = call.control.gap_ms
         named = anthropic and self._flavour is not Flavour.LLAMACPP
+        after = AFTER if call.control.after is None else max(call.control.after, 0)
+        if call.target.endpoint == NATIVE:
+            every = gap / 1e3 if gap else _PING_GAP
+            return Setting(after, error_line(_FAILED), _BLANK_LINE, every, garbage=_BROKEN_LINE)
         return Setting(
-            after=AFTER if call.control.after is None else max(call.control.after, 0),
+            after=after,
             error=error_frame(self._flavour, _FAILED, anthropic=anthropic),
             ping=PING if named else _PING_COMMENT,
             gap=gap / 1e3 if gap else _PING_GAP,
@@ -215,10 +245,6 @@ def _done_after_error() -> Frame:
 def _schedule(call: Call) -> Schedule:
     asked = call.control
     return Schedule.of_ms(asked.head_ms, asked.role_ms, asked.first_ms, asked.gap_ms)
-
-
-def _wants_close(call: Call) -> bool:
-    return (call.request.header("connection") or "").lower() == "close"
 
 
 def _key_of(call: Call) -> str:

@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._waiting: list[SeenRequest] = []
         self._player: Player | None = None
         self._journaled = False
+        self._asked_to_close = False
         self._idle: asyncio.TimerHandle | None = None
         self._url = b""
         self._headers: list[tuple[str, str]] = []
@@ -159,7 +160,9 @@ class Connection(asyncio.Protocol):
             return
         if self._idle is not None:
             self._idle.cancel()
-        steps, entry, self._journaled = self._app.answer(self._waiting.pop(0))
+        request = self._waiting.pop(0)
+        self._asked_to_close = (request.header("connection") or "").lower() == "close"
+        steps, entry, self._journaled = self._app.answer(request)
         self._player = Player(self._loop, self, steps, entry, self._settled, self._ended)
         self._player.play()
 
@@ -178,7 +181,7 @@ class Connection(asyncio.Protocol):
             return
         if end is End.RESET:
             self._reset(self._transport)
-        elif end is End.CLOSE:
+        elif end is End.CLOSE or (end is End.KEEP and self._asked_to_close):
             self._transport.close()
         elif self._waiting:
             self._loop.call_soon(self._serve_next)

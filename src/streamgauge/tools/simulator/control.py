@@ -31,7 +31,9 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `head_ms`, `role_ms`, `first_ms`: when the headers, the role frame and the first content are
     due; `gap_ms`: between content frames. `after`: content frames before the fault. `usage`:
     `"none"`, or an object laid over the true one. `reasoning`: a text, a count of tokens, or true.
-    `cached`: prompt tokens to report as cached. `split`: seed for cutting a capture.
+    `cached`: prompt tokens to report as cached. `split`: seed for cutting a capture. `echo`: the
+    text names the results, images and documents that came; so it does without asking where nothing
+    else is asked. `redacted`: a piece of reasoning that nobody can read, where a server has such.
     """
 
     fault: str | None = None
@@ -49,6 +51,8 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_id: str | None = None
     cached: int | None = None
     split: int | None = None
+    echo: bool | None = None
+    redacted: bool | None = None
 
     @property
     def no_usage(self) -> bool:

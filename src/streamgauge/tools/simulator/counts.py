@@ -12,8 +12,10 @@ from streamgauge.tools.simulator.plan import Plan
 __all__ = [
     "anthropic_delta_usage",
     "anthropic_start_usage",
+    "ollama_counts",
     "openai_usage",
     "stated_anthropic",
+    "stated_ollama",
     "stated_openai",
     "stated_responses",
     "timings",
@@ -21,6 +23,8 @@ __all__ = [
 
 _INPUT_PRICE = Decimal("0.0000002")
 _OUTPUT_PRICE = Decimal("0.0000008")
+_LOAD_NS = 10_000_000
+"""Nanoseconds that loading the model is said to have taken."""
 _PARTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -35,6 +39,8 @@ def openai_usage(flavour: Flavour, plan: Plan, completion: int) -> dict[str, Any
     match flavour:
         case Flavour.LLAMACPP:
             usage["prompt_tokens_details"] = {"cached_tokens": plan.cached}
+        case Flavour.OLLAMA:
+            pass  # no parts at all
         case Flavour.VLLM:
             if plan.cached:
                 usage["prompt_tokens_details"] = {"cached_tokens": plan.cached}
@@ -89,6 +95,9 @@ def timings(plan: Plan, predicted: int) -> dict[str, Any]:
 
 def anthropic_start_usage(flavour: Flavour, plan: Plan) -> dict[str, Any]:
     """Return `message_start`'s usage, whose output count is a placeholder (WIRE.md §4.5)."""
+    if flavour is Flavour.OLLAMA:  # an estimate: the count comes with the end
+        estimate = {"input_tokens": plan.prompt + 1, "output_tokens": 0}
+        return estimate | {k: v for k, v in plan.stated.items() if k in _PARTS}
     fresh = plan.prompt - plan.cached
     usage: dict[str, Any] = {"cache_read_input_tokens": plan.cached, "input_tokens": fresh}
     if flavour is Flavour.LLAMACPP:
@@ -101,9 +110,34 @@ def anthropic_start_usage(flavour: Flavour, plan: Plan) -> dict[str, Any]:
 def anthropic_delta_usage(flavour: Flavour, plan: Plan) -> dict[str, Any]:
     """Return `message_delta`'s usage: the final output count, and what the control states."""
     usage: dict[str, Any] = {"output_tokens": plan.each}
-    if plan.reasoning and flavour is not Flavour.LLAMACPP:
+    if flavour is Flavour.OLLAMA:
+        usage = {"input_tokens": plan.prompt} | usage
+    elif plan.reasoning and flavour is not Flavour.LLAMACPP:
         usage["output_tokens_details"] = {"thinking_tokens": len(plan.reasoning)}
     return usage | plan.stated
+
+
+def ollama_counts(plan: Plan) -> dict[str, Any]:
+    """Return the counts and durations of a last line, in nanoseconds; what is 0 is left out.
+
+    Where the whole prompt was cached there is no count of it either.
+    """
+    prompt = 0 if plan.cached == plan.prompt else plan.prompt
+    prompt_ns, eval_ns = int(plan.prompt_ms * 1e6), int(plan.ms_per_token * 1e6) * plan.each
+    counts = {
+        "total_duration": _LOAD_NS + prompt_ns + eval_ns,
+        "load_duration": _LOAD_NS,
+        "prompt_eval_count": prompt,
+        "prompt_eval_duration": prompt_ns,
+        "eval_count": plan.each,
+        "eval_duration": eval_ns,
+    }
+    return {key: count for key, count in counts.items() if count} | plan.stated
+
+
+def stated_ollama(counts: dict[str, Any]) -> TokenUsage:
+    """Return the counts that Ollama's last line states."""
+    return TokenUsage(_count(counts.get("prompt_eval_count")), _count(counts.get("eval_count")))
 
 
 def stated_openai(usage: dict[str, Any]) -> TokenUsage:

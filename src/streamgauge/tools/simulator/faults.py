@@ -19,7 +19,6 @@ __all__ = [
     "gzip_frames",
 ]
 
-_GARBAGE = b'data: {"choices":[{"delta":{"content":\n\n'
 AFTER = 3
 """Content frames before a fault when the request does not say."""
 
@@ -28,7 +27,8 @@ AFTER = 3
 class Setting:
     """What a fault needs to know: `after` content frames; the dialect's error and ping frames.
 
-    `tail`: what this server sends behind an error frame. `gap`: seconds between pings.
+    `tail`: what this server sends behind an error frame. `gap`: seconds between pings. `garbage`:
+    a frame by its ends, whose JSON is none.
     """
 
     after: int
@@ -36,6 +36,7 @@ class Setting:
     ping: Frame
     gap: float
     tail: tuple[Frame, ...] = ()
+    garbage: bytes = b'data: {"choices":[{"delta":{"content":\n\n'
 
 
 Played = Iterator[Frame | Wait | End]
@@ -102,7 +103,7 @@ def _duplicate(frames: Iterator[Frame], setting: Setting) -> Played:
 def _garbage(frames: Iterator[Frame], setting: Setting) -> Played:
     for frame, here in _marked(frames, setting.after):
         if here:
-            yield Frame(_GARBAGE, Kind.OTHER)
+            yield Frame(setting.garbage, Kind.OTHER)
         yield frame
 
 

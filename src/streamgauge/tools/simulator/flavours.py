@@ -22,12 +22,11 @@ class Flavour(StrEnum):
     OPENAI = "openai"
     OPENROUTER = "openrouter"
     ANTHROPIC = "anthropic"
+    OLLAMA = "ollama"
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Return the flavour called `name`; raise ValueError for ollama and unknown names."""
-        if name == "ollama":
-            raise ValueError("flavour ollama: not yet")
+        """Return the flavour called `name`; raise ValueError for unknown names."""
         try:
             return cls(name)
         except ValueError as error:
@@ -51,6 +50,8 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
 }
 
+_OLLAMA_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
+
 
 def keep_alive(flavour: Flavour) -> float:
     """Return how many seconds an idle connection stays open; 5 was measured of llama.cpp."""
@@ -64,12 +65,15 @@ def head(status: int, fields: Fields) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def stream_head(flavour: Flavour, call: str, extra: Fields = ()) -> bytes:
-    """Return the head of an event stream as this server sends it."""
+def stream_head(flavour: Flavour, call: str, extra: Fields = (), *, native: bool = False) -> bytes:
+    """Return the head of a stream as this server sends it: of events, or of Ollama's own lines."""
     if flavour is Flavour.LLAMACPP:
         kind = ("Content-Type", "text/event-stream")
         body = (("X-Accel-Buffering", "no"), kind, ("Transfer-Encoding", "chunked"))
         return head(200, (*_LLAMACPP, *body, *extra, *_LLAMACPP_KEEP))
+    if native:
+        lines = (("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked"))
+        return head(200, (*lines, *extra))
     fields = (
         ("Content-Type", "text/event-stream; charset=utf-8"),
         ("Cache-Control", "no-cache"),
@@ -85,7 +89,8 @@ def json_head(flavour: Flavour, status: int, length: int, call: str, extra: Fiel
         kind = ("Content-Type", "application/json; charset=utf-8")
         last = _LLAMACPP_KEEP if status < 400 else (("Connection", "close"),)
         return head(status, (*_LLAMACPP, kind, ("Content-Length", str(length)), *extra, *last))
-    fields = (("Content-Type", "application/json"), ("Content-Length", str(length)))
+    kind_of = "application/json; charset=utf-8" if flavour is Flavour.OLLAMA else "application/json"
+    fields = (("Content-Type", kind_of), ("Content-Length", str(length)))
     return head(status, (*fields, *_own(flavour, call), *extra))
 
 
@@ -95,6 +100,8 @@ def _own(flavour: Flavour, call: str) -> Fields:
             return (("request-id", f"req_{call}"),)
         case Flavour.OPENROUTER:
             return (("X-Generation-Id", f"gen-{call}"),)
+        case Flavour.OLLAMA:
+            return ()
         case _:
             return (("x-request-id", f"req_{call}"), ("openai-processing-ms", "1"))
 
@@ -127,6 +134,9 @@ def _error(
         return {"type": "error", "error": inner, "request_id": "req_sim"}
     if flavour is Flavour.OPENROUTER:
         return {"error": {"code": status, "message": message}}
+    if flavour is Flavour.OLLAMA:
+        kind = _OLLAMA_TYPES.get(status, "api_error")
+        return {"error": {"message": message, "type": kind, "param": None, "code": None}}
     if flavour is Flavour.VLLM:
         return {"error": {"message": message, "type": hosted, "param": None, "code": status}}
     return {"error": {"message": message, "type": hosted, "param": None, "code": code}}

@@ -16,8 +16,12 @@ from streamgauge.tools.simulator.script import Frame, Kind
 
 __all__ = ["ChatAnswer", "data_frame", "frame_of_done", "options_of"]
 
-_REASONING_KEYS = {Flavour.VLLM: "reasoning", Flavour.OPENROUTER: "reasoning"}
-_FINGERPRINTS = {Flavour.LLAMACPP: "b11434-sim", Flavour.OPENAI: "fp_sim"}
+_REASONING_KEYS = dict.fromkeys((Flavour.VLLM, Flavour.OPENROUTER, Flavour.OLLAMA), "reasoning")
+_FINGERPRINTS = {
+    Flavour.LLAMACPP: "b11434-sim",
+    Flavour.OPENAI: "fp_sim",
+    Flavour.OLLAMA: "fp_ollama",
+}
 _PROCESSING = Frame(b": OPENROUTER PROCESSING\n\n", Kind.PING)
 _PADDING = "aZ3kQ9xB7mL1"
 
@@ -51,6 +55,7 @@ class ChatAnswer:
         self._flavour = flavour
         self._plan = plan
         self._llamacpp = flavour is Flavour.LLAMACPP
+        self._ollama = flavour is Flavour.OLLAMA
         asked = options.get("include_usage") is True or flavour is Flavour.OPENROUTER
         self._usage = asked and not plan.no_usage
         running = options.get("continuous_usage_stats") is True
@@ -95,7 +100,7 @@ class ChatAnswer:
         return encode(answer), stated_openai(usage)
 
     def _finish(self, choice: int) -> Iterator[Frame]:
-        finish = self._chunk(choice, {}, finish=self._plan.finish)
+        finish = self._chunk(choice, self._base, finish=self._plan.finish)
         if not self._llamacpp or self._plan.no_usage:
             yield Frame(finish, Kind.FINISH)
             return
@@ -116,13 +121,37 @@ class ChatAnswer:
     def _deltas(self, choice: int) -> Iterator[Delta]:
         plan = self._plan
         key = _REASONING_KEYS.get(self._flavour, "reasoning_content")
-        reasoning: Iterator[Delta] = (({key: piece}, 1) for piece in plan.reasoning)
-        text: Iterator[Delta] = (({"content": piece}, 1) for piece in plan.words(choice))
-        return chain(reasoning, text, self._tool_deltas())
+        deltas = chain(
+            (({key: piece}, 1) for piece in plan.reasoning),
+            self._details(),
+            (({"content": piece}, 1) for piece in plan.words(choice)),
+            self._tool_deltas(),
+        )
+        return ((self._base | delta, tokens) for delta, tokens in deltas)
+
+    @property
+    def _base(self) -> dict[str, Any]:
+        """What stands in every delta: nothing, but for Ollama."""
+        return {"role": "assistant", "content": ""} if self._ollama else {}
+
+    def _details(self) -> Iterator[Delta]:
+        """Yield what OpenRouter tells of reasoning beside its text: signature, unreadable parts."""
+        if self._flavour is Flavour.OPENROUTER:
+            for detail in self._plan_details():
+                yield {"content": "", "reasoning_details": [detail]}, 0
+
+    def _plan_details(self) -> Iterator[dict[str, Any]]:
+        plan = self._plan
+        shared = {"format": "anthropic-claude-v1", "index": 0}
+        if plan.reasoning:
+            yield {"type": "reasoning.text", "signature": plan.signature} | shared
+        if plan.redacted:
+            yield {"type": "reasoning.encrypted", "data": plan.redacted} | shared
 
     def _tool_deltas(self) -> Iterator[Delta]:
         for index, call in enumerate(self._plan.calls):
             first = call.pieces[:1] if self._llamacpp else ()
+            first = call.pieces if self._ollama else first
             function = {"name": call.name, "arguments": "".join(first)}
             opening = {"index": index, "id": call.id, "type": "function", "function": function}
             yield {"tool_calls": [opening]}, len(first)
@@ -161,6 +190,10 @@ class ChatAnswer:
         if plan.reasoning:
             key = _REASONING_KEYS.get(self._flavour, "reasoning_content")
             message[key] = "".join(plan.reasoning)
+        if details := list(self._plan_details() if self._flavour is Flavour.OPENROUTER else ()):
+            if plan.reasoning:
+                details[0]["text"] = "".join(plan.reasoning)
+            message["reasoning_details"] = details
         if plan.calls:
             message["tool_calls"] = [
                 {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -12,7 +14,12 @@ import msgspec
 from streamgauge.tools.simulator.control import Control, ToolAsked
 from streamgauge.tools.simulator.prompt import Prompt
 
-__all__ = ["Call", "Plan", "plan_answer"]
+__all__ = ["SIGNED", "Call", "Plan", "plan_answer", "signature_of"]
+
+_SIGNER = b"sim-signature:"  # 14 bytes, and one of padding: its base64 is a prefix of its own
+SIGNED = b64encode(_SIGNER + b" ").decode()
+"""What every signature of ours begins with."""
+
 
 _TOKENS = 16
 _REASONING_TOKENS = 8
@@ -55,6 +62,12 @@ class Plan:
     stated: dict[str, Any]
     ms_per_token: float
     prompt_ms: float
+    redacted: str | None = None
+
+    @property
+    def signature(self) -> str:
+        """The signature of the whole reasoning, for servers that sign it."""
+        return signature_of("".join(self.reasoning))
 
     @property
     def each(self) -> int:
@@ -80,14 +93,20 @@ class Plan:
         return "tool_calls" if self.calls else "stop"
 
 
+def signature_of(thinking: str) -> str:
+    """Return what signs `thinking`: base64, and never the same for another text."""
+    return b64encode(_SIGNER + b" " + sha256(thinking.encode()).hexdigest()[:16].encode()).decode()
+
+
 def plan_answer(
     control: Control, prompt: Prompt, body: dict[str, Any], *, call: str, created: int
 ) -> Plan:
     """Return what `control` asks for, cut at the request's token limit. `created`: seconds."""
+    control = _this_turn(control, prompt)
     calls = tuple(_call(asked, call, i) for i, asked in enumerate(control.tools))
     reasoning = _reasoning(control.reasoning)
     text = _text(control, alone=not calls)
-    limit = next((n for key in _LIMITS if type(n := body.get(key)) is int and n > 0), None)
+    limit = _limit(body)
     kept_text = text if limit is None else text[: max(limit - len(reasoning), 0)]
     kept_reasoning = reasoning if limit is None else reasoning[:limit]
     gap = control.gap_ms
@@ -108,7 +127,29 @@ def plan_answer(
         stated=control.usage if isinstance(control.usage, dict) else {},
         ms_per_token=gap if gap else _NOMINAL_MS,
         prompt_ms=control.first_ms if control.first_ms else _NOMINAL_MS * tokens,
+        redacted=b64encode(f"sim-redacted {call}".encode()).decode() if control.redacted else None,
     )
+
+
+def _this_turn(control: Control, prompt: Prompt) -> Control:
+    """Return what is asked of this turn: a call that was answered is not made again."""
+    received = prompt.received
+    called = prompt.called or (received.answered and bool(control.tools))
+    if called:
+        control = msgspec.structs.replace(control, tool=None)
+    asked = any(x is not None for x in (control.text, control.tokens, control.tool))
+    echo = (called or received.attached) and not asked if control.echo is None else control.echo
+    if not echo or not received.lines:
+        return control
+    return msgspec.structs.replace(control, text="\n".join(received.lines))
+
+
+def _limit(body: dict[str, Any]) -> int | None:
+    """Return the most tokens that the request allows, by whichever name it has in a dialect."""
+    options = body.get("options")
+    native = options.get("num_predict") if isinstance(options, dict) else None
+    asked = (*(body.get(key) for key in _LIMITS), native)
+    return next((n for n in asked if type(n) is int and n > 0), None)
 
 
 def _choices(control: Control, body: dict[str, Any]) -> int:

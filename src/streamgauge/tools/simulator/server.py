@@ -14,12 +14,12 @@ import msgspec
 
 from streamgauge.tools.simulator.calls import CallError, read_call
 from streamgauge.tools.simulator.captures import load_cases
-from streamgauge.tools.simulator.composer import ENDPOINTS, Composer
+from streamgauge.tools.simulator.composer import Composer, endpoints_of
 from streamgauge.tools.simulator.connection import Connection, SeenRequest
 from streamgauge.tools.simulator.control import Target, parse_target
 from streamgauge.tools.simulator.flavours import Flavour, head, json_head, keep_alive
 from streamgauge.tools.simulator.journal import Entry, Journal
-from streamgauge.tools.simulator.pages import page
+from streamgauge.tools.simulator.pages import page, shown_model
 from streamgauge.tools.simulator.script import End, Step, plain_steps
 
 __all__ = ["SeenRequest", "Simulator"]
@@ -27,6 +27,7 @@ __all__ = ["SeenRequest", "Simulator"]
 _REQUESTS_KEPT = 2000
 """Requests kept in memory with their bodies: enough for any test; most are under 85 KB."""
 _BACKLOG = 2048
+_RUNNING = b"Ollama is running"
 
 
 class Simulator:
@@ -116,10 +117,13 @@ class Simulator:
         """Return an answer's steps, its journal entry, and whether the entry is to be journaled."""
         self._seen.append(request)
         target = parse_target(request.bare_path)
-        if request.method == "POST" and target.endpoint in ENDPOINTS:
+        if request.method == "POST" and target.endpoint in endpoints_of(self._flavour):
             return self._call(request, target)
+        if request.method == "POST" and target.endpoint == "api/show":
+            return self._show(request), Entry("", request.bare_path, None, False, None), False
         entry = Entry("", request.bare_path, None, False, None)
-        if request.method == "POST" and target.endpoint == "messages/count_tokens":
+        counts = target.endpoint == "messages/count_tokens" and self._flavour is not Flavour.OLLAMA
+        if request.method == "POST" and counts:
             return self._count_tokens(request, target), entry, False
         return self._page(request, target), entry, False
 
@@ -162,6 +166,17 @@ class Simulator:
             return self._composer.error(target.endpoint, "bad", 400, str(error))
         return self._json(msgspec.json.encode({"input_tokens": call.prompt.tokens}))
 
+    def _show(self, request: SeenRequest) -> Iterator[Step]:
+        """Describe a model, as only Ollama does."""
+        try:
+            name = msgspec.json.decode(request.body, type=dict[str, object]).get("model")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            name = None
+        shown = shown_model(name) if self._flavour is Flavour.OLLAMA else None
+        if shown is None:
+            return self._composer.error("api/show", "page", 404, f"model '{name}' not found")
+        return self._json(shown)
+
     def _page(self, request: SeenRequest, target: Target) -> Iterator[Step]:
         path = request.bare_path
         if path in ("/sim/journal", "/sim/calls"):
@@ -170,8 +185,13 @@ class Simulator:
             return plain_steps(head(200, fields), lines, 0.0, End.KEEP)
         if path == "/sim/canary":
             return self._json(b'{"canary":true}')
+        if path == "/" and self._flavour is Flavour.OLLAMA:
+            return _text(_RUNNING, sent=request.method != "HEAD")
         busy = len(self._journal.begun) - len(self._journal.entries)
-        found = page(self._flavour, target.endpoint, busy=busy) if request.method == "GET" else None
+        found = None
+        if request.method == "GET":
+            used = bool(self._journal.begun)
+            found = page(self._flavour, target.endpoint, busy=busy, used=used)
         if found is not None:
             return self._json(found)
         if request.method == "HEAD":
@@ -180,3 +200,8 @@ class Simulator:
 
     def _json(self, body: bytes) -> Iterator[Step]:
         return plain_steps(json_head(self._flavour, 200, len(body), "page"), body, 0.0, End.KEEP)
+
+
+def _text(text: bytes, *, sent: bool) -> Iterator[Step]:
+    fields = (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text))))
+    return plain_steps(head(200, fields), text if sent else b"", 0.0, End.KEEP)

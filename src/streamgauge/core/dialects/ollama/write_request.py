@@ -24,7 +24,7 @@ from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.call_ids import CallIds
 from streamgauge.core.dialects.efforts import coarse_effort, effort_of
 from streamgauge.core.dialects.losses import Loss, Losses
-from streamgauge.core.dialects.results import SplitResults
+from streamgauge.core.dialects.results import Content, SplitResults
 from streamgauge.core.dialects.written import argument_object, encode_body
 from streamgauge.core.transform.mid_system import mid_system, results_at_once
 from streamgauge.core.transform.strip_attribution import strip_attribution
@@ -131,7 +131,8 @@ class _MessageWriter:
         for message in conversation.messages:
             match message.role:
                 case "system":
-                    written.append(self._plain("system", message.parts))
+                    texts = [part for part in message.parts if isinstance(part, Text)]
+                    written.append(self._plain("system", texts))
                 case "user":
                     written.extend(self._user(message))
                 case "assistant":
@@ -155,51 +156,45 @@ class _MessageWriter:
             written.append(self._plain("user", rest))
         return written
 
-    def _plain(self, role: str, parts: Sequence[Part]) -> Members:
+    def _plain(self, role: str, parts: Sequence[Content]) -> Members:
         texts, images = [], []
         for part in parts:
+            self._losses.note(Loss.CACHE_CONTROL, part.cache)
             match part:
                 case Text():
                     texts.append(part.text)
-                    self._losses.note(Loss.CACHE_CONTROL, part.cache)
                 case Document():
                     texts.append(self._document(part))
                 case Image():
                     images.append(self._image(part))
+                case _ as unreachable:
+                    assert_never(unreachable)
         written: Members = {"role": role, "content": _BETWEEN.join(texts)}
         return written | ({"images": images} if images else {})
 
     def _document(self, document: Document) -> str:
         if document.text is None:
             raise refuse("messages", "hold a document, and this upstream reads only text")
-        self._losses.note(Loss.CACHE_CONTROL, document.cache)
         self._losses.note(Loss.DOCUMENT_TITLE, document.title)
         return document.text
 
     def _image(self, image: Image) -> str:
         if image.data is None:
             raise refuse("messages", "hold an image by its URL, and this upstream fetches none")
-        self._losses.note(Loss.CACHE_CONTROL, image.cache)
         self._losses.note(Loss.IMAGE_DETAIL, image.detail not in (None, "auto"))
         return image.data
 
     def _assistant(self, parts: Sequence[Part]) -> Members:
-        texts, thoughts, calls = [], [], []
-        for part in parts:
-            match part:
-                case Text() | Refusal():
-                    texts.append(part.text)
-                case Thought():
-                    thoughts.append(part.text)
-                    self._losses.note(Loss.THINKING_SIGNATURE, part.signature)
-                case RedactedThought():
-                    self._losses.note(Loss.REDACTED_THINKING)
-                case ToolUse():
-                    calls.append(self._call(part))
-            self._losses.note(Loss.CACHE_CONTROL, getattr(part, "cache", None))
+        texts = [part.text for part in parts if isinstance(part, Text | Refusal)]
+        thoughts = [part for part in parts if isinstance(part, Thought)]
+        calls = [self._call(part) for part in parts if isinstance(part, ToolUse)]
+        losses = self._losses
+        losses.note(Loss.THINKING_SIGNATURE, any(thought.signature for thought in thoughts))
+        losses.note(Loss.REDACTED_THINKING, any(isinstance(p, RedactedThought) for p in parts))
+        losses.note(Loss.CACHE_CONTROL, any(getattr(part, "cache", None) for part in parts))
         written: Members = {"role": "assistant", "content": "".join(texts)}
         if thoughts:
-            written["thinking"] = "".join(thoughts)
+            written["thinking"] = "".join(thought.text for thought in thoughts)
         if calls:
             written["tool_calls"] = calls
         return written
