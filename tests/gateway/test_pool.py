@@ -320,6 +320,17 @@ async def test_closing_the_pool_ends_calls_silently_and_refuses_new_ones() -> No
 
 
 @both_loops
+async def test_a_call_closed_at_any_turn_of_its_connect_leaves_nothing_open() -> None:
+    async with upstream(keeping) as up, pool() as opened:
+        for turns in range(8):
+            abandoned = Owner(request=None).open(opened, up.target())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            abandoned.close()
+        await until(lambda: opened.stats().open == 0 and not opened._tasks)
+
+
+@both_loops
 async def test_neither_sockets_nor_tasks_are_left_after_load() -> None:
     closed = Target("http", "127.0.0.1", unused_port())
     async with upstream(keeping) as up:

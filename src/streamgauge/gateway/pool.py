@@ -197,11 +197,13 @@ class Pool:
 
     def _attach(self, call: PooledCall, connection: UpstreamConnection) -> None:
         # From the socket's own call-back, not from the task: what the peer does next has a user.
-        self._open.add(connection)
         if self._forget_dialling(call) is None:
+            # Not among the open ones: uvloop has closed a socket whose connect was cancelled in
+            # this very turn, and never tells that it is gone.
             connection.abort()
-        else:
-            call.attach(connection)
+            return
+        self._open.add(connection)
+        call.attach(connection)
 
     def _expire(self, call: PooledCall) -> None:
         self.abandon(call)
@@ -216,14 +218,12 @@ class Pool:
         return dialling
 
     def _take(self, key: Hashable) -> UpstreamConnection | None:
-        # The youngest first: the least likely to be closed by now. The loop reads idle sockets, so
-        # that one ended by its peer is here no more, but for an end that comes this very moment:
-        # that costs a resend, where asking the kernel each time would cost every call (SPEC §3.5).
+        # The youngest first: the least likely to be closed by now.
         kept = self._idle.get(key)
         found = None
         while kept and found is None:
             connection = kept.pop()
-            if not connection.closing and not self._is_expired(connection):
+            if connection.quiet and not self._is_expired(connection):
                 found = connection
             else:
                 connection.abort()

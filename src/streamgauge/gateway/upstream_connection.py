@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 import socket
 import ssl
 from collections.abc import Callable, Hashable
@@ -15,6 +16,9 @@ __all__ = ["RECEIVE_BUFFER_BYTES", "ConnectionOwner", "ConnectionUser", "Upstrea
 
 RECEIVE_BUFFER_BYTES = 128 * 1024
 """Asked of the kernel, which doubles it for its bookkeeping: 256 KiB a socket (SPEC §4.3)."""
+
+
+_WAITING = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 class ConnectionUser(Protocol):
@@ -92,6 +96,18 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def unsent(self) -> bool:
         """Whether bytes written still wait for the socket."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is open with nothing to read, not even what the loop has not seen yet.
+
+        A FIN would cost a resend, and bytes sent unasked would be taken for the next answer.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not any(event & _WAITING for _, event in poll.poll(0))
 
     def write(self, data: bytes) -> None:
         """Hand `data` to the socket; a socket already lost tells so through `lost`."""
