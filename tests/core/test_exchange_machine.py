@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamgauge.core.actions import (
@@ -21,6 +24,7 @@ from streamgauge.core.actions import (
     SendRequest,
 )
 from streamgauge.core.attempt import Drain, Limits
+from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 
 from .playbook import DONE, FINISH, PRICE, ROLE, SSE, USAGE, Play, chat_request, chunk, text
@@ -28,6 +32,15 @@ from .playbook import DONE, FINISH, PRICE, ROLE, SSE, USAGE, Play, chat_request,
 ENDED = frozenset(Status) - {Status.IN_FLIGHT, Status.GATEWAY_CRASH}
 REFUSAL = b'{"error": {"message": "unknown field stream_options"}}'
 MESSAGE = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
+MESSAGE_PARTS = (
+    b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m", "model": "m", '
+    b'"usage": {"input_tokens": 9, "output_tokens": 1}}}\n\n',
+    b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, '
+    b'"delta": {"type": "text_delta", "text": "a"}}\n\n',
+    b'event: message_delta\ndata: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, '
+    b'"usage": {"output_tokens": 4}}\n\n',
+)
+FULL = os.environ.get("STREAMGAUGE_FULL") == "1"
 
 REQUESTS = st.sampled_from(
     [
@@ -64,6 +77,7 @@ FRAMES = (
     USAGE,
     DONE,
     MESSAGE,
+    *MESSAGE_PARTS,
     chunk(error={"message": "broke"}),
     b": ping\n\n",
     b"\n",
@@ -93,6 +107,14 @@ HEADS = st.sampled_from(
 )
 
 
+def stream_of(endpoint: str, count: int, whole: bool) -> list[bytes]:
+    """Return a stream of `count` frames of text, with its usage and its end where it is whole."""
+    if endpoint == "messages":
+        start, text_delta, stop = MESSAGE_PARTS
+        return [start, *[text_delta] * count, *([stop, MESSAGE] if whole else [])]
+    return [*[text("a")] * count, *([FINISH, USAGE, DONE] if whole else [])]
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Feeds one exchange; the invariants look at all of its actions after each input."""
 
@@ -102,6 +124,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.gone = False
         self.dead = False
         self.begun = 0
+        self.given = b""
 
     @initialize(
         request=REQUESTS,
@@ -119,6 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
         over = bool(self.play.of(Commit))
         self.dead = self.dead or name in ("attempt_failed", "upstream_end")
         self.begun += name == "begun"
+        self.given += args[0] if name == "upstream_data" else b""
         actions = self.play.do(name, *args, **named)
         assert not (over and actions), "in DONE every input answers with no action"
 
@@ -136,7 +160,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.give("begun")
         self.give("connected")
 
-    @rule(kind=st.sampled_from(["refused", "connect_timeout", "protocol", "reset"]))
+    @rule(
+        kind=st.sampled_from(
+            ["refused", "dns", "tls", "connect_timeout", "protocol", "reset", "closed"]
+        )
+    )
     def fails(self, kind: str) -> None:
         self.give("attempt_failed", kind)
 
@@ -154,6 +182,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.give("attempt_head", 200, SSE, None)
         self.give("upstream_data", data)
         self.give("upstream_data", more)
+
+    @rule(count=st.integers(0, 4), whole=st.booleans())
+    def answers(self, count: int, whole: bool) -> None:
+        self.connects()
+        self.give("attempt_head", 200, SSE, None)
+        for frame in stream_of(self.play.facts.request.endpoint, count, whole):
+            self.give("upstream_data", frame)
 
     @rule(kind=st.sampled_from(["complete", "cut", "reset", "protocol"]))
     def ends(self, kind: str) -> None:
@@ -231,6 +266,53 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(self.play.of(Commit)) == 1
         self.the_client_is_told_in_order()
         self.it_ends_once_and_with_everything_said()
+        check_count(self.play, self.given)
+        check_metadata(self.play)
+
+
+def check_count(play: Play, given: bytes) -> None:
+    """What was counted is at most what came (FAULTS I6)."""
+    row = play.row
+    if row.usage_source == "counted":
+        assert row.output_tokens is not None
+        assert row.output_tokens <= given.count(b'"content"') + given.count(b'"text_delta"')
+
+
+def check_metadata(play: Play) -> None:
+    """What the client was told of its row is the row, but for usage behind the marker (FAULTS I16)."""
+    _, found, rest = play.body.partition(b": streamgauge ")
+    if not found or play.row.status is not Status.COMPLETED:
+        return
+    told = json.loads(rest.partition(b"\n")[0])
+    assert told.pop("request_id") == play.row.id
+    if Anomaly.USAGE_AFTER_MARKER not in play.row.anomalies:
+        assert told == {name: getattr(play.row, name) for name in told}
+
+
+def test_every_input_of_an_exchange_is_among_those_that_are_tried() -> None:
+    names = [name for name, _ in inspect.getmembers(Exchange, inspect.isfunction)]
+    inputs = {name for name in names if not name.startswith("_")}
+    source = inspect.getsource(AnyOrder)
+    assert {name for name in inputs if f'"{name}"' not in source} == set()
+
+
+@given(
+    endpoint=st.sampled_from(["chat/completions", "messages"]),
+    count=st.integers(0, 5),
+    whole=st.booleans(),
+    end=st.sampled_from(["complete", "cut", "reset"]),
+)
+def test_a_stream_by_itself_is_counted_and_told(
+    endpoint: str, count: int, whole: bool, end: str
+) -> None:
+    play = Play(chat_request(endpoint), metadata="comment")
+    frames = stream_of(endpoint, count, whole)
+    play.stream(*frames, end=end)
+    play.do("stop")
+    check_count(play, b"".join(frames))
+    check_metadata(play)
+    assert (play.row.status is Status.COMPLETED) is whole
+    assert (b": streamgauge " in play.body) is whole
 
 
 def check_row(play: Play, gone: bool) -> None:
@@ -267,5 +349,7 @@ def check_numbers(play: Play) -> None:
         assert row.http_status == answer.status
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=14, deadline=None)
+AnyOrder.TestCase.settings = settings(
+    max_examples=2000 if FULL else 200, stateful_step_count=14, deadline=None
+)
 TestAnyOrder = AnyOrder.TestCase

@@ -11,7 +11,14 @@ from .stand import Stand
 __all__ = ["CLIENT_KEY", "agreed_rows"]
 
 CLIENT_KEY = "sk-dummy-key-of-the-client"
-_METERED = ("/chat/completions", "/messages", "/completions", "/responses", "/embeddings")
+_METERED = (
+    "/chat/completions",
+    "/messages",
+    "/completions",
+    "/responses",
+    "/embeddings",
+    "/api/chat",
+)
 
 
 async def agreed_rows(it: Stand, count: int) -> list[dict[str, Any]]:

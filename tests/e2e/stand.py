@@ -22,6 +22,8 @@ from streamgauge.ledger.sqlite import SqliteLedger
 from streamgauge.sinks.logline import LogLine
 from streamgauge.tools.simulator import Simulator
 
+from ..grammar_check import legal
+
 __all__ = ["DATA", "Answer", "Client", "Stand", "corpus_cases", "frames_of", "stand"]
 
 DATA = Path(__file__).parent.parent / "data"
@@ -56,13 +58,21 @@ class Answer:
 
 
 class Client:
-    """One raw connection: HTTP/1.1 by hand, so that nothing is hidden."""
+    """One raw connection: HTTP/1.1 by hand, so that nothing is hidden.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    Every stream that ends by its framing must be legal, unless the client is told that it is `odd`.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, odd: bool = False
+    ) -> None:
         self.reader, self.writer = reader, writer
+        self.odd = odd
+        self.path = ""
 
     async def post(self, path: str, body: Any, **headers: str) -> None:
         """Send a request."""
+        self.path = path
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(raw)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -94,6 +104,9 @@ class Client:
             assert piece is not None
             chunks.append((time.monotonic(), piece))
         body = b"".join(data for _, data in chunks)
+        protocol = protocol_of(self.path, headers.get("content-type", ""))
+        if protocol and status == 200 and piece == b"" and not self.odd:
+            legal(protocol, body)
         return Answer(status, headers, body, piece == b"", chunks)
 
     def abort(self) -> None:
@@ -105,6 +118,18 @@ class Client:
         self.writer.close()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+def protocol_of(path: str, content_type: str) -> str | None:
+    """Return the protocol of a stream that was asked for at `path`; None: one without a checker."""
+    if content_type.startswith("application/x-ndjson"):
+        return "simple"
+    if not content_type.startswith("text/event-stream"):
+        return None
+    endpoint, _, query = path.partition("?")
+    if endpoint.endswith("/chat/completions"):
+        return "frames" if "protocol=frames" in query else "openai"
+    return "anthropic" if endpoint.endswith("/messages") else None
 
 
 class Notes:
@@ -130,7 +155,9 @@ class Stand:
         simulator: Simulator,
         max_page_count: int | None = None,
         spool_bytes: int = 1 << 18,
+        odd: bool = False,
     ) -> None:
+        self._odd = odd
         self._max_page_count = max_page_count
         self._spool_bytes = spool_bytes
         self.folder = folder
@@ -195,15 +222,19 @@ class Stand:
     async def client(self) -> AsyncIterator[Client]:
         """Connect a raw client."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
-        client = Client(reader, writer)
+        client = Client(reader, writer, self._odd)
         try:
             yield client
         finally:
             client.abort()
 
-    async def ask(self, path: str, body: Any, **headers: str) -> Answer:
-        """Send one request on a connection of its own and read the answer."""
+    async def ask(self, path: str, body: Any, odd: bool = False, **headers: str) -> Answer:
+        """Send one request on a connection of its own and read the answer.
+
+        `odd`: the answer may be an illegal stream, as its upstream's is.
+        """
         async with self.client() as client:
+            client.odd = client.odd or odd
             await client.post(path, body, **headers)
             return await client.answer()
 
@@ -265,14 +296,18 @@ async def stand(
     config: dict[str, Any] | None = None,
     max_page_count: int | None = None,
     spool_bytes: int = 1 << 18,
+    odd: bool = False,
     **upstream_keys: Any,
 ) -> AsyncIterator[Stand]:
-    """Run a gateway in front of a simulator with the captures and cases of the tests."""
+    """Run a gateway in front of a simulator with the captures and cases of the tests.
+
+    `odd`: what the upstream sends may be illegal streams, which pass as they came.
+    """
     simulator = Simulator()
     cases = folder / "cases.json"
     cases.write_bytes(gzip.decompress((DATA / "corpus" / "responses.json.gz").read_bytes()))
     await simulator.start(flavour=flavour, captures=DATA / "captures", cases=cases)
-    built = Stand(folder, simulator, max_page_count, spool_bytes)
+    built = Stand(folder, simulator, max_page_count, spool_bytes, odd)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
         await built.start({"upstreams": [first], **(config or {})})

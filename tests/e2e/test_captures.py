@@ -21,6 +21,7 @@ N_CTX = 4096
 # As it came, also where the gateway would rather translate.
 NATIVE: dict[str, Any] = {"kind": "llamacpp", "messages_api": "native"}
 
+
 def _request(case: str) -> tuple[str, dict[str, Any]]:
     messages = [{"role": "user", "content": "hi"}]
     body: dict[str, Any] = {"model": "chain-tiny", "stream": True, "messages": messages}

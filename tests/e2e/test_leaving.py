@@ -63,6 +63,7 @@ async def left_row(it: Stand) -> dict[str, Any]:
     return await it.row(next(iter(it.notes.records)))
 
 
+@pytest.mark.fault("F41")
 @pytest.mark.parametrize("how", LEAVES)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.asyncio
@@ -89,6 +90,7 @@ async def test_cancel_closes_the_upstream_within_half_a_second(
         assert 2 <= row["output_tokens"] <= entry.completion_tokens
 
 
+@pytest.mark.fault("F41")
 @pytest.mark.parametrize("how", LEAVES)
 @pytest.mark.asyncio
 async def test_a_drain_books_the_numbers_of_the_provider(how: str, tmp_path: Path) -> None:
@@ -131,6 +133,7 @@ async def test_a_drain_beyond_its_bound_is_capped(bound: dict[str, int], tmp_pat
         assert 20 <= row["output_tokens"] <= 40
 
 
+@pytest.mark.fault("F43")
 @pytest.mark.asyncio
 async def test_no_more_streams_drain_at_once_than_allowed(tmp_path: Path) -> None:
     bounds = {"max_streams": 20, "max_seconds": 10}
@@ -220,6 +223,7 @@ async def test_after_a_storm_of_leaving_clients_everything_is_at_its_baseline(
     assert len([r for r in rows if r["status"] == "completed"]) >= ends.count("whole")
 
 
+@pytest.mark.fault("F44")
 @pytest.mark.asyncio
 async def test_with_half_close_a_fin_only_ends_the_request(tmp_path: Path) -> None:
     config = {"server": {"half_close": True}}
@@ -233,6 +237,7 @@ async def test_with_half_close_a_fin_only_ends_the_request(tmp_path: Path) -> No
     assert (row["status"], row["output_tokens"]) == ("completed", 20)
 
 
+@pytest.mark.fault("F44")
 @pytest.mark.asyncio
 async def test_without_half_close_a_fin_means_that_the_client_has_left(tmp_path: Path) -> None:
     async with stand(tmp_path) as it, it.client() as client:

@@ -152,6 +152,7 @@ async def _until_it_stands_still(simulator: Simulator, seconds: float = 0.5) -> 
     return last
 
 
+@pytest.mark.fault("F45")
 @pytest.mark.asyncio
 async def test_a_reader_that_never_reads_pauses_its_own_upstream_only(tmp_path: Path) -> None:
     async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
@@ -175,6 +176,7 @@ async def test_a_reader_that_never_reads_pauses_its_own_upstream_only(tmp_path: 
     assert left["bytes_in"] < MOST_HELD
 
 
+@pytest.mark.fault("F45")
 @pytest.mark.asyncio
 async def test_a_reader_that_never_reads_is_cut_after_write_seconds(tmp_path: Path) -> None:
     config = {"server": {"write_seconds": 1}}

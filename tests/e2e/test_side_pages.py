@@ -42,16 +42,19 @@ async def test_models_have_the_callers_shape(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_tokens_are_counted_by_the_upstream_or_estimated_with_a_label(tmp_path: Path) -> None:
     body = {"model": "sim", "messages": [{"role": "user", "content": "one two three"}]}
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+    for name in ("a", "ollama", "openai"):
+        (tmp_path / name).mkdir()
     async with stand(tmp_path / "a") as it:
         real = await it.ask("/v1/messages/count_tokens?beta=true", body)
-    async with stand(tmp_path / "b", kind="ollama") as it:
-        estimate = await it.ask("/v1/messages/count_tokens", body)
-        assert await it.rows() == []
     assert "x-streamgauge-count" not in real.headers
-    assert estimate.headers["x-streamgauge-count"] == "estimated"
-    assert estimate.json()["input_tokens"] == len(json.dumps(body)) // 4
+    for kind in ("ollama", "openai"):
+        async with stand(tmp_path / kind, kind=kind) as it:
+            estimate = await it.ask("/v1/messages/count_tokens", body)
+            refused = await it.ask("/v1/messages/count_tokens", {"model": "sim", "messages": []})
+            assert await it.rows() == []
+        assert estimate.headers["x-streamgauge-count"] == "estimated"
+        assert estimate.json() == {"input_tokens": 4 + 4}  # 13 characters, and one message
+        assert (refused.status, "messages" in refused.json()["error"]["message"]) == (400, True)
 
 
 @pytest.mark.asyncio

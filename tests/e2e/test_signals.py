@@ -76,6 +76,7 @@ async def test_it_is_ready_soon_and_small_when_idle(tmp_path: Path) -> None:
     assert idle < IDLE_MIB
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.asyncio
 async def test_sigterm_lets_live_streams_finish_and_refuses_new_ones(tmp_path: Path) -> None:
     async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
@@ -96,6 +97,7 @@ async def test_sigterm_lets_live_streams_finish_and_refuses_new_ones(tmp_path: P
     assert {(r["usage_source"], r["output_tokens"]) for r in finished} == {("provider", 100)}
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 @pytest.mark.asyncio
 async def test_a_stream_longer_than_the_grace_gets_an_error_end(
@@ -122,6 +124,7 @@ async def test_a_stream_longer_than_the_grace_gets_an_error_end(
     assert (rows[0]["success"], rows[0]["delivered"]) == (False, "part")
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.asyncio
 async def test_a_second_signal_ends_at_once_with_the_rows_written(tmp_path: Path) -> None:
     async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
@@ -153,6 +156,7 @@ async def test_sigusr1_prints_stacks_and_tasks_and_the_process_lives(tmp_path: P
         assert (await gateway.get("/healthz")).status == 200
 
 
+@pytest.mark.fault("F53")
 @pytest.mark.asyncio
 async def test_a_taken_port_is_exit_4(tmp_path: Path) -> None:
     with socket.socket() as taken:
@@ -166,6 +170,7 @@ async def test_a_taken_port_is_exit_4(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.fault("F53")
 @pytest.mark.asyncio
 async def test_a_second_gateway_on_one_ledger_is_exit_4(tmp_path: Path) -> None:
     async with Simulator() as simulator, serving(tmp_path, simulator) as first:

@@ -52,6 +52,7 @@ def killed_in_an_outage(dice: random.Random, path: Path, number: int) -> Outcome
     return outcomes
 
 
+@pytest.mark.timeout(30 + 5 * ROUNDS)
 @pytest.mark.fault("F1", seeds=ROUNDS)
 def test_kills_while_spooling_lose_nothing_and_double_nothing(
     path: Path, opened: Callable[..., SqliteLedger], record_property: Callable[..., None]

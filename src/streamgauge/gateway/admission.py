@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamgauge.config.schema import Begin, Config
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.chat import ChatRequest
+from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.errors import RequestError
+from streamgauge.core.routing.plan import Asked
 from streamgauge.gateway.http import RequestHead
 
-__all__ = ["Origin", "check_content_type", "facts_of"]
+__all__ = ["Origin", "asked_of", "check_content_type", "facts_of", "read_chat"]
 
 _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
+_PROTOCOL = re.compile(r"(?:^|&)protocol=([^&]*)")
+_PROTOCOLS: Mapping[str, DialectName] = {"openai": "openai", "simple": "simple", "frames": "frames"}
+_LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,34 @@ def _label(text: str | None) -> str | None:
     if text is None:
         return None
     return "".join(c for c in text if c.isprintable())[:_MAX_LABEL] or None
+
+
+def read_chat(head: RequestHead, endpoint: str, body: bytes) -> ChatRequest:
+    """Return the request that head and body are. Raises RequestError."""
+    return read_chat_request(endpoint, body, head.header, _asked_protocol(head, endpoint))
+
+
+def asked_of(chat: ChatRequest) -> Asked:
+    """Return what routing looks at of a request."""
+    return Asked(chat.dialect, chat.endpoint, chat.model, chat.as_is)
+
+
+def _asked_protocol(head: RequestHead, endpoint: str) -> DialectName | None:
+    """Return the protocol asked for by the query, else by `Accept`; None for the endpoint's own.
+
+    Raises RequestError for an unknown one, and for any on an endpoint that is no chat (SPEC §13.1).
+    """
+    found = _PROTOCOL.search(head.query)
+    if endpoint != "chat/completions":
+        if found is not None:
+            raise RequestError("protocol is only for /v1/chat/completions", param="protocol")
+        return None
+    if found is not None:
+        if (protocol := _PROTOCOLS.get(found[1])) is None:
+            raise RequestError(f"protocol is one of {', '.join(_PROTOCOLS)}", param="protocol")
+        return protocol
+    accepted = (head.header(b"accept") or "").lower()
+    return "simple" if _LINES in accepted and _EVENTS not in accepted else None
 
 
 def check_content_type(head: RequestHead) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from streamgauge.core.dialects.anthropic.read_request import read_conversation
+from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.exchange import Exchange
 
 __all__ = ["count_estimate", "models_page", "stream_state"]
-
-_BYTES_PER_TOKEN = 4
-"""The field's rule of thumb for English; good for an estimate that says it is one."""
 
 
 def models_page(ids: Iterable[str], *, anthropic: bool) -> dict[str, Any]:
@@ -36,9 +35,12 @@ def model_entry(name: str, *, anthropic: bool) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "streamgauge"}
 
 
-def count_estimate(body: bytes) -> dict[str, int]:
-    """Return an estimate of `body`'s input tokens, for upstreams that cannot count (SPEC §13.5)."""
-    return {"input_tokens": max(1, len(body) // _BYTES_PER_TOKEN)}
+def count_estimate(fields: Mapping[str, Any]) -> dict[str, int]:
+    """Return an estimate of an Anthropic request's input tokens (SPEC §13.5).
+
+    For upstreams that cannot count. Raises RequestError where the request is illegal.
+    """
+    return {"input_tokens": estimate_tokens(read_conversation(fields, counting=True))}
 
 
 def stream_state(exchange: Exchange) -> dict[str, Any]:

@@ -16,8 +16,9 @@ __all__ = [
     "stream_headers",
 ]
 
+_EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+_LINES: Header = (b"content-type", b"application/x-ndjson")
 _STREAM: tuple[Header, ...] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-store, must-revalidate, max-age=0, no-transform"),
     (b"pragma", b"no-cache"),
     (b"expires", b"0"),
@@ -81,7 +82,8 @@ def stream_headers(
     record: ExchangeRecord, history: Sequence[str], upstream: Sequence[Header]
 ) -> list[Header]:
     """Return the head of a stream."""
-    return [*_STREAM, *_ours(record, history), *from_upstream(upstream)]
+    kind = _LINES if record.dialect == "simple" else _EVENTS
+    return [kind, *_STREAM, *_ours(record, history), *from_upstream(upstream)]
 
 
 def lossy_headers(lost: Sequence[str]) -> list[Header]:

@@ -12,13 +12,13 @@ from functools import partial
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.core.attempt import Facts
-from streamgauge.core.chat import ChatRequest, read_chat_request
+from streamgauge.core.chat import ChatRequest
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.routing.plan import Asked, Decision, plan
-from streamgauge.gateway.admission import Origin, check_content_type, facts_of
+from streamgauge.gateway.admission import Origin, asked_of, check_content_type, facts_of, read_chat
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
@@ -266,9 +266,8 @@ class Gateway:
 
     def _begin(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
         head = request.head
-        chat = read_chat_request(endpoint.name, request.body, head.header)
-        asked = Asked(chat.dialect, chat.endpoint, chat.model)
-        decision = plan(self._current.snapshot, asked)
+        chat = read_chat(head, endpoint.name, request.body)
+        decision = plan(self._current.snapshot, asked_of(chat))
         upstream = self.upstreams[decision.upstream]
         facts = self._facts(head, chat, decision, upstream)
         self.discovery.refresh(upstream, decision.model)

@@ -187,7 +187,7 @@ class SidePages:
                 page = None
             if page is not None and page.status == 200:
                 return _send_raw(responder, 200, JSON_HEADERS, page.body)
-        body = encoded(count_estimate(request.body))
+        body = encoded(count_estimate(fields))
         return _send_raw(responder, 200, (*JSON_HEADERS, _ESTIMATED), body)
 
     def _page(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:

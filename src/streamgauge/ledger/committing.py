@@ -94,13 +94,16 @@ class Committer:
 
     @property
     def working(self) -> bool:
-        """Whether an end now would lose what is owed, or leave what can be done at once."""
-        if self.reason is None:
-            return bool(self.waiting or self.kept)
-        if self.waiting or any(map(owed, self.kept)):
+        """Whether something can be done at once, or is only in memory."""
+        if self.waiting or self.kept:
             return True
         pending = self._spooler is not None and self._spooler.pending
         return pending and time.monotonic() >= self._retry_at
+
+    @property
+    def owes(self) -> bool:
+        """Whether what is only in memory must not be lost."""
+        return bool(self.waiting) or any(map(owed, self.kept))
 
     def hurry(self) -> None:
         """Have the next step try the database."""

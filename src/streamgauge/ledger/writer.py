@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from math import inf
 from queue import Empty, SimpleQueue
 
 from streamgauge.ledger.answers import Answers
@@ -32,6 +33,9 @@ _KEPT_INSERTS = 10_000
 
 _RETRY_SECONDS = 0.25
 """From a failed commit to the next try."""
+
+_REJECTED_SECONDS = 1.0
+"""How long a stop tries to write rejections, which are not owed, on a disk that fails."""
 
 _GRACE_SECONDS = 0.5
 """Beyond a stop's deadline, so that the thread can answer what it gives up."""
@@ -68,7 +72,7 @@ class Writer:
         self._gate = threading.Lock()
         self._open = True
         self._stopping = False
-        self._deadline: float | None = None
+        self._deadline = self._patience = inf
         self._turned_away = self._waited = self._lost = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -114,7 +118,9 @@ class Writer:
         with self._gate:
             if self._open:
                 self._open = False
-                self._deadline = time.monotonic() + timeout
+                now = time.monotonic()
+                self._deadline = now + timeout
+                self._patience = now + min(timeout, _REJECTED_SECONDS)
                 self._queue.put(None)
         self._thread.join(timeout + _GRACE_SECONDS)
         return not self._thread.is_alive()
@@ -206,7 +212,8 @@ class Writer:
                 self._committer.waiting.append(operation)
 
     def _out_of_time(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        until = self._deadline if self._committer.owes else self._patience
+        return time.monotonic() >= until
 
     def _end(self) -> None:
         """Answer what will not be written, also when the thread ends by a fault of its own."""

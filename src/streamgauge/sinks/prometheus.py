@@ -10,7 +10,7 @@ from streamgauge.core.record import ExchangeRecord
 __all__ = ["NONE", "OTHER", "ExchangeCounts"]
 
 NONE, OTHER = "none", "other"
-_DIALECTS = frozenset({"openai", "anthropic", "ollama"})
+_DIALECTS = frozenset({"openai", "anthropic", "ollama", "simple", "frames"})
 _MAX_UPSTREAMS = 200
 """Names that were ever configured: a gateway that is reloaded for years must not grow."""
 
