@@ -209,3 +209,53 @@ def test_only_what_was_sent_and_not_refused_may_have_been_billed(
     close_attempt(attempt, row, sent)
     assert attempt.may_have_been_billed is billed
     assert (attempt.outcome, attempt.input_tokens, attempt.output_tokens) == ("completed", 5, 7)
+
+
+# --- what the tables above leave out -------------------------------------------------------------
+
+
+def test_each_count_has_its_column_and_the_tier_its_own() -> None:
+    event = UsageReported(TokenUsage(9, 7, 4, 3, 2), service_tier="flex")
+    row = booked(metered([(1, event)]))
+    assert (row.input_tokens, row.output_tokens, row.cache_read_tokens) == (9, 7, 4)
+    assert (row.cache_write_tokens, row.reasoning_tokens) == (3, 2)
+    assert (row.service_tier, row.usage_source, row.input_source) == (
+        "flex",
+        "provider",
+        "provider",
+    )
+
+
+def test_a_measured_speed_has_three_decimals() -> None:
+    row = booked(metered([*pieces(1, 2, 4), (4, used(5, 9))]))
+    assert (row.generation_tps, row.generation_ms) == (2.667, 3000.0)
+
+
+@pytest.mark.parametrize("events", [[], [(2.0, used(5))]])
+def test_a_whole_answer_without_a_count_has_no_speed(events: list[tuple[float, Event]]) -> None:
+    row = booked(metered([*pieces(1, 2), *events], streaming=False))
+    assert (row.output_tokens, row.generation_tps, row.tps_source) == (None, None, "none")
+
+
+def test_a_count_that_still_runs_is_not_held_against_the_timings() -> None:
+    meter = metered([(1, UsageReported(TokenUsage(5, 8), running=True))])
+    meter.observe([TimingsReported(TIMINGS)], 12.0)
+    check_consistency(meter, meter.booked())
+    assert meter.booked().usage_source == "running"
+    assert not meter.anomalies
+
+
+def test_several_choices_are_not_held_against_the_timings_of_one() -> None:
+    meter = Meter(10.0, sum_choices=True)
+    meter.observe([used(5, 14), TimingsReported(TIMINGS)], 11.0)
+    check_consistency(meter, meter.booked())
+    assert not meter.anomalies
+
+
+@pytest.mark.parametrize(
+    "timings", [Timings(prompt_n=3), Timings(cache_n=2), Timings(predicted_n=7, cache_n=9)]
+)
+def test_timings_that_state_half_of_the_prompt_contradict_nothing(timings: Timings) -> None:
+    meter = metered([(1, used(5, 7)), (1, TimingsReported(timings))])
+    check_consistency(meter, meter.booked())
+    assert not meter.anomalies

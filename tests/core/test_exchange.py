@@ -211,3 +211,10 @@ def test_a_completed_stream_without_content_is_flagged() -> None:
     play = Play(ASKED)
     play.stream(ROLE, FINISH, USAGE, DONE, end="complete")
     assert (play.row.status, play.row.anomalies) == (Status.COMPLETED, ["empty_answer"])
+
+
+def test_an_exchange_shows_its_id_and_where_it_stands() -> None:
+    play = Play()
+    assert repr(play.exchange) == "<Exchange exchange-id-00001 PLANNING>"
+    play.stream(text("a"), FINISH, USAGE, DONE, end="complete")
+    assert repr(play.exchange) == "<Exchange exchange-id-00001 DONE>"

@@ -29,6 +29,7 @@ ASKED = chat_request(stream_options={"include_usage": True})
         ),
         ("connect_timeout", 504, "upstream_timeout"),
         ("protocol", 502, "upstream_protocol_error"),
+        ("exhausted", 503, "rejected"),
         ("something new", 502, "upstream_error"),
     ],
 )

@@ -288,3 +288,34 @@ def test_a_long_stream_keeps_its_gaps_in_bounded_memory() -> None:
     assert gaps[1] == 0.5
     assert meter.content_frames == 50_000
     assert sys.getsizeof(meter._gaps) < 64 * 1024
+
+
+def test_a_meter_that_has_seen_nothing_knows_nothing() -> None:
+    meter = Meter(3.0)
+    assert (meter.started, meter.streaming, meter.sum_choices) == (3.0, True, False)
+    known = (meter.model, meter.service_tier, meter.cost, meter.timings, meter.failed)
+    assert known == (None,) * 5
+    assert (meter.finish_reason, meter.first_content, meter.last_content) == (None,) * 3
+    assert (meter.frames, meter.content_frames, meter.stalls, meter.ended) == (0, 0, 0, False)
+    assert meter.booked() == Booked(TokenUsage(), "none", "none")
+
+
+def test_of_a_long_stream_the_gaps_are_thinned_out_evenly() -> None:
+    meter = Meter(0.0)
+    for n in range(50_001):
+        meter.observe([TEXT], float(n))
+    # 4096, 8192, 16 384 and 32 768 gaps: each time every second one stayed.
+    assert len(meter._gaps) == 50_000 // 16
+    assert meter.gaps() == (1.0, 1.0, 1.0)
+    assert meter.stalls == 0
+    for n in range(4):
+        meter.observe([TEXT], 50_000 + 2.5 * (n + 1))
+    assert meter.stalls == 4
+
+
+def test_a_percentile_is_one_of_the_gaps() -> None:
+    moments = [0.0]
+    for n in range(100):
+        moments.append(moments[-1] + 1 + n)
+    assert timed(*moments).gaps() == (51.0, 96.0, 100.0)
+    assert timed(0.0, 1.0, 3.0).gaps() == (2.0, 2.0, 2.0)

@@ -69,3 +69,31 @@ def test_text_and_back_is_identity(nano: int) -> None:
 def test_rounding_is_never_off_by_more_than_half(amount: Decimal) -> None:
     difference = Fraction(amount) * 10**9 - nano_rounded(amount)
     assert Fraction(-1, 2) <= difference < Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [(0, "0"), (1, "0.000000001"), (-1, "-0.000000001"), (10**9, "1"), (-(10**10), "-10"),
+     (1_500_000_000, "1.5"), (100 * 10**9, "100"), (-1_250_000_000, "-1.25")],
+)  # fmt: skip
+def test_nano_units_become_the_shortest_text(nano: int, text: str) -> None:
+    assert nano_text(nano) == text
+
+
+@pytest.mark.parametrize("amount", [0, "-0", "0e-400", "0.00"])
+def test_nought_is_nought_in_any_form(amount: str | int) -> None:
+    assert nano_from_decimal(amount) == nano_rounded(amount) == 0
+
+
+@pytest.mark.parametrize("text", ["1e-400", "-1e-400", "0.00000000049" + "9" * 60])
+def test_an_amount_too_small_is_refused_where_exactness_is_asked(text: str) -> None:
+    with pytest.raises(ValueError, match="9 decimals"):
+        nano_from_decimal(text)
+    assert nano_rounded(text) == 0
+
+
+def test_an_amount_of_every_size_that_is_possible() -> None:
+    assert nano_from_decimal("9" * 19) == int("9" * 19) * 10**9
+    assert nano_rounded("1e18") == 10**27
+    with pytest.raises(ValueError, match="not a possible amount"):
+        nano_from_decimal("1" + "0" * 19)

@@ -243,3 +243,57 @@ def test_the_sources_of_a_cost_have_their_order(
 def test_money_reads_as_a_decimal_with_its_currency() -> None:
     assert str(Money(123_450, "USD")) == "0.00012345 USD"
     assert Decimal(str(Money(5, "msat")).split()[0]) == Decimal("0.000000005")
+
+
+def test_every_member_of_a_price_survives_json() -> None:
+    rates = Rates(6, 7, 8, 9, 10)
+    price = Price("config", "EUR", 1, 2, 3, 4, 5, 11, "up", "m", 12, (Tier(13, rates),))
+    assert Price.from_json(price.as_json()) == price
+    assert Price.from_json(price.as_json().encode()) == price
+    bare = Price("config", "EUR", 1, None)
+    assert Price.from_json(bare.as_json()) == bare
+    assert bare.as_json() == (
+        '{"source":"config","currency":"EUR","input":"0.000000001","fee":"0"}'
+    )
+    assert '"currency":"ü"' in Price("config", "ü", 1, None).as_json()
+
+
+@pytest.mark.parametrize("missing", ["source", "currency", "input", "fee"])
+def test_a_price_without_what_it_must_have_is_no_price(missing: str) -> None:
+    plain = json.loads(SONNET.as_json())
+    del plain[missing]
+    with pytest.raises(KeyError):
+        Price.from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize("name", ["input", "output", "cache_read", "cache_write", "reasoning"])
+def test_each_rate_above_nought_makes_a_price_that_costs(name: str) -> None:
+    free = {"input": 0, "output": 0}
+    assert not Price("config", "USD", **{**free, name: 1}).is_free
+
+
+def test_the_highest_tier_that_is_passed_holds() -> None:
+    tiers = tuple(Tier(above, Rates(above, 0)) for above in (10, 20, 30))
+    price = Price("config", "USD", 1, 0, tiers=tiers)
+    assert [price.rates_for(read).input for read in (10, 11, 20, 21, 31)] == [1, 10, 10, 20, 30]
+
+
+def test_each_part_has_its_term() -> None:
+    price = Price("config", "USD", 1, 2, 3, 4, 5)
+    assert terms_of(TokenUsage(10, 9, 2, 3, 4), price) == [
+        Term("input", 5, 1),
+        Term("cache_read", 2, 3),
+        Term("cache_write", 3, 4),
+        Term("output", 5, 2),
+        Term("reasoning", 4, 5),
+    ]
+    plain = Price("config", "USD", 1, 2)
+    assert terms_of(TokenUsage(10, 9, 2, 3, 4), plain) == [
+        Term("input", 5, 1),
+        Term("cache_read", 2, 1),
+        Term("cache_write", 3, 1),
+        Term("output", 5, 2),
+        Term("reasoning", 4, 2),
+    ]
+    embedding = Price("config", "USD", 1, None)
+    assert terms_of(TokenUsage(10, 0, reasoning=4), embedding) == [Term("input", 10, 1)]

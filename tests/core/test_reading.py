@@ -127,3 +127,31 @@ def test_an_impossible_count_changes_no_byte_and_is_not_booked(value: object) ->
     row = play.row
     assert (row.usage_source, row.output_tokens, row.input_tokens) == ("counted", 1, None)
     assert row.anomalies == ["usage_refused"]
+
+
+def test_an_oversize_frame_ends_as_a_frame_with_data() -> None:
+    it = reading()
+    wire = b"data: " + b"x" * READ_UP_TO + b"\n\n"
+    assert kinds(it, wire[:-1], wire[-1:]) == [PART, DATA]
+    assert (it.parsed, it.inside) == (0, False)
+
+
+def test_each_frame_is_counted_and_only_those_with_data_are_parsed() -> None:
+    it = reading()
+    kinds(it, ROLE, b": ping\n\n", text("a"), b"event: ping\ndata: {}\n\n", FINISH, DONE)
+    assert (it.meter.frames, it.parsed) == (4, 5)
+
+
+def test_a_frame_that_is_no_content_keeps_its_payload_for_the_machine() -> None:
+    it = reading()
+    (error,) = it.feed(chunk(error="no"), 1.0)
+    assert error.payload == chunk(error="no")[6:-2]
+
+
+def test_the_moment_of_a_frame_is_that_of_its_last_byte() -> None:
+    it = reading()
+    it.feed(ROLE, 1.0)
+    it.feed(text("a")[:9], 2.0)
+    it.feed(text("a")[9:], 3.0)
+    it.feed(text("b"), 4.0)
+    assert (it.meter.first_content, it.meter.last_content) == (3.0, 4.0)

@@ -172,3 +172,11 @@ def test_an_error_frame_is_the_dialects_own_or_not(
 )
 def test_a_refusal_names_the_option_that_we_added(body: bytes, ours: bool) -> None:
     assert names_option(body) is ours
+
+
+def test_of_two_secrets_one_within_the_other_nothing_of_the_longer_stays() -> None:
+    secrets = {"zz-secret", "a-zz-secret"}
+    assert redacted("a-zz-secret zz-secret", secrets) == "[redacted] [redacted]"
+    assert redacted_bytes(b"a-zz-secret zz-secret", secrets) == b"[redacted] [redacted]"
+    assert redacted("123456 12345", {"123456", "12345"}) == "[redacted] 12345"
+    assert redacted_bytes(b"123456 12345", {"123456", "12345"}) == b"[redacted] 12345"

@@ -225,3 +225,30 @@ def test_an_encoded_frame_is_read_back(payload: bytes, event: bytes) -> None:
 
 def test_a_frame_shows_its_kind() -> None:
     assert repr(fed([b"data: a\n\n"])[0]) == "<Frame DATA b'data: a\\n\\n'>"
+
+
+@pytest.mark.parametrize(
+    ("wire", "kinds"),
+    [
+        (b"\n\n\n", [FrameKind.GLUE] * 3),
+        (b": a\n\nevent: x\n\nid: 1\n\n", [FrameKind.SILENT] * 3),
+        (b"data: a\n\n\ndata\n\n", [FrameKind.DATA, FrameKind.GLUE, FrameKind.DATA]),
+    ],
+)
+def test_each_piece_has_its_kind(wire: bytes, kinds: list[FrameKind]) -> None:
+    for pieces in ([b": first\n\n" + wire], [b": first\n\n", *cut(wire, 1)]):
+        assert [frame.kind for frame in fed(pieces)][1:] == kinds
+
+
+def test_only_behind_a_whole_beginning_is_a_read_taken_for_one_frame() -> None:
+    splitter = FrameSplitter()
+    assert splitter.read_whole(b"data: a\n\n") is None, "a BOM may still come"
+    splitter.feed(b"data: a\n\n")
+    assert splitter.read_whole(b"data: b\n\n") == (b"b", b"")
+    assert splitter.read_whole(b"event: x\ndata: b\n\n") == (b"b", b"x")
+    splitter.feed(b"data")
+    assert splitter.read_whole(b"data: c\n\n") is None
+    assert [f.payload for f in splitter.feed(b": c\n\n")] == [b"c"]
+    large = b"data: " + b"x" * 70_000 + b"\n\n"
+    assert splitter.read_whole(large) is None
+    assert [f.raw for f in splitter.feed(large)] == [large]

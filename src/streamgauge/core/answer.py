@@ -14,7 +14,7 @@ REFUSAL_LIMIT = 64 * 1024
 """An error page beyond this is not worth reading."""
 
 
-_STREAMS = frozenset({"text/event-stream", "application/x-ndjson"})
+_EVENTS, _LINES = "text/event-stream", "application/x-ndjson"
 
 
 class AnswerKind(Enum):
@@ -48,8 +48,13 @@ class Answer:
         return len(self.body) <= limit
 
 
-def answer_kind(status: int, content_type: str | None, streaming: bool) -> AnswerKind | Verdict:
-    """Return what the head promises, or the verdict where it is nothing we asked for (F34, F35)."""
+def answer_kind(
+    status: int, content_type: str | None, streaming: bool, *, lines: bool = False
+) -> AnswerKind | Verdict:
+    """Return what the head promises, or the verdict where it is nothing we asked for (F34, F35).
+
+    `lines`: a stream of this upstream is lines of JSON, not server-sent events.
+    """
     if status >= 400:
         return AnswerKind.REFUSED
     if 300 <= status < 400:
@@ -58,7 +63,7 @@ def answer_kind(status: int, content_type: str | None, streaming: bool) -> Answe
     if not 200 <= status < 300 or status == 204:
         return protocol_error(f"the upstream answered with status {status}")
     media = (content_type or "").partition(";")[0].strip().lower()
-    if media in _STREAMS:
+    if media == (_LINES if lines else _EVENTS):
         if streaming:
             return AnswerKind.STREAM
         return protocol_error("the upstream answered with a stream that was not asked for")

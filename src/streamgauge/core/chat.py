@@ -60,18 +60,29 @@ class ChatRequest:
     session_id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def as_is(self) -> bool:
+        """Whether an upstream can read it; `{"prompt": …}` in a chat is only ours (SPEC §13.1)."""
+        asked = "prompt" in self.fields and "messages" not in self.fields
+        return not (asked and self.endpoint == "chat/completions")
+
 
 def read_chat_request(
-    endpoint: str, raw: bytes, headers: Callable[[bytes], str | None]
+    endpoint: str,
+    raw: bytes,
+    headers: Callable[[bytes], str | None],
+    protocol: DialectName | None = None,
 ) -> ChatRequest:
     """Return the request that `raw` is. `headers` gives the value of a header by lower-case name.
+
+    `protocol`: what the answer shall be told in, None for the endpoint's own dialect.
 
     Raises RequestError where the body is no strict JSON or a field that the gateway itself acts
     on is unusable; everything else is left for the upstream to judge.
     """
     fields = read_object(raw)
     return ChatRequest(
-        dialect=ENDPOINTS[endpoint],
+        dialect=protocol or ENDPOINTS[endpoint],
         endpoint=endpoint,
         model=_model(fields.get("model")),
         stream=_stream(fields.get("stream")) and endpoint != "embeddings",

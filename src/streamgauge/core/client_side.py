@@ -20,7 +20,7 @@ from streamgauge.core.answer import Answer
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.books import Books
 from streamgauge.core.deadlines import Stamps
-from streamgauge.core.dialects.registry import dialect_of
+from streamgauge.core.dialects.registry import SPOKEN
 from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
 from streamgauge.core.verdict import (
@@ -74,7 +74,7 @@ class ClientSide:
         self.facts = facts
         self.state = State.PLANNING
         self.attempt: Attempt = facts.attempts[0]
-        self._dialect = dialect_of(facts.request.endpoint)
+        self._dialect = SPOKEN[facts.request.dialect]
         self._books = Books(facts, now)
         self.record: ExchangeRecord = self._books.record
         self._stamps = Stamps(now)
@@ -223,11 +223,11 @@ class ClientSide:
         relaying = self._relaying
         if self._inside or self._stamps.paused is not None or self._stamps.sent is None:
             return []
-        held: list[bytes] = []
+        told = [self._dialect.keepalive()]
         if relaying is not None:
-            held = relaying.take_held()
+            told = [*relaying.take_held(), relaying.keepalive() or told[0]]
             relaying.released = True
-        return self._send(b"".join([*held, self._dialect.keepalive()]), now)
+        return self._send(b"".join(told), now)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -253,11 +253,13 @@ class ClientSide:
             self._books.to_client(len(body))
             wait = "1" if verdict is OVERLOADED else retry_after
             return [SendAnswer(self.record.http_status, body, wait)]
-        frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
+        frame = None if relaying is None else relaying.fail(error)
+        if frame is None:
+            frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
+            if relaying is not None:
+                relaying.frames_out += 1
         if self._inside:
             frame = b"\n\n" + frame
-        if relaying is not None:
-            relaying.frames_out += 1
         return [*self._send(frame, now), EndClient()]
 
     def _close_upstream(self) -> list[Action]:

@@ -108,7 +108,8 @@ class Exchange(UpstreamSide):
         if self.state is State.DONE:
             return []
         self._books.head(status, now)
-        kind = answer_kind(status, content_type, self.facts.request.stream)
+        streaming, lines = self.facts.request.stream, self.attempt.dialect == "ollama"
+        kind = answer_kind(status, content_type, streaming, lines=lines)
         if isinstance(kind, Verdict):
             return self._fail(kind, now)
         self._answer = Answer(kind, status, content_type, retry_after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Protocol
 
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.meter import Meter
 
 __all__ = ["COMMENT_LIMIT", "Passage", "Turn"]
@@ -55,6 +56,12 @@ class Passage(Protocol):
 
     def take_held(self) -> list[bytes]:
         """Return what was held, and hold no more."""
+
+    def keepalive(self) -> bytes | None:
+        """Return the sign of life that fits here, None where the dialect's does (SPEC §4.4)."""
+
+    def fail(self, error: GatewayError) -> bytes | None:
+        """Return and count what ends the stream with `error`, None where the dialect's frame does."""
 
     def mute(self) -> None:
         """The client is gone: from now on only meter."""

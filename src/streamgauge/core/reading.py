@@ -59,13 +59,12 @@ class Piece(msgspec.Struct, gc=False):
 class StreamReading:
     """One stream being read. The meter can never harm it: what it raises is an anomaly (§4.8)."""
 
-    __slots__ = ("_decoder", "_splitter", "_torn", "meter", "parsed")
+    __slots__ = ("_decoder", "_splitter", "meter", "parsed")
 
     def __init__(self, decoder: Decoder, meter: Meter, splitter: Splitter | None = None) -> None:
         """`splitter`: for what is no stream of server-sent events."""
         self._splitter: Splitter = FrameSplitter() if splitter is None else splitter
         self._decoder = decoder
-        self._torn = False
         self.meter = meter
         self.parsed = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.meter import Meter
 from streamgauge.core.passage import COMMENT_LIMIT, Turn
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
@@ -167,6 +168,12 @@ class Relaying:
     def own_error(self, dialect: str) -> bytes | None:
         """Return the upstream's error frame as it came, where clients of `dialect` can read it."""
         return self.error_frame if is_own_shape(dialect, self.error_payload) else None
+
+    def keepalive(self) -> None:
+        """Return None: the dialect's own fits everywhere."""
+
+    def fail(self, error: GatewayError) -> None:
+        """Return None: the dialect's error frame fits everywhere."""
 
     def close(self) -> bytes:
         """Return nothing: no end marker is invented (SPEC §5.3)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streamgauge.core.dialects.base import Encoder
+from streamgauge.core.dialects.base import Encoder, SelfEnding
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Ended, Event, Failed
 from streamgauge.core.meter import Meter
 from streamgauge.core.passage import COMMENT_LIMIT, Turn
@@ -134,6 +135,18 @@ class Translating:
     def own_error(self, dialect: str) -> bytes | None:
         """Return None: the upstream's error is in another dialect."""
         return None
+
+    def keepalive(self) -> bytes | None:
+        """Return the encoder's sign of life, where it has one of its own."""
+        return self._encoder.keepalive() if isinstance(self._encoder, SelfEnding) else None
+
+    def fail(self, error: GatewayError) -> bytes | None:
+        """Return the encoder's own end of an answer that failed, where it has one."""
+        if not isinstance(self._encoder, SelfEnding):
+            return None
+        ending = self._encoder.fail(error)
+        self.frames_out += ending.count(self._frame_end)
+        return ending
 
     def close(self) -> bytes:
         """Return what closes an answer whose finish came and whose end marker did not (§5.3)."""

@@ -19,6 +19,8 @@ from streamgauge.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    ThoughtRedacted,
+    ThoughtSigned,
     ToolCallDelta,
     ToolCallStarted,
     UsageReported,
@@ -90,6 +92,7 @@ def test_a_whole_stream_with_and_without_event_names(event: bytes | None) -> Non
         ModelNamed("m"),
         UsageReported(TokenUsage(129, None, 120), final=False),
         ReasoningDelta("r"),
+        ThoughtSigned("S"),
         ToolCallStarted(0, "t", "ls"),
         ToolCallDelta(0, '{"p":1}'),
         Finished("tool_use"),
@@ -220,7 +223,12 @@ def test_the_service_tier_of_the_start_comes_with_the_final_usage() -> None:
         (delta({"type": "text_delta", "text": 7}), [Noted("type_mismatch")]),
         (delta([]), [Noted("type_mismatch")]),
         (block({"type": "text", "text": "a"}), [TextDelta("a")]),
-        (block({"type": "redacted_thinking", "data": "x"}), []),
+        (block({"type": "redacted_thinking", "data": "x"}), [ThoughtRedacted("x")]),
+        (
+            block({"type": "thinking", "thinking": "a", "signature": "S"}),
+            [ReasoningDelta("a"), ThoughtSigned("S")],
+        ),
+        (delta({"type": "signature_delta", "signature": ""}), []),
         (block({"type": "future_block", "x": 1}), []),
         (block({"type": "tool_use", "id": "t", "name": "ls"}), [ToolCallStarted(0, "t", "ls")]),
         (
@@ -332,6 +340,7 @@ def test_answers_that_are_no_stream() -> None:
     assert MessagesDecoder().read_answer(json.dumps(whole).encode()) == (
         ModelNamed("m"),
         ReasoningDelta("r"),
+        ThoughtSigned("S"),
         TextDelta("a"),
         ToolCallStarted(0, "t", "ls"),
         ToolCallDelta(0, '{"p":"."}'),

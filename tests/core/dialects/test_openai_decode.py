@@ -84,7 +84,7 @@ def test_the_model_is_named_when_it_changes() -> None:
         ({"content": "a\0b"}, [TextDelta("a\0b")]),
         ({"content": ""}, []),
         ({"content": None}, []),
-        ({"refusal": "no"}, [TextDelta("no")]),
+        ({"refusal": "no"}, [TextDelta("no", refusal=True)]),
         ({"reasoning_content": "r"}, [ReasoningDelta("r")]),
         ({"reasoning": "r"}, [ReasoningDelta("r")]),
         (
@@ -183,7 +183,12 @@ def test_every_choice_finishes_for_itself() -> None:
             {"index": i, "delta": {"content": "x"}, "finish_reason": "stop"} for i in (1, 0)
         ]
     }
-    assert decode(frame) == [TextDelta("x", 1), Finished("stop"), TextDelta("x"), Finished("stop")]
+    assert decode(frame) == [
+        TextDelta("x", 1),
+        Finished("stop", 1),
+        TextDelta("x"),
+        Finished("stop"),
+    ]
 
 
 def call(

@@ -99,11 +99,22 @@ def test_each_scripted_frame_says_the_same_either_way(case: str) -> None:
 
 _TEXTS = st.sampled_from(["a", "", "ü", "\ud800", "x\0"]) | st.text(max_size=3)
 _ODD = st.sampled_from([None, False, True, 0, 1, "", "a", [], {}, [{}], ["a"], 1.5])
+_DETAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.just("reasoning.text"),
+        "text": _TEXTS | st.none(),
+        "summary": st.just("s"),
+        "signature": st.sampled_from([None, "", "S"]),
+        "data": st.sampled_from([None, "x="]),
+    },
+)
 _MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "role": st.sampled_from(["assistant", None]),
     "content": _TEXTS | st.none(),
     "reasoning_content": _TEXTS | st.none(),
     "reasoning": _TEXTS | st.none(),
+    "reasoning_details": st.none() | st.lists(_DETAILS, max_size=2),
     "refusal": st.none() | _TEXTS,
     "tool_calls": st.none() | st.just([{"index": 0, "function": {"name": "f"}}]),
     "function_call": st.none(),
@@ -115,6 +126,7 @@ _CHOICE: dict[str, st.SearchStrategy[Any]] = {
     "text": st.none() | _TEXTS,
     "finish_reason": st.sampled_from([None, "stop", "error", ""]),
     "error": st.none() | st.just({"message": "no"}),
+    "stop_reason": st.sampled_from([None, "###", 7]),
     "logprobs": _ODD,
 }
 _CHUNK: dict[str, st.SearchStrategy[Any]] = {
@@ -164,6 +176,47 @@ def test_any_frame_says_the_same_either_way(frames: Frames) -> None:
     check(frames)
 
 
+NEARLY: list[dict[str, Any]] = [
+    {"delta": {"content": "a"}},
+    {"delta": {"role": "assistant", "content": "a"}},
+    {"delta": {"role": "assistant", "reasoning": "a"}},
+    {"delta": {"role": None, "content": "a"}},
+    {"delta": {"content": "a", "reasoning": "r"}},
+    {"delta": {"content": "a", "reasoning_content": "r"}},
+    {"delta": {"reasoning_content": "r", "reasoning": "s"}},
+    {"delta": {"reasoning_content": "r", "reasoning": "r"}},
+    {"delta": {"reasoning_content": "", "reasoning": "s"}},
+    {"delta": {"content": "", "reasoning": "s"}},
+    {"delta": {"content": ""}},
+    {"delta": {}},
+    {"index": 3, "delta": {"content": "a"}},
+    {"index": 3, "delta": {"reasoning": "a"}},
+    {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"},
+]
+BESIDE: list[dict[str, Any]] = [
+    {},
+    {"model": "m"},
+    {"model": "n"},
+    {"model": ""},
+    {"service_tier": "flex"},
+    {"service_tier": ""},
+    {"usage": {"prompt_tokens": 3, "completion_tokens": 1}},
+]
+
+
+@pytest.mark.parametrize("choice", NEARLY)
+@pytest.mark.parametrize("beside", BESIDE)
+def test_a_frame_that_is_nearly_plain_says_the_same_either_way(
+    choice: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    plain = (b'{"choices":[{"delta":{"content":"a"}}],"model":"m"}', b"")
+    frame = (json.dumps({"choices": [choice], **beside}).encode(), b"")
+    role = (b'{"choices":[{"delta":{"role":"assistant"}}]}', b"")
+    usage = (b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}', b"")
+    for frames in ([frame], [plain, frame], [plain, frame, frame, usage], [role, plain, frame]):
+        check(frames)
+
+
 def test_a_plain_frame_does_take_the_quick_way() -> None:
     decoder = ChatDecoder()
     for payload, told in (
@@ -171,6 +224,10 @@ def test_a_plain_frame_does_take_the_quick_way() -> None:
         (b'{"choices":[{"delta":{"content":"a","reasoning":""}}]}', TextDelta("a", 0)),
         (b'{"choices":[{"index":2,"delta":{"reasoning":"b"}}]}', ReasoningDelta("b", 2)),
         (b'{"choices":[{"delta":{"reasoning_content":"b"}}]}', ReasoningDelta("b", 0)),
+        (
+            b'{"choices":[{"delta":{"reasoning":"b","reasoning_details":[{"text":"b","signature":null}]}}]}',
+            ReasoningDelta("b", 0),
+        ),
     ):
         assert decoder._plain(payload) == (told,)
         decoder.decode(payload, b"")

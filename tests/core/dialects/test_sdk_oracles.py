@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import anthropic
-import httpx2
 import openai
 import pytest
 
 from streamgauge.core.dialects.registry import DIALECTS, dialect_of
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import ExchangeRecord
+
+from .sdk import anthropic_client, chunks, message, openai_client
 
 Capture = Callable[[str], bytes]
 RECORD = ExchangeRecord(
@@ -24,30 +25,6 @@ RECORD = ExchangeRecord(
     endpoint="chat/completions",
 )
 PAYLOAD = b'{"request_id":"aaaaaaaaaaaaaaaaaaaa","input_tokens":8}'
-
-
-def transport(stream: bytes) -> httpx2.MockTransport:
-    headers = {"content-type": "text/event-stream"}
-    return httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=stream))
-
-
-def openai_client(stream: bytes) -> openai.OpenAI:
-    http = httpx2.Client(transport=transport(stream))
-    return openai.OpenAI(api_key="x", base_url="http://sg/v1", http_client=http, max_retries=0)
-
-
-def anthropic_client(stream: bytes) -> anthropic.Anthropic:
-    http = httpx2.Client(transport=transport(stream))
-    return anthropic.Anthropic(api_key="x", base_url="http://sg", http_client=http, max_retries=0)
-
-
-def chunks(stream: bytes) -> list[Any]:
-    return list(openai_client(stream).chat.completions.create(model="m", messages=[], stream=True))
-
-
-def message(stream: bytes) -> Any:
-    with anthropic_client(stream).messages.stream(model="m", max_tokens=9, messages=[]) as events:
-        return events.get_final_message()
 
 
 @pytest.mark.parametrize("case", ["chat_nonstream", "chat_nonstream_tool"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streamgauge.core.chat import DialectName
 from streamgauge.core.dialects.finish import normal_finish
@@ -21,9 +21,11 @@ from streamgauge.core.sse import Frame
 from streamgauge.core.usage import TokenUsage
 
 __all__ = [
+    "ClientDialect",
     "Decoder",
     "Dialect",
     "Encoder",
+    "SelfEnding",
     "Splitter",
     "Telling",
     "UpstreamRefusal",
@@ -127,28 +129,23 @@ class Encoder(Protocol):
         """
 
 
-class Dialect(Protocol):
-    """One API family. Endpoints are named without `/v1/`, e.g. `chat/completions`."""
+@runtime_checkable
+class SelfEnding(Protocol):
+    """An encoder whose errors and signs of life depend on what it has written, as stamps do."""
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Return the last frames of an answer that failed."""
+
+    def keepalive(self) -> bytes:
+        """Return what to send between frames while the upstream is silent (SPEC §4.4)."""
+
+
+class ClientDialect(Protocol):
+    """What a client is told in, beside its answer. Endpoints are named without `/v1/`."""
 
     @property
     def name(self) -> DialectName:
         """The dialect's name, as rows have it."""
-
-    def decoder(self, endpoint: str, kind: str) -> Decoder:
-        """Return a fresh decoder for one stream of `endpoint` from an upstream of `kind`."""
-
-    def read_answer(self, endpoint: str, kind: str, body: bytes) -> Sequence[Event] | None:
-        """Return the events of an answer that is no stream, `Ended` last.
-
-        None: the body is no JSON object.
-        """
-
-    def stream_of(self, endpoint: str, body: bytes) -> bytes | None:
-        """Return the legal stream that says the same as the JSON answer `body`.
-
-        None: the body is not an answer of this endpoint. OpenAI's usage stands in a frame of its
-        own. An error object becomes the stream's error frame.
-        """
 
     def error_status(self, error: GatewayError) -> int:
         """Return the HTTP status that `error` has in this dialect."""
@@ -168,4 +165,24 @@ class Dialect(Protocol):
         """Return the bytes that carry our record to the client in `mode` (SPEC §10.1).
 
         `payload`: one JSON object on one line. `off` and an unknown mode carry nothing.
+        """
+
+
+class Dialect(ClientDialect, Protocol):
+    """One API family: what its upstreams say is read too, e.g. of `chat/completions`."""
+
+    def decoder(self, endpoint: str, kind: str) -> Decoder:
+        """Return a fresh decoder for one stream of `endpoint` from an upstream of `kind`."""
+
+    def read_answer(self, endpoint: str, kind: str, body: bytes) -> Sequence[Event] | None:
+        """Return the events of an answer that is no stream, `Ended` last.
+
+        None: the body is no JSON object.
+        """
+
+    def stream_of(self, endpoint: str, body: bytes) -> bytes | None:
+        """Return the legal stream that says the same as the JSON answer `body`.
+
+        None: the body is not an answer of this endpoint. OpenAI's usage stands in a frame of its
+        own. An error object becomes the stream's error frame.
         """

@@ -16,6 +16,7 @@ from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
 from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.anthropic.streams import messages_stream
 from streamgauge.core.dialects.base import Decoder, Encoder, Splitter, Telling, Wish, Written
+from streamgauge.core.dialects.frames import FramesEncoder
 from streamgauge.core.dialects.ollama import write_request as ollama_write
 from streamgauge.core.dialects.ollama.decode import OllamaDecoder
 from streamgauge.core.dialects.openai import read_request as openai
@@ -24,6 +25,7 @@ from streamgauge.core.dialects.openai import write_request as openai_write
 from streamgauge.core.dialects.openai.decode import ChatDecoder
 from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.dialects.openai.streams import chat_stream
+from streamgauge.core.dialects.simple import SimpleEncoder
 from streamgauge.core.events import Event
 from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.usage import TokenUsage
@@ -67,6 +69,11 @@ CLIENTS: Mapping[DialectName, ClientCodec] = {
     "anthropic": ClientCodec(
         anthropic.read_conversation, MessagesEncoder, anthropic_whole.write_answer
     ),
+    # Protocols for streams: what they ask in, and what is no stream, is OpenAI's.
+    "simple": ClientCodec(
+        openai.read_conversation, SimpleEncoder, openai_whole.write_answer, frame_end=b"\n"
+    ),
+    "frames": ClientCodec(openai.read_conversation, FramesEncoder, openai_whole.write_answer),
 }
 UPSTREAMS: Mapping[UpstreamDialect, UpstreamCodec] = {
     "openai": UpstreamCodec(

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from streamgauge.core.conversation import Document, Image, Part, Text, ToolResult
 from streamgauge.core.dialects.losses import Loss, Losses
 
-__all__ = ["SplitResults"]
+__all__ = ["Content", "SplitResults"]
+
+Content = Text | Image | Document
+"""What a user says beside the results of tools."""
 
 
 class SplitResults:
@@ -23,26 +26,26 @@ class SplitResults:
         self._losses = losses
         self._count = 0
 
-    def split(self, parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[Part]]:
+    def split(self, parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[Content]]:
         """Return the results as call id and text, in their order, and what the user says after.
 
         A result that is an error begins with `Error: `; an empty one stays empty.
         """
         answers: list[tuple[str, str]] = []
-        moved: list[Part] = []
+        moved: list[Content] = []
         for part in parts:
             if isinstance(part, ToolResult):
                 answers.append((part.call_id, self._text(part, moved)))
-        rest = [part for part in parts if not isinstance(part, ToolResult)]
+        rest = [part for part in parts if isinstance(part, Text | Image | Document)]
         return answers, moved + rest
 
-    def _text(self, result: ToolResult, moved: list[Part]) -> str:
+    def _text(self, result: ToolResult, moved: list[Content]) -> str:
         self._losses.note(Loss.CACHE_CONTROL, result.cache)
         pieces = [self._piece(part, moved) for part in result.parts]
         text = "\n".join(pieces)
         return f"Error: {text}" if result.is_error else text
 
-    def _piece(self, part: Text | Image | Document, moved: list[Part]) -> str:
+    def _piece(self, part: Content, moved: list[Content]) -> str:
         if isinstance(part, Text):
             self._losses.note(Loss.CACHE_CONTROL, part.cache)
             return part.text

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamgauge.core.dialects.brackets import Brackets
 from streamgauge.core.events import ToolCallDelta, ToolCallStarted
 
-__all__ = ["CallIds", "ToolCall", "ToolCalls"]
+__all__ = ["NAMELESS", "CallIds", "ToolCall", "ToolCalls"]
+
+NAMELESS = "unnamed"
+"""The name of a call that has none: it must have one, and its client will say there is no such tool."""
 
 
 class ToolCall:
     """One call. `head`: what stands before each piece of its arguments, once it has begun.
 
     `served`: the upstream runs it itself, so that no client hears of it. `held`: arguments that
-    came before the name. `empty`: no arguments came yet.
+    came before the name. `empty`: no arguments came yet. `brackets`: those of its arguments, for
+    an encoder that must know when they are whole.
     """
 
-    __slots__ = ("begun", "empty", "head", "held", "id", "name", "served")
+    __slots__ = ("begun", "brackets", "empty", "head", "held", "id", "name", "served")
 
     def __init__(self) -> None:
         self.begun = False
+        self.brackets = Brackets()
         self.empty = True
         self.head = b""
         self.held: list[str] = []
@@ -101,7 +107,7 @@ class ToolCalls:
 
 
 class CallIds:
-    """The ids of an answer's calls: each is told as the upstream gave it, or made where it must be.
+    """The ids of a choice's calls: each is told as the upstream gave it, or made where it must be.
 
     Results are matched to calls by id, so that one given twice is replaced the second time.
     """

@@ -47,6 +47,7 @@ RULES: Mapping[str, Rule] = {
     "error_with_choices": oddity("an error frame has no choices"),
     "data_after_error": error("nothing follows an error frame"),
     "done_after_error": oddity("no `[DONE]` follows an error frame"),
+    "done_padded": error("nothing stands before `[DONE]`: openai-python reads that as a chunk"),
     "done_spelling": oddity("the end marker is `[DONE]`, nothing more"),
     "done_missing": error("the stream ends with `[DONE]` or an error frame"),
     "data_after_done": error("nothing follows `[DONE]`"),
@@ -80,7 +81,7 @@ class ChatGrammar:
             self._silent(frame)
         elif self._end is not _End.OPEN:
             self._after(payload)
-        elif payload.startswith(b"[DONE]"):
+        elif payload.lstrip().startswith(b"[DONE]"):
             self._done(payload)
         elif (chunk := read_object(payload, self._sheet)) is not None:
             self._object(chunk, frame.event)
@@ -101,7 +102,8 @@ class ChatGrammar:
     def _done(self, payload: bytes) -> None:
         self._end = _End.DONE
         if payload != b"[DONE]":
-            self._sheet.note("done_spelling", f"the end marker is {shown(payload)}")
+            rule = "done_spelling" if payload.startswith(b"[DONE]") else "done_padded"
+            self._sheet.note(rule, f"the end marker is {shown(payload)}")
         self._unfinished()
 
     def _unfinished(self) -> None:
@@ -120,8 +122,7 @@ class ChatGrammar:
         if isinstance(chunk.get("choices"), list):
             self._chunk(chunk)
         else:
-            keys = ", ".join(sorted(chunk)) or "nothing"
-            self._sheet.note("not_a_chunk", f"there is no array `choices`, but {shown(keys)}")
+            self._sheet.note("not_a_chunk", f"there is no array `choices` in {shown(chunk)}")
 
     def _failed(self, chunk: dict[str, Any]) -> None:
         self._end = _End.FAILED

@@ -29,11 +29,15 @@ _TRANSLATED = frozenset({"chat/completions", "messages"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What routing looks at of a request. `endpoint` without `/v1/`."""
+    """What routing looks at of a request. `endpoint` without `/v1/`.
+
+    `as_is`: an upstream of its dialect can read it.
+    """
 
     dialect: str
     endpoint: str
     model: str | None
+    as_is: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Candidate:
 
     def translation(self, asked: Asked) -> UpstreamDialect | None:
         """Return the dialect to translate to; None where the request goes as it is."""
-        return None if self.speaks(asked.dialect) else _OWN.get(self.kind, "openai")
+        return None if asked.as_is and self.speaks(asked.dialect) else _OWN.get(self.kind, "openai")
 
     def serves(self, model: str | None) -> bool:
         """Return whether one of the globs fits; without globs, False."""

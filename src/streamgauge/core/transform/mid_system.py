@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from streamgauge.core.conversation import Conversation, Message, Part, Text, ToolResult
+from streamgauge.core.conversation import Conversation, Message, Text, ToolResult
 
 __all__ = ["mid_system", "results_at_once"]
 
@@ -32,7 +32,7 @@ def mid_system(conversation: Conversation) -> Conversation:
     ours = False
     for message in _moved(conversation.messages):
         told = message.role == "system"
-        turn = Message("user", tuple(map(_marked, message.parts))) if told else message
+        turn = _told_by_user(message) if told else message
         beside = bool(messages) and messages[-1].role == turn.role == "user"
         if beside and (told or ours):
             messages[-1] = Message("user", messages[-1].parts + turn.parts)
@@ -46,10 +46,10 @@ def _has_system(conversation: Conversation) -> bool:
     return any(message.role == "system" for message in conversation.messages)
 
 
-def _marked(part: Part) -> Part:
-    if not isinstance(part, Text):
-        return part
-    return Text(f"<system-reminder>\n{part.text}\n</system-reminder>", part.cache)
+def _told_by_user(message: Message) -> Message:
+    texts = [part for part in message.parts if isinstance(part, Text)]
+    marked = (f"<system-reminder>\n{text.text}\n</system-reminder>" for text in texts)
+    return Message("user", tuple(map(Text, marked, (text.cache for text in texts))))
 
 
 def _moved(messages: Iterable[Message]) -> list[Message]:

@@ -1,7 +1,7 @@
 """Writes an answer as Anthropic message events (WIRE §4.4, §5.1). It knows no upstream's dialect.
 
-Tool blocks may overlap: each begins when it is first seen and stops with the answer, so that no
-piece of an argument ever waits for another call's end.
+Blocks come one after another, but that calls whose arguments are not whole yet stay open beside what
+follows, so that no piece of an argument ever waits for another call's end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from streamgauge.core.dialects.anthropic.ending import stop_of, usage_members
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.finish import kept_finish
 from streamgauge.core.dialects.framing import json_frame, json_text
-from streamgauge.core.dialects.tool_calls import CallIds, ToolCall, ToolCalls
+from streamgauge.core.dialects.tool_calls import NAMELESS, CallIds, ToolCall, ToolCalls
 from streamgauge.core.events import (
     Event,
     Finished,
@@ -64,12 +64,12 @@ class MessagesEncoder:
         "_finish",
         "_ids",
         "_index",
+        "_open_calls",
         "_refused",
         "_signature",
         "_telling",
         "_text_head",
         "_thought_head",
-        "_tool_blocks",
         "_waiting",
         "begun",
     )
@@ -82,11 +82,11 @@ class MessagesEncoder:
         self._dropped: set[int] = set()
         self._finish: Finished | None = None
         self._index = -1  # of the block begun last
+        self._open_calls: dict[int, ToolCall] = {}  # by the index of the block
         self._refused = False
         self._signature: str | None = None
         self._text_head: bytes | None = None
         self._thought_head: bytes | None = None
-        self._tool_blocks: list[int] = []
         self.begun = False
 
     @property
@@ -127,7 +127,9 @@ class MessagesEncoder:
             call = self._calls.get(event.index)
             if call is None or not call.begun or not event.arguments or event.choice:
                 return None
-            call.empty = False
+            if not call.head:
+                return b""  # behind the end of its JSON: blanks
+            call.brackets.add(event.arguments)
             return call.head + json_text(event.arguments) + _DELTA_END
         return None
 
@@ -136,8 +138,7 @@ class MessagesEncoder:
         out: _Out = []
         self._settle(out)
         self._begin_calls(self._calls.begin_nameless(), out)
-        out.extend(_STOP % index for index in self._tool_blocks)
-        self._close_block(out)
+        self._close_blocks(out, ending=True)
         stop = stop_of(self._finish, called=self._calls.called, refused=self._refused)
         delta = {"type": "message_delta", "delta": stop, "usage": usage_members(usage)}
         out += (json_frame(delta, b"message_delta"), added, _MESSAGE_STOP)
@@ -166,11 +167,19 @@ class MessagesEncoder:
         return json_frame({"type": "message_start", "message": message}, b"message_start")
 
     def _open_block(self, block: bytes, out: _Out) -> int:
-        """Write the start of a block behind the one that is open; return its index."""
-        self._close_block(out)
+        """Write the start of a block behind those that are whole; return its index."""
+        self._close_blocks(out)
         self._index += 1
         out.append(_START % (self._index, block))
         return self._index
+
+    def _close_blocks(self, out: _Out, *, ending: bool = False) -> None:
+        for index, call in list(self._open_calls.items()):
+            if ending or call.brackets.closed:
+                call.head = b""
+                del self._open_calls[index]
+                out.append(_STOP % index)
+        self._close_block(out)
 
     def _close_block(self, out: _Out, signature: str = "") -> None:
         """Write the stop of the open text or thinking block, if there is one."""
@@ -235,13 +244,13 @@ class MessagesEncoder:
 
     def _begin_calls(self, calls: Sequence[ToolCall], out: _Out) -> None:
         for call in calls:
-            told = (json_text(self._ids.take(call.id)), json_text(call.name))
+            told = (json_text(self._ids.take(call.id)), json_text(call.name or NAMELESS))
             block = b'{"type":"tool_use","id":%b,"name":%b,"input":{}}' % told
             index = self._open_block(block, out)
-            self._tool_blocks.append(index)
+            self._open_calls[index] = call
             call.head = _DELTA % (index, b"input_json_delta", b"partial_json")
             if call.held:
-                call.empty = False
+                call.brackets.add("".join(call.held))
                 out += (call.head, json_text("".join(call.held)), _DELTA_END)
                 call.held.clear()
 

@@ -16,7 +16,7 @@ from streamgauge.core.conversation import (
     ToolResult,
     ToolUse,
 )
-from streamgauge.core.dialects.asked import Asked, refuse
+from streamgauge.core.dialects.asked import Asked
 from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.media import PDF, image_type
 from streamgauge.core.dialects.written import json_text
@@ -157,14 +157,9 @@ class BlockReader:
         call = block.need("tool_use_id")
         if call not in self._calls:
             raise block.refuse("tool_use_id", f"is {call[:80]!r}, which no call before it has")
-        parts: list[Text | Image | Document] = []
-        if block.states("content"):
-            for part in self._content(block, _IN_RESULTS):
-                if not isinstance(part, Text | Image | Document):
-                    raise refuse(block.name("content"), "must be text, images or documents")
-                parts.append(part)
-        is_error = block.flag("is_error") or False
-        return ToolResult(call, tuple(parts), is_error, cache_of(block))
+        said = self._content(block, _IN_RESULTS) if block.members.get("content") else ()
+        parts = tuple(part for part in said if isinstance(part, Text | Image | Document))
+        return ToolResult(call, parts, block.flag("is_error") or False, cache_of(block))
 
 
 _READERS: Mapping[str, Callable[[BlockReader, Asked], Part]] = {

@@ -36,6 +36,8 @@ def add_thinking(
     if reasoning.enabled is False:
         body["thinking"] = {"type": "disabled"}
         return
+    if reasoning.effort is not None and reasoning.enabled is True:
+        body.setdefault("output_config", {})["effort"] = reasoning.effort
     adaptive = reasoning.enabled is True and budget is None
     if budget is None and not adaptive:
         return
@@ -47,8 +49,6 @@ def add_thinking(
     else:
         fitting = min(budget, max(_LEAST_BUDGET, room // 2)) if budget >= room else budget
         body["thinking"] = {"type": "enabled", "budget_tokens": max(fitting, _LEAST_BUDGET)}
-    if reasoning.effort is not None and reasoning.enabled is True:
-        body.setdefault("output_config", {})["effort"] = reasoning.effort
     _drop_refused(body, losses)
 
 

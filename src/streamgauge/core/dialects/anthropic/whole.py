@@ -13,7 +13,7 @@ from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.finish import kept_finish
 from streamgauge.core.dialects.framing import json_bytes, json_text
 from streamgauge.core.dialects.loose import clean_text, load
-from streamgauge.core.dialects.tool_calls import CallIds
+from streamgauge.core.dialects.tool_calls import NAMELESS, CallIds
 from streamgauge.core.events import Finished
 from streamgauge.core.usage import TokenUsage
 
@@ -75,8 +75,9 @@ def _block(block: Block, ids: CallIds) -> bytes:
         case RedactedThought():
             return json_bytes({"type": "redacted_thinking", "data": block.data})
         case ToolUse():
-            told = (json_text(ids.take(block.id)), json_text(block.name), _input(block.arguments))
-            return b'{"type":"tool_use","id":%b,"name":%b,"input":%b}' % told
+            named = (json_text(ids.take(block.id)), json_text(block.name or NAMELESS))
+            given = _input(block.arguments)
+            return b'{"type":"tool_use","id":%b,"name":%b,"input":%b}' % (*named, given)
         case _:
             assert_never(block)
 

@@ -9,9 +9,9 @@ from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.finish import kept_finish
 from streamgauge.core.dialects.framing import json_bytes, json_frame, json_text
 from streamgauge.core.dialects.openai.details import redacted_detail, text_detail
-from streamgauge.core.dialects.openai.ending import finish_of, usage_members
+from streamgauge.core.dialects.openai.ending import finish_of, made_ids, usage_members
 from streamgauge.core.dialects.openai.streams import DONE
-from streamgauge.core.dialects.tool_calls import CallIds, ToolCall, ToolCalls
+from streamgauge.core.dialects.tool_calls import NAMELESS, CallIds, ToolCall, ToolCalls
 from streamgauge.core.events import (
     Event,
     Finished,
@@ -41,6 +41,7 @@ class _Choice:
         "calls_begun",
         "finish",
         "head",
+        "ids",
         "index",
         "refused",
         "signature",
@@ -49,8 +50,9 @@ class _Choice:
         "thoughts",
     )
 
-    def __init__(self, index: int, head: bytes) -> None:
+    def __init__(self, index: int, head: bytes, ids: CallIds) -> None:
         self.index = index
+        self.ids = ids
         self.head = head + b'"choices":[{"index":%d,"delta":{' % index
         self.text_head = self.head + b'"content":'
         self.thought_head = self.head + b'"reasoning_content":'
@@ -65,7 +67,7 @@ class _Choice:
 class ChatEncoder:
     """The chunks of one answer, all with one head. A choice begins with its role."""
 
-    __slots__ = ("_choices", "_head", "_ids", "_members", "_telling")
+    __slots__ = ("_choices", "_head", "_members", "_telling")
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
@@ -77,7 +79,6 @@ class ChatEncoder:
         }
         self._head = b"data: " + json_bytes(self._members)[:-1] + b","
         self._choices: dict[int, _Choice] = {}
-        self._ids = CallIds(f"call_{telling.id}")
 
     @property
     def begun(self) -> bool:
@@ -152,7 +153,8 @@ class ChatEncoder:
         """Return a choice, begun with its role."""
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice(index, self._head)
+            ids = CallIds(made_ids(self._telling, index))
+            choice = self._choices[index] = _Choice(index, self._head, ids)
             out += (choice.head, b'"role":"assistant","content":""', _DELTA_END)
         return choice
 
@@ -205,7 +207,7 @@ class ChatEncoder:
         for call in calls:
             index = b'"tool_calls":[{"index":%d,' % choice.calls_begun
             choice.calls_begun += 1
-            told = (json_text(self._ids.take(call.id)), json_text(call.name))
+            told = (json_text(choice.ids.take(call.id)), json_text(call.name or NAMELESS))
             start = b'"id":%b,"type":"function","function":{"name":%b,"arguments":""' % told
             out += (choice.head, index, start, _ARGUMENTS_END)
             call.head = choice.head + index + b'"function":{"arguments":'

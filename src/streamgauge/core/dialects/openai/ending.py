@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.finish import told_finish
 from streamgauge.core.events import Finished
 from streamgauge.core.usage import TokenUsage
 
-__all__ = ["finish_of", "usage_members"]
+__all__ = ["finish_of", "made_ids", "usage_members"]
 
 
 def finish_of(
@@ -19,6 +20,11 @@ def finish_of(
     if finish is not None and finish.stop_sequence:
         told["stop_reason"] = finish.stop_sequence
     return told
+
+
+def made_ids(telling: Telling, choice: int) -> str:
+    """Return what the ids that we make for a choice's calls begin with: no two choices share one."""
+    return f"call_{telling.id}_{choice}" if choice else f"call_{telling.id}"
 
 
 def usage_members(usage: TokenUsage) -> dict[str, object] | None:

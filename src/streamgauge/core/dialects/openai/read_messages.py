@@ -113,8 +113,8 @@ class MessageReader:
         call = message.need("tool_call_id")
         if call not in self._calls:
             raise message.refuse("tool_call_id", f"is {call[:80]!r}, which no call before it has")
-        stated = message.states("content")
-        return ToolResult(call, tuple(self._content(message)) if stated else ())
+        said = tuple(self._content(message)) if message.members.get("content") else ()
+        return ToolResult(call, said)
 
     # -- the assistant
 

@@ -12,8 +12,8 @@ from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.finish import kept_finish
 from streamgauge.core.dialects.framing import json_bytes
 from streamgauge.core.dialects.openai.details import redacted_detail, text_detail
-from streamgauge.core.dialects.openai.ending import finish_of, usage_members
-from streamgauge.core.dialects.tool_calls import CallIds
+from streamgauge.core.dialects.openai.ending import finish_of, made_ids, usage_members
+from streamgauge.core.dialects.tool_calls import NAMELESS, CallIds
 from streamgauge.core.events import Finished
 from streamgauge.core.usage import TokenUsage
 
@@ -30,7 +30,6 @@ def write_answer(
 
     `usage`: the meter's counts, left out while a main one is unknown. `added`: further members.
     """
-    ids = CallIds(f"call_{telling.id}")
     counts = usage_members(usage)
     return json_bytes(
         {
@@ -38,19 +37,20 @@ def write_answer(
             "object": "chat.completion",
             "created": telling.created,
             "model": telling.model,
-            "choices": [_choice(each, ids) for each in (message, *message.others)],
+            "choices": [_choice(each, telling) for each in (message, *message.others)],
             **({} if counts is None else {"usage": counts}),
             **(added or {}),
         }
     )
 
 
-def _choice(message: AssembledMessage, ids: CallIds) -> dict[str, Any]:
+def _choice(message: AssembledMessage, telling: Telling) -> dict[str, Any]:
     finish: Finished | None = None
     finish = reduce(kept_finish, message.finishes, finish)
     called = any(isinstance(block, ToolUse) for block in message.blocks)
     ended = finish_of(finish, called=called, refused=message.refusal)
-    return {"index": message.choice, "message": _message(message, ids), "logprobs": None, **ended}
+    said = _message(message, CallIds(made_ids(telling, message.choice)))
+    return {"index": message.choice, "message": said, "logprobs": None, **ended}
 
 
 def _message(message: AssembledMessage, ids: CallIds) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _message(message: AssembledMessage, ids: CallIds) -> dict[str, Any]:
 
 
 def _call(call: ToolUse, ids: CallIds) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
+    function = {"name": call.name or NAMELESS, "arguments": call.arguments}
     return {"id": ids.take(call.id), "type": "function", "function": function}
 
 

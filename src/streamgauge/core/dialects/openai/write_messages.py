@@ -22,7 +22,7 @@ from streamgauge.core.dialects.call_ids import CallIds
 from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.media import data_url
 from streamgauge.core.dialects.openai.kinds import Traits
-from streamgauge.core.dialects.results import SplitResults
+from streamgauge.core.dialects.results import Content, SplitResults
 
 __all__ = ["MessageWriter"]
 
@@ -79,7 +79,7 @@ class MessageWriter:
             written.append({"role": "user", "content": self._content(rest)})
         return written
 
-    def _content(self, parts: Sequence[Part]) -> str | list[Members]:
+    def _content(self, parts: Sequence[Content]) -> str | list[Members]:
         if not parts:
             return ""
         only = parts[0] if len(parts) == 1 else None
@@ -88,7 +88,7 @@ class MessageWriter:
             return only.text
         return [self._part(part) for part in parts]
 
-    def _part(self, part: Part) -> Members:
+    def _part(self, part: Content) -> Members:
         match part:
             case Text():
                 return self._text(part)
@@ -96,7 +96,8 @@ class MessageWriter:
                 return self._image(part)
             case Document():
                 return self._document(part)
-        raise refuse("messages", "hold something in a user's turn that cannot stand there")
+            case _ as unreachable:
+                assert_never(unreachable)
 
     def _text(self, text: Text) -> Members:
         written: Members = {"type": "text", "text": text.text}
@@ -163,17 +164,12 @@ class MessageWriter:
             self._losses.note(Loss.THINKING_SIGNATURE, traits.thought is not None and signed)
             self._losses.note(Loss.REDACTED_THINKING, hidden)
         elif signed or hidden:
-            written["reasoning_details"] = list(map(_detail, filter(_is_thought, parts)))
+            details = [_detail(p) for p in parts if isinstance(p, Thought | RedactedThought)]
+            written["reasoning_details"] = details
 
 
-def _is_thought(part: Part) -> bool:
-    return isinstance(part, Thought | RedactedThought)
-
-
-def _detail(part: Part) -> Members:
-    if isinstance(part, RedactedThought):
-        return {"type": "reasoning.encrypted", "data": part.data}
-    if isinstance(part, Thought):
-        detail = {"type": "reasoning.text", "text": part.text}
-        return detail | ({"signature": part.signature} if part.signature else {})
-    raise TypeError(part)
+def _detail(thought: Thought | RedactedThought) -> Members:
+    if isinstance(thought, RedactedThought):
+        return {"type": "reasoning.encrypted", "data": thought.data}
+    detail = {"type": "reasoning.text", "text": thought.text}
+    return detail | ({"signature": thought.signature} if thought.signature else {})

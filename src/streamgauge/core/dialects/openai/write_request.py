@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, assert_never
 
 from streamgauge.core.conversation import Conversation, Sampling, Tool, ToolChoice
 from streamgauge.core.dialects.base import Wish, Written
@@ -146,6 +146,8 @@ def _add_reasoning(
             _add_template_words(body, reasoning.enabled, effort, kind)
         case "field":
             body |= {} if effort is None else {"reasoning_effort": effort}
+        case _ as unreachable:
+            assert_never(unreachable)
     losses.note_stated(Loss.REASONING_BUDGET, reasoning.budget)
 
 
@@ -208,8 +210,6 @@ def _who(user: str) -> str:
     try:
         stated = json.loads(user)
     except (ValueError, RecursionError):
-        return user
-    if not isinstance(stated, dict):
         return user
     kept = [stated.get(key) for key in ("account_uuid", "device_id")]
     return json.dumps(kept) if any(kept) else user

@@ -1,0 +1,91 @@
+"""Writes an answer as the `simple` protocol: one JSON object a line (SPEC §13.1).
+
+It knows no upstream's dialect. NDJSON has no comments: a status line is its sign of life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamgauge.core.dialects.base import Telling
+from streamgauge.core.dialects.framing import json_bytes, json_text
+from streamgauge.core.dialects.pieces import Piece, PieceKind, Pieces, usage_columns
+from streamgauge.core.errors import GatewayError
+from streamgauge.core.events import Event
+from streamgauge.core.usage import TokenUsage
+
+__all__ = ["CONTENT_TYPE", "SimpleEncoder", "metadata_line"]
+
+CONTENT_TYPE = "application/x-ndjson"
+_THINKING = b'{"type":"status","status":"thinking"}\n'
+_WRITING = b'{"type":"status","status":"writing"}\n'
+
+
+def metadata_line(payload: bytes) -> bytes:
+    """Return the line that carries our record. `payload`: one JSON object on one line."""
+    return b'{"type":"metadata","streamgauge":' + payload + b"}\n"
+
+
+class SimpleEncoder:
+    """The lines of one answer. It begins with the status `thinking` and ends with one `done`."""
+
+    __slots__ = ("_pieces", "_telling", "_wrote", "begun")
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._pieces = Pieces(telling.id)
+        self._wrote = False
+        self.begun = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether a finish reason was seen."""
+        return self._pieces.finished
+
+    @property
+    def dropped_choices(self) -> int:
+        """How many choices beyond the first were left out."""
+        return len(self._pieces.dropped_choices)
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Return the lines that say `events`; finish and usage are held."""
+        if self._wrote and (text := self._pieces.only_text(events)) is not None:
+            return b'{"type":"delta","content":' + json_text(text) + b"}\n"
+        lines = [self._line(piece) for piece in self._pieces.read(events)]
+        if self.begun or not events:
+            return b"".join(lines)
+        self.begun = True
+        return b"".join((_THINKING, *lines))
+
+    def _line(self, piece: Piece) -> bytes:
+        text = json_text(piece.text)
+        match piece.kind:
+            case PieceKind.TEXT:
+                self._wrote = True
+                return b'{"type":"delta","content":' + text + b"}\n"
+            case PieceKind.REASONING:
+                return b'{"type":"reasoning","content":' + text + b"}\n"
+            case PieceKind.CALL:
+                told = (piece.index, json_text(piece.id), text)
+                return b'{"type":"tool_call","index":%d,"id":%b,"name":%b}\n' % told
+            case PieceKind.ARGUMENTS:
+                return b'{"type":"tool_call","index":%d,"arguments":%b}\n' % (piece.index, text)
+
+    def end(self, usage: TokenUsage, added: bytes = b"") -> bytes:
+        """Return the lines that are left, `added` and the `done` line."""
+        told: dict[str, Any] = {"type": "done"}
+        lines = [self._line(piece) for piece in self._pieces.end()]
+        told["finish_reason"] = self._pieces.finish
+        if self._telling.include_usage:
+            told["usage"] = usage_columns(usage)
+        return b"".join((*lines, added, json_bytes(told), b"\n"))
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Return the `done` line of an answer that failed."""
+        told = {"message": error.message, "code": error.code.value, "status": error.status}
+        return json_bytes({"type": "done", "error": told}) + b"\n"
+
+    def keepalive(self) -> bytes:
+        """Return the status line to send while the upstream is silent (SPEC §4.4)."""
+        return _WRITING if self._wrote else _THINKING

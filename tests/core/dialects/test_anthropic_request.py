@@ -1,0 +1,597 @@
+"""Anthropic requests: what is read from them, what is written as them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamgauge.core.conversation import (
+    Conversation,
+    Document,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    RedactedThought,
+    Refusal,
+    Sampling,
+    Text,
+    Thought,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
+from streamgauge.core.dialects.anthropic.read_request import read_conversation
+from streamgauge.core.dialects.anthropic.write_request import write_request
+from streamgauge.core.dialects.base import Wish
+from streamgauge.core.errors import RequestError
+
+MARK = {"type": "ephemeral", "ttl": "1h"}
+LS = {"name": "ls", "description": "lists", "input_schema": {"type": "object"}}
+CALL = {"type": "tool_use", "id": "t1", "name": "ls", "input": {"p": "."}}
+PNG = {"type": "base64", "media_type": "image/png", "data": "QUJD"}
+
+
+def asked(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]} | fields
+
+
+def turn(*blocks: Any, role: str = "user") -> dict[str, Any]:
+    return {"role": role, "content": list(blocks)}
+
+
+def first_part(block: dict[str, Any], role: str = "user") -> Part:
+    return read_conversation(asked(messages=[turn(block, role=role)])).messages[0].parts[0]
+
+
+def written(conversation: Conversation, kind: str = "anthropic", **wish: Any) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(
+        write_request(conversation, Wish(kind, "m", True, **wish)).body
+    )
+    return body
+
+
+def lost(conversation: Conversation, kind: str = "anthropic") -> tuple[str, ...]:
+    return write_request(conversation, Wish(kind, "m", True)).lost
+
+
+def saying(*parts: Part, role: Any = "user", **fields: Any) -> Conversation:
+    return Conversation(messages=(Message(role, parts),), **fields)
+
+
+# -- reading
+
+BLOCKS: list[tuple[str, dict[str, Any], Part]] = [
+    ("user", {"type": "text", "text": "ü\n"}, Text("ü\n")),
+    ("user", {"type": "text", "text": "", "cache_control": MARK}, Text("", MARK)),
+    ("user", {"type": "image", "source": PNG}, Image("image/png", "QUJD")),
+    (
+        "user",
+        {"type": "image", "source": PNG | {"media_type": "image/jpg"}},
+        Image("image/jpeg", "QUJD"),
+    ),
+    (
+        "user",
+        {"type": "image", "source": {"type": "url", "url": "http://x/y"}},
+        Image(url="http://x/y"),
+    ),
+    (
+        "user",
+        {"type": "document", "title": "T", "source": PNG | {"media_type": "application/pdf"}},
+        Document("application/pdf", "QUJD", title="T"),
+    ),
+    (
+        "user",
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+        Document("text/plain", text="a"),
+    ),
+    (
+        "user",
+        {"type": "document", "source": {"type": "url", "url": "http://x/y"}},
+        Document(url="http://x/y"),
+    ),
+    (
+        "user",
+        {
+            "type": "document",
+            "source": {
+                "type": "content",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
+        },
+        Document("text/plain", text="a\nb"),
+    ),
+    (
+        "user",
+        {
+            "type": "search_result",
+            "title": "t",
+            "source": "s",
+            "content": [{"type": "text", "text": "found"}],
+        },
+        Text("found"),
+    ),
+    ("assistant", {"type": "thinking", "thinking": "hm", "signature": "S"}, Thought("hm", "S")),
+    ("assistant", {"type": "thinking", "thinking": "hm", "signature": ""}, Thought("hm")),
+    ("assistant", {"type": "redacted_thinking", "data": "R"}, RedactedThought("R")),
+    ("assistant", CALL, ToolUse("t1", "ls", '{"p":"."}')),
+    ("assistant", CALL | {"input": {}}, ToolUse("t1", "ls", "{}")),
+]
+
+
+@pytest.mark.parametrize(("role", "block", "part"), BLOCKS)
+def test_each_block_is_read(role: str, block: dict[str, Any], part: Part) -> None:
+    assert first_part(block, role) == part
+
+
+def test_results_keep_their_order_their_images_and_their_error() -> None:
+    other = CALL | {"id": "t2"}
+    results = (
+        {"type": "tool_result", "tool_use_id": "t2", "is_error": True, "content": "bad"},
+        {
+            "type": "tool_result",
+            "tool_use_id": "t1",
+            "content": [{"type": "text", "text": "a"}, {"type": "image", "source": PNG}],
+        },
+    )
+    read = read_conversation(asked(messages=[turn(CALL, other, role="assistant"), turn(*results)]))
+    assert read.messages[1].parts == (
+        ToolResult("t2", (Text("bad"),), is_error=True),
+        ToolResult("t1", (Text("a"), Image("image/png", "QUJD"))),
+    )
+
+
+def test_a_result_without_content_is_empty() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t1"}
+    read = read_conversation(asked(messages=[turn(CALL, role="assistant"), turn(result)]))
+    assert read.messages[1].parts == (ToolResult("t1", ()),)
+
+
+def test_system_is_a_text_or_blocks_and_a_leading_system_message_joins_it() -> None:
+    assert read_conversation(asked(system="S")).system == (Text("S"),)
+    blocks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "cache_control": MARK}]
+    messages = [{"role": "system", "content": "c"}, {"role": "user", "content": "hi"}]
+    read = read_conversation(asked(system=blocks, messages=messages))
+    assert read.system == (Text("a"), Text("b", MARK), Text("c"))
+
+
+def test_a_system_message_in_the_middle_stays_there() -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "system", "content": "mid"}]
+    assert read_conversation(asked(messages=messages)).messages[1] == Message(
+        "system", (Text("mid"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [
+        ({}, Reasoning()),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, Reasoning(True, 2000)),
+        (
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+            Reasoning(True, None, "high"),
+        ),
+        ({"thinking": {"type": "between_tools"}}, Reasoning(True)),
+        ({"thinking": {"type": "disabled"}}, Reasoning(False)),
+        ({"output_config": {"effort": "max"}}, Reasoning(None, None, "max")),
+    ],
+)
+def test_thinking_and_effort_are_read(fields: dict[str, Any], reasoning: Reasoning) -> None:
+    assert read_conversation(asked(**fields)).reasoning == reasoning
+
+
+@pytest.mark.parametrize(
+    ("choice", "read"),
+    [
+        ({"type": "auto"}, ToolChoice("auto")),
+        ({"type": "any", "disable_parallel_tool_use": True}, ToolChoice("any", parallel=False)),
+        ({"type": "none"}, ToolChoice("none")),
+        (
+            {"type": "tool", "name": "ls", "disable_parallel_tool_use": False},
+            ToolChoice("tool", "ls", True),
+        ),
+    ],
+)
+def test_each_tool_choice_is_read(choice: dict[str, Any], read: ToolChoice) -> None:
+    assert read_conversation(asked(tools=[LS], tool_choice=choice)).tool_choice == read
+
+
+def test_settings_are_read() -> None:
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    read = read_conversation(
+        asked(
+            temperature=1,
+            top_p=0.5,
+            top_k=3,
+            stop_sequences=["a", "b"],
+            metadata={"user_id": "u"},
+            output_config={"format": form},
+            tools=[LS | {"cache_control": MARK, "strict": True}],
+        )
+    )
+    assert read.sampling == Sampling(9, 1, 0.5, 3, stop=("a", "b"))
+    assert read.tools == (Tool("ls", "lists", {"type": "object"}, True, MARK),)
+    assert (read.user, read.schema, read.lost) == ("u", {"type": "object"}, ())
+
+
+def test_an_integer_may_be_written_as_a_fraction() -> None:
+    assert read_conversation(asked(max_tokens=9.0)).sampling.max_tokens == 9
+
+
+def test_counting_needs_no_max_tokens() -> None:
+    fields = asked()
+    del fields["max_tokens"]
+    assert read_conversation(fields, counting=True).messages
+    with pytest.raises(RequestError, match="max_tokens is required"):
+        read_conversation(fields)
+
+
+LOSING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"context_management": {"edits": []}}, ("context_management",)),
+    (
+        {"container": "c", "speed": "fast", "inference_geo": "eu"},
+        ("container", "speed", "inference_geo"),
+    ),
+    ({"speed": "standard", "service_tier": "auto", "mcp_servers": [], "diagnostics": None}, ()),
+    ({"service_tier": "standard_only", "mcp_servers": [{}]}, ("service_tier", "mcp_servers")),
+    ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, ("server_tool",)),
+    ({"tools": [LS | {"defer_loading": True}]}, ("tool:options",)),
+    ({"tools": [LS | {"eager_input_streaming": True, "defer_loading": False}]}, ()),
+    ({"output_config": {"task_budget": {}}}, ("output_config",)),
+    ({"new_thing": 1, "b\nad": 2, "nothing": None}, ("field:new_thing", "field:?")),
+    ({f"f{n}": 1 for n in range(10)}, (*(f"field:f{n}" for n in range(8)), "field:...")),
+    (
+        {"messages": [turn({"type": "server_tool_use", "id": "s"}, role="assistant")]},
+        ("server_block",),
+    ),
+    ({"messages": [turn({"type": "text", "text": "a", "citations": [{}]})]}, ("citations",)),
+    (
+        {
+            "messages": [
+                turn(
+                    {
+                        "type": "document",
+                        "context": "c",
+                        "citations": {"enabled": True},
+                        "source": {"type": "url", "url": "u"},
+                    }
+                )
+            ]
+        },
+        ("document:context", "citations"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "names"), LOSING)
+def test_what_nobody_else_knows_is_named(fields: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert read_conversation(asked(**fields)).lost == names
+
+
+def in_turn(*blocks: Any, role: str = "user") -> dict[str, Any]:
+    return {"messages": [turn(*blocks, role=role)]}
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    (
+        in_turn({"type": "document", "source": {"type": "file", "file_id": "f"}}),
+        "messages[0].content[0].source.type",
+    ),
+    ({"max_tokens": 1.5}, "max_tokens"),
+    ({"max_tokens": None}, "max_tokens"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": "9"}, "max_tokens"),
+    ({"max_tokens": True}, "max_tokens"),
+    ({"messages": None}, "messages"),
+    ({"messages": "hi"}, "messages"),
+    ({"messages": []}, "messages"),
+    ({"messages": ["hi"]}, "messages[0]"),
+    ({"messages": [{"content": "hi"}]}, "messages[0].role"),
+    ({"messages": [{"role": "tool", "content": "hi"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+    ({"messages": [{"role": "system", "content": "only"}]}, "messages"),
+    ({"system": 3}, "system"),
+    ({"system": [{"type": "image", "source": PNG}]}, "system[0].type"),
+    (in_turn({"text": "a"}), "messages[0].content[0].type"),
+    (in_turn({"type": "text"}), "messages[0].content[0].text"),
+    (in_turn({"type": "hologram"}), "messages[0].content[0].type"),
+    (in_turn(CALL), "messages[0].content[0].type"),
+    (in_turn({"type": "image", "source": PNG}, role="assistant"), "messages[0].content[0].type"),
+    (in_turn({"type": "image"}), "messages[0].content[0].source"),
+    (
+        in_turn({"type": "image", "source": PNG | {"media_type": "image/tiff"}}),
+        "messages[0].content[0].source.media_type",
+    ),
+    (
+        in_turn({"type": "image", "source": {"type": "file", "file_id": "f"}}),
+        "messages[0].content[0].source.type",
+    ),
+    (in_turn({"type": "document", "source": PNG}), "messages[0].content[0].source.media_type"),
+    (
+        in_turn({"type": "tool_result", "tool_use_id": "t9", "content": ""}),
+        "messages[0].content[0].tool_use_id",
+    ),
+    (
+        in_turn({"type": "tool_use", "name": "ls", "input": {}}, role="assistant"),
+        "messages[0].content[0].id",
+    ),
+    (in_turn(CALL | {"input": "{}"}, role="assistant"), "messages[0].content[0].input"),
+    (in_turn(CALL | {"name": ""}, role="assistant"), "messages[0].content[0].name"),
+    ({"tools": [{"input_schema": {}}]}, "tools[0].name"),
+    ({"tools": [{"name": "ls"}]}, "tools[0].input_schema"),
+    ({"tools": [LS], "tool_choice": {"type": "tool", "name": "rm"}}, "tool_choice.name"),
+    ({"tools": [LS], "tool_choice": {"type": "required"}}, "tool_choice.type"),
+    ({"tool_choice": {"type": "any"}}, "tool_choice"),
+    ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
+    ({"thinking": {"type": "deep"}}, "thinking.type"),
+    ({"output_config": {"effort": "huge"}}, "output_config.effort"),
+    ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
+    ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
+    ({"stop_sequences": ["a", 1]}, "stop_sequences"),
+    ({"temperature": "hot"}, "temperature"),
+]
+
+
+@pytest.mark.parametrize(("fields", "param"), BAD)
+def test_a_bad_request_is_refused_by_the_name_of_its_field(
+    fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        read_conversation(asked(**fields))
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert param in caught.value.message
+
+
+# -- writing
+
+
+def test_turns_alternate_and_results_come_first() -> None:
+    body = written(
+        Conversation(
+            messages=(
+                Message("assistant", (ToolUse("a:1", "ls", ""),)),
+                Message("user", (Text("and"), ToolResult("a:1", (Text("out"),), is_error=True))),
+                Message("user", (Text("more"),)),
+            )
+        )
+    )
+    assert body["messages"] == [
+        turn({"type": "text", "text": "."}),
+        turn({"type": "tool_use", "id": "a_1", "name": "ls", "input": {}}, role="assistant"),
+        turn(
+            {"type": "tool_result", "tool_use_id": "a_1", "content": "out", "is_error": True},
+            {"type": "text", "text": "and"},
+            {"type": "text", "text": "more"},
+        ),
+    ]
+
+
+def test_a_turn_that_says_nothing_is_left_out_and_the_turns_around_it_join() -> None:
+    said = (
+        Message("user", (Text("a"),)),
+        Message("assistant", (Text(" "),)),
+        Message("user", (Text("b"),)),
+    )
+    (only,) = written(Conversation(messages=said))["messages"]
+    assert [block["text"] for block in only["content"]] == ["a", "b"]
+
+
+def test_the_billing_line_stays_unless_it_is_not_wanted() -> None:
+    said = saying(Text("hi"), system=(Text("x-anthropic-billing-header: v"),))
+    assert "system" in written(said)
+    assert "system" not in written(said, strip_attribution=True)
+
+
+def test_equal_ids_of_several_turns_become_different_ones() -> None:
+    once = (
+        Message("assistant", (ToolUse("call_0", "ls", "{}"),)),
+        Message("user", (ToolResult("call_0", ()),)),
+    )
+    messages = written(Conversation(messages=once + once))["messages"]
+    ids = [m["content"][0].get("id") or m["content"][0].get("tool_use_id") for m in messages[1:]]
+    assert ids == ["call_0", "call_0", "call_0_2", "call_0_2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": 1.50, "b":"\\u00fc"}', b'{"a": 1.50, "b":"\\u00fc"}'),
+        ("", b"{}"),
+        (" ", b"{}"),
+        ("[1]", b'{"_raw":"[1]"}'),
+        ('{"a":', b'{"_raw":"{\\"a\\":"}'),
+        ('{"a":NaN}', b'{"_raw":"{\\"a\\":NaN}"}'),
+        ('{"a":"\\ud83d"}', '{"a":"\ufffd"}'.encode()),
+        ("[" * 100_000, b'{"_raw":"' + b"[" * 100_000 + b'"}'),
+    ],
+    ids=range(8),
+)
+def test_arguments_are_sent_to_the_byte_where_they_are_an_object(
+    arguments: str, sent: bytes
+) -> None:
+    said = saying(ToolUse("t", "ls", arguments), role="assistant")
+    assert b'"input":' + sent + b"}" in write_request(said, Wish("anthropic", "m", True)).body
+    assert lost(said) == (("tool_arguments",) if b"_raw" in sent else ())
+
+
+def test_signed_and_redacted_reasoning_goes_back_and_unsigned_only_to_who_takes_it() -> None:
+    said = saying(Thought("a", "S"), RedactedThought("R"), Thought("b"), role="assistant")
+    signed = {"type": "thinking", "thinking": "a", "signature": "S"}
+    redacted = {"type": "redacted_thinking", "data": "R"}
+    assert written(said)["messages"][1]["content"] == [signed, redacted]
+    assert lost(said) == ("thinking",)
+    unsigned = {"type": "thinking", "thinking": "b", "signature": ""}
+    assert written(said, "llamacpp")["messages"][1]["content"] == [signed, redacted, unsigned]
+
+
+def test_marks_images_documents_and_refusals_are_written() -> None:
+    said = saying(
+        Text("t", MARK),
+        Image("image/png", "QUJD", detail="high", cache=MARK),
+        Image(url="http://x/y"),
+        Document("application/pdf", "QUJD", title="T"),
+        Document("text/plain", text="a"),
+        Document(url="http://x/z"),
+        Refusal("no"),
+        system=(Text("S", MARK), Text(" ")),
+    )
+    body = written(said)
+    assert body["system"] == [{"type": "text", "text": "S", "cache_control": MARK}]
+    assert body["messages"][0]["content"] == [
+        {"type": "text", "text": "t", "cache_control": MARK},
+        {"type": "image", "source": PNG, "cache_control": MARK},
+        {"type": "image", "source": {"type": "url", "url": "http://x/y"}},
+        {"type": "document", "source": PNG | {"media_type": "application/pdf"}, "title": "T"},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+        {"type": "document", "source": {"type": "url", "url": "http://x/z"}},
+        {"type": "text", "text": "no"},
+    ]
+    assert lost(said) == ("image:detail",)
+
+
+def test_a_system_message_in_the_middle_becomes_the_users() -> None:
+    said = Conversation(
+        messages=(Message("user", (Text("hi"),)), Message("system", (Text("mid"),)))
+    )
+    texts = [block["text"] for block in written(said)["messages"][0]["content"]]
+    assert texts == ["hi", "<system-reminder>\nmid\n</system-reminder>"]
+    assert lost(said) == ("mid_system",)
+
+
+THINKING: list[tuple[str, Reasoning, Sampling, dict[str, Any], tuple[str, ...]]] = [
+    ("nothing said", Reasoning(), Sampling(), {"max_tokens": 4096}, ()),
+    (
+        "effort",
+        Reasoning(effort="high"),
+        Sampling(9000),
+        {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 4096}},
+        (),
+    ),
+    (
+        "effort without a limit",
+        Reasoning(effort="max"),
+        Sampling(),
+        {"max_tokens": 20480, "thinking": {"type": "enabled", "budget_tokens": 16384}},
+        (),
+    ),
+    (
+        "a budget beyond the limit",
+        Reasoning(effort="max"),
+        Sampling(8000),
+        {"max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 4000}},
+        (),
+    ),
+    (
+        "least budget",
+        Reasoning(effort="minimal"),
+        Sampling(2000),
+        {"max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}},
+        (),
+    ),
+    ("no room", Reasoning(effort="low"), Sampling(1024), {"max_tokens": 1024}, ("reasoning",)),
+    (
+        "budget",
+        Reasoning(True, 3000),
+        Sampling(9000),
+        {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 3000}},
+        (),
+    ),
+    (
+        "adaptive",
+        Reasoning(True, None, "high"),
+        Sampling(9),
+        {"max_tokens": 9, "output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}},
+        (),
+    ),
+    ("off", Reasoning(False), Sampling(9), {"max_tokens": 9, "thinking": {"type": "disabled"}}, ()),
+    (
+        "hot while thinking",
+        Reasoning(effort="low"),
+        Sampling(3000, 0.2, 0.5, 7),
+        {"max_tokens": 3000, "thinking": {"type": "enabled", "budget_tokens": 1024}},
+        ("temperature", "top_k", "top_p"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "sampling", "fields", "names"),
+    [row[1:] for row in THINKING],
+    ids=[row[0] for row in THINKING],
+)
+def test_thinking_is_asked_for_as_anthropic_takes_it(
+    reasoning: Reasoning, sampling: Sampling, fields: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    said = saying(Text("hi"), reasoning=reasoning, sampling=sampling)
+    body = written(said)
+    rest = {k: v for k, v in body.items() if k not in ("model", "messages", "stream")}
+    assert (rest, lost(said)) == (fields, names)
+
+
+def test_no_thinking_is_asked_for_where_it_would_be_refused() -> None:
+    forced = saying(
+        Text("hi"),
+        tools=(Tool("ls"),),
+        tool_choice=ToolChoice("any"),
+        reasoning=Reasoning(effort="low"),
+        sampling=Sampling(4000),
+    )
+    assert ("thinking" in written(forced), lost(forced)) == (False, ("reasoning",))
+    loop = (
+        Message("user", (Text("hi"),)),
+        Message("assistant", (Thought("hm"), ToolUse("t", "ls", "{}"))),
+        Message("user", (ToolResult("t", ()),)),
+    )
+    bare = Conversation(messages=loop, tools=(Tool("ls"),), reasoning=Reasoning(effort="low"))
+    assert ("thinking" in written(bare), lost(bare)) == (False, ("thinking", "reasoning"))
+
+
+def test_settings_that_anthropic_has_not_are_named_and_its_bounds_kept() -> None:
+    sampling = Sampling(
+        temperature=1.7, seed=0, presence_penalty=0.1, frequency_penalty=0, stop=("a", "\n")
+    )
+    said = saying(Text("hi"), sampling=sampling, schema={}, user="u" * 300)
+    body = written(said)
+    assert (body["temperature"], body["stop_sequences"], len(body["metadata"]["user_id"])) == (
+        1,
+        ["a"],
+        256,
+    )
+    assert lost(said) == ("temperature", "stop", "seed", "presence_penalty", "response_format")
+    with pytest.raises(RequestError, match="n must be 1"):
+        write_request(saying(Text("hi"), sampling=Sampling(n=2)), Wish("anthropic", "m", True))
+
+
+def test_a_history_with_calls_has_tools_even_where_none_are_offered() -> None:
+    body = written(saying(ToolUse("t", "ls", "{}"), role="assistant"))
+    assert body["tools"] == [{"name": "ls", "input_schema": {"type": "object", "properties": {}}}]
+    assert body["tool_choice"] == {"type": "none"}
+
+
+def test_tools_and_choices_are_written() -> None:
+    tools = (Tool("ls", "lists", {"properties": {}}, True, MARK), Tool("rm"))
+    body = written(
+        saying(Text("hi"), tools=tools, tool_choice=ToolChoice("tool", "rm", parallel=False))
+    )
+    assert body["tools"] == [
+        {
+            "name": "ls",
+            "description": "lists",
+            "input_schema": {"type": "object", "properties": {}},
+            "strict": True,
+            "cache_control": MARK,
+        },
+        {"name": "rm", "input_schema": {"type": "object", "properties": {}}},
+    ]
+    assert body["tool_choice"] == {"type": "tool", "name": "rm", "disable_parallel_tool_use": True}
+    none = written(saying(Text("hi"), tools=tools, tool_choice=ToolChoice("none", parallel=False)))
+    assert none["tool_choice"] == {"type": "none"}
+
+
+def test_lone_surrogates_become_replacement_signs_and_nothing_else_does() -> None:
+    body = written(saying(Text("a\ud83dü\u2028")))
+    assert body["messages"][0]["content"][0]["text"] == "a\ufffdü\u2028"

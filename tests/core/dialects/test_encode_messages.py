@@ -1,0 +1,649 @@
+"""OpenAI chunks as Anthropic events, row by row of the wire reference's table of translation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
+from streamgauge.core.dialects.base import Telling
+from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.events import (
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    ModelNamed,
+    Noted,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ThoughtRedacted,
+    ThoughtSigned,
+    TimingsReported,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageReported,
+)
+from streamgauge.core.usage import Timings, TokenUsage
+
+from ...grammar_check import OURS, legal
+from .sdk import message
+
+TELLING = Telling("a" * 20, 'm"ü', 1_790_000_000)
+USAGE = TokenUsage(12, 3, 8, 1, 2)
+Line = tuple[Any, ...]
+
+# What the wire below is said to be, an event a line: kind, index, what is in it.
+HEAD: Line = ("message_start",)
+END: Line = ("message_stop",)
+
+
+def delta(members: dict[str, Any] | None = None, finish: str | None = None) -> dict[str, Any]:
+    """Return an OpenAI chunk."""
+    return {"choices": [{"index": 0, "delta": members or {}, "finish_reason": finish}]}
+
+
+def call(**members: Any) -> dict[str, Any]:
+    """Return an OpenAI chunk with one piece of a call; `name` and `arguments` are its function's."""
+    function = {key: members.pop(key) for key in ("name", "arguments") if key in members}
+    return delta({"tool_calls": [{**members, "function": function}]})
+
+
+def decoded(*chunks: dict[str, Any]) -> list[list[Event]]:
+    decoder = ChatDecoder()
+    return [list(decoder.decode(json.dumps(chunk).encode(), b"")) for chunk in chunks]
+
+
+def encoded(*frames: list[Event], usage: TokenUsage = USAGE, added: bytes = b"") -> bytes:
+    encoder = MessagesEncoder(TELLING)
+    return b"".join(encoder.encode(events) for events in frames) + encoder.end(usage, added)
+
+
+def lines(wire: bytes) -> list[Line]:
+    """Return the events of a wire in short."""
+    told = []
+    for frame in wire.decode().strip("\n").split("\n\n"):
+        name, _, data = frame.partition("\n")
+        event = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        told.append(_line(event))
+    return told
+
+
+def _line(event: dict[str, Any]) -> Line:
+    match event:
+        case {"type": "content_block_start", "index": index, "content_block": block}:
+            return ("start", index, *block.values())
+        case {"type": "content_block_delta", "index": index, "delta": said}:
+            return (said["type"].removesuffix("_delta"), index, [*said.values()][1])
+        case {"type": "content_block_stop", "index": index}:
+            return ("stop", index)
+        case {"type": "message_delta", "delta": said}:
+            return ("end", said["stop_reason"], said["stop_sequence"])
+        case _:
+            return (event["type"],)
+
+
+def text(index: int, *pieces: str) -> list[Line]:
+    said: list[Line] = [("text", index, piece) for piece in pieces]
+    return [("start", index, "text", ""), *said, ("stop", index)]
+
+
+def thinking(index: int, *pieces: str, signature: str = "") -> list[Line]:
+    said: list[Line] = [("thinking", index, piece) for piece in pieces]
+    signed: Line = ("signature", index, signature)
+    return [("start", index, "thinking", "", ""), *said, signed, ("stop", index)]
+
+
+def tool(index: int, call_id: str, name: str, *pieces: str) -> list[Line]:
+    said: list[Line] = [("input_json", index, piece) for piece in pieces]
+    return [("start", index, "tool_use", call_id, name, {}), *said, ("stop", index)]
+
+
+def end(reason: str, text: str | None = None) -> Line:
+    return ("end", reason, text)
+
+
+ROLE = delta({"role": "assistant", "content": ""})
+ROWS: dict[str, tuple[list[dict[str, Any]], list[Line]]] = {
+    "text in pieces": (
+        [ROLE, delta({"content": "He"}), delta({"content": "llo"}), delta(finish="stop")],
+        [*text(0, "He", "llo"), end("end_turn")],
+    ),
+    "content null in every chunk": (
+        [
+            delta({"role": "assistant", "content": None}),
+            delta({"content": None}),
+            delta(finish="stop"),
+        ],
+        [end("end_turn")],
+    ),
+    "reasoning before text": (
+        [
+            delta({"reasoning_content": "r"}),
+            delta({"reasoning": "s"}),
+            delta({"content": "a"}, "stop"),
+        ],
+        [*thinking(0, "r", "s"), *text(1, "a"), end("end_turn")],
+    ),
+    "reasoning after text and text again": (
+        [
+            delta({"content": "a"}),
+            delta({"reasoning": "r"}),
+            delta({"content": "b"}),
+            delta(finish="stop"),
+        ],
+        [*text(0, "a"), *thinking(1, "r"), *text(2, "b"), end("end_turn")],
+    ),
+    "only reasoning": (
+        [delta({"reasoning": "r"}), delta(finish="length")],
+        [*thinking(0, "r"), end("max_tokens")],
+    ),
+    "a finish and no content at all": ([ROLE, delta(finish="stop")], [end("end_turn")]),
+    "reasoning, content, call and finish in one chunk": (
+        [
+            delta(
+                {
+                    "tool_calls": [
+                        {"index": 0, "id": "t", "function": {"name": "f", "arguments": "{}"}}
+                    ],
+                    "content": "a",
+                    "reasoning": "r",
+                },
+                "tool_calls",
+            )
+        ],
+        [*thinking(0, "r"), *text(1, "a"), *tool(2, "t", "f", "{}"), end("tool_use")],
+    ),
+    "a call in pieces": (
+        [
+            call(index=0, id="t", name="ls", arguments=""),
+            call(index=0, arguments='{"p"'),
+            call(index=0, arguments=":1}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", '{"p"', ":1}"), end("tool_use")],
+    ),
+    "a name in pieces": (
+        [
+            call(index=0, id="t", name="get_"),
+            call(index=0, name="wea"),
+            call(index=0, name="ther", arguments="{"),
+            call(index=0, arguments="}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "get_weather", "{", "}"), end("tool_use")],
+    ),
+    "a name told again with every piece": (
+        [
+            call(index=0, id="t", name="ls", arguments="{"),
+            call(index=0, id="t", name="ls", arguments="}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", "{", "}"), end("tool_use")],
+    ),
+    "arguments before the name": (
+        [
+            call(index=0, id="t", arguments='{"p"'),
+            call(index=0, arguments=":"),
+            call(index=0, name="ls"),
+            call(index=0, arguments="1}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", '{"p":', "1}"), end("tool_use")],
+    ),
+    "a call that never gets a name": (
+        [call(index=0, id="t", arguments="{}"), delta(finish="tool_calls")],
+        [*tool(0, "t", "unnamed", "{}"), end("tool_use")],
+    ),
+    "no index": (
+        [
+            call(id="t", name="f", arguments="{"),
+            call(arguments="}"),
+            call(id="u", name="g", arguments="{}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "f", "{", "}"), *tool(1, "u", "g", "{}"), end("tool_use")],
+    ),
+    "index 0 for every call": (
+        [
+            call(index=0, id="t", name="f", arguments="{}"),
+            call(index=0, id="u", name="f", arguments="{}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "f", "{}"), *tool(1, "u", "f", "{}"), end("tool_use")],
+    ),
+    "index 0 and interleaved, told apart by id": (
+        [
+            call(index=0, id="t", name="f", arguments="{"),
+            call(index=0, id="u", name="f", arguments="{"),
+            call(index=0, id="t", arguments="}"),
+            call(index=0, id="u", arguments="}"),
+            delta(finish="tool_calls"),
+        ],
+        [
+            ("start", 0, "tool_use", "t", "f", {}),
+            ("input_json", 0, "{"),
+            ("start", 1, "tool_use", "u", "f", {}),
+            ("input_json", 1, "{"),
+            ("input_json", 0, "}"),
+            ("input_json", 1, "}"),
+            ("stop", 0),
+            ("stop", 1),
+            end("tool_use"),
+        ],
+    ),
+    "a new id with every piece": (
+        [
+            call(index=0, id="t", name="f", arguments="{"),
+            call(index=0, id="x1", arguments='"a":'),
+            call(index=0, id="x2", arguments="1}"),
+            delta(finish="stop"),
+        ],
+        [*tool(0, "t", "f", "{", '"a":', "1}"), end("tool_use")],
+    ),
+    "no ids": (
+        [
+            call(index=0, name="f", arguments="{}"),
+            call(index=1, name="g"),
+            delta(finish="tool_calls"),
+        ],
+        [
+            *tool(0, f"toolu_{TELLING.id}_0", "f", "{}"),
+            *tool(1, f"toolu_{TELLING.id}_1", "g"),
+            end("tool_use"),
+        ],
+    ),
+    "one id for two calls": (
+        [
+            call(index=0, id="t", name="f", arguments="{}"),
+            call(index=1, id="t", name="g", arguments="{}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "f", "{}"), *tool(1, f"toolu_{TELLING.id}_1", "g", "{}"), end("tool_use")],
+    ),
+    "interleaved calls overlap": (
+        [
+            delta(
+                {
+                    "tool_calls": [
+                        {"index": i, "id": c, "function": {"name": c}}
+                        for i, c in ((0, "t"), (1, "u"))
+                    ]
+                }
+            ),
+            delta({"tool_calls": [{"index": i, "function": {"arguments": "{"}} for i in (1, 0)]}),
+            delta({"tool_calls": [{"index": i, "function": {"arguments": "}"}} for i in (0, 1)]}),
+            delta(finish="tool_calls"),
+        ],
+        [
+            ("start", 0, "tool_use", "t", "t", {}),
+            ("start", 1, "tool_use", "u", "u", {}),
+            ("input_json", 1, "{"),
+            ("input_json", 0, "{"),
+            ("input_json", 0, "}"),
+            ("input_json", 1, "}"),
+            ("stop", 0),
+            ("stop", 1),
+            end("tool_use"),
+        ],
+    ),
+    "a call without arguments": (
+        [call(index=0, id="t", name="f", arguments=""), delta(finish="tool_calls")],
+        [*tool(0, "t", "f"), end("tool_use")],
+    ),
+    "text after a call": (
+        [
+            call(index=0, id="t", name="f", arguments='{"a":"}"'),
+            call(index=0, arguments="}"),
+            delta({"content": "b"}),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "f", '{"a":"}"', "}"), *text(1, "b"), end("tool_use")],
+    ),
+    "text after a call that is not whole": (
+        [
+            call(index=0, id="t", name="f", arguments='{"a":"'),
+            delta({"content": "b"}),
+            call(index=0, arguments='"}'),
+            delta({"content": "c"}, "tool_calls"),
+        ],
+        [
+            ("start", 0, "tool_use", "t", "f", {}),
+            ("input_json", 0, '{"a":"'),
+            ("start", 1, "text", ""),
+            ("text", 1, "b"),
+            ("input_json", 0, '"}'),
+            ("text", 1, "c"),
+            ("stop", 0),
+            ("stop", 1),
+            end("tool_use"),
+        ],
+    ),
+    "text before the name is whole": (
+        [call(index=0, id="t", name="f"), delta({"content": "b"}), delta(finish="tool_calls")],
+        [
+            ("start", 0, "tool_use", "t", "f", {}),
+            ("start", 1, "text", ""),
+            ("text", 1, "b"),
+            ("stop", 0),
+            ("stop", 1),
+            end("tool_use"),
+        ],
+    ),
+    "arguments cut by the limit": (
+        [call(index=0, id="t", name="f", arguments='{"a":'), delta(finish="length")],
+        [*tool(0, "t", "f", '{"a":'), end("max_tokens")],
+    ),
+    "blanks behind whole arguments": (
+        [
+            call(index=0, id="t", name="f", arguments="{}"),
+            call(index=1, id="u", name="g", arguments="{}"),
+            call(index=0, arguments="\n"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "f", "{}"), *tool(1, "u", "g", "{}"), end("tool_use")],
+    ),
+    "the deprecated function call": (
+        [
+            delta({"function_call": {"name": "f", "arguments": "{"}}),
+            delta({"function_call": {"arguments": "}"}}),
+            delta(finish="function_call"),
+        ],
+        [*tool(0, f"toolu_{TELLING.id}_0", "f", "{", "}"), end("tool_use")],
+    ),
+    "a refusal": (
+        [delta({"refusal": "No"}), delta({"refusal": "."}), delta(finish="stop")],
+        [*text(0, "No", "."), end("refusal")],
+    ),
+    "a signature": (
+        [
+            delta(
+                {"reasoning": "r", "reasoning_details": [{"type": "reasoning.text", "text": "r"}]}
+            ),
+            delta({"reasoning_details": [{"type": "reasoning.text", "signature": "S"}]}),
+            delta({"content": "a"}, "stop"),
+        ],
+        [*thinking(0, "r", signature="S"), *text(1, "a"), end("end_turn")],
+    ),
+    "a signature, repeated, of nothing told": (
+        [
+            delta({"reasoning_details": [{"signature": "S"}]}),
+            delta({"reasoning_details": [{"signature": "S"}]}),
+            delta(finish="stop"),
+        ],
+        [*thinking(0, signature="S"), end("end_turn")],
+    ),
+    "two signed thoughts": (
+        [
+            delta(
+                {
+                    "reasoning_details": [
+                        {"text": "r", "signature": "S"},
+                        {"text": "q", "signature": "T"},
+                    ]
+                }
+            ),
+            delta(finish="stop"),
+        ],
+        [*thinking(0, "r", signature="S"), *thinking(1, "q", signature="T"), end("end_turn")],
+    ),
+    "reasoning nobody may read": (
+        [
+            delta({"reasoning": "r"}),
+            delta({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x="}]}),
+            delta({"content": "a"}, "stop"),
+        ],
+        [
+            *thinking(0, "r"),
+            ("start", 1, "redacted_thinking", "x="),
+            ("stop", 1),
+            *text(2, "a"),
+            end("end_turn"),
+        ],
+    ),
+    "usage, timings and unknown members": (
+        [
+            {"choices": [], "prompt_filter_results": []},
+            {**delta({"content": "a"}), "provider": "x", "usage": None},
+            {**delta(finish="stop"), "timings": {"predicted_n": 1}},
+            {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+        ],
+        [*text(0, "a"), end("end_turn")],
+    ),
+    "further choices": (
+        [
+            delta({"content": "a"}),
+            {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "length"}]},
+            {
+                "choices": [
+                    {
+                        "index": 1,
+                        "delta": {
+                            "reasoning": "x",
+                            "tool_calls": [
+                                {"id": "t", "function": {"name": "f", "arguments": "{}"}}
+                            ],
+                        },
+                    }
+                ]
+            },
+            delta({"content": "b"}, "stop"),
+        ],
+        [*text(0, "a", "b"), end("end_turn")],
+    ),
+}
+
+ODD = {
+    "index 0 and interleaved, told apart by id": OURS,
+    "interleaved calls overlap": OURS,
+    "text after a call that is not whole": {"blocks_overlap"},
+    "text before the name is whole": {"blocks_overlap"},
+}
+"""What must overlap, because nothing may be held back."""
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_chunks_become_events(row: str) -> None:
+    chunks, told = ROWS[row]
+    wire = encoded(*decoded(*chunks))
+    assert lines(wire) == [HEAD, *told, END]
+    legal("anthropic", wire, odd=ODD.get(row, frozenset()))
+    message(wire)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "called", "told"),
+    [
+        (["stop"], False, end("end_turn")),
+        (["stop"], True, end("tool_use")),
+        (["eos"], False, end("end_turn")),
+        (["tool_calls"], True, end("tool_use")),
+        (["tool_calls"], False, end("end_turn")),
+        (["function_call"], True, end("tool_use")),
+        (["length"], False, end("max_tokens")),
+        (["length"], True, end("max_tokens")),
+        (["content_filter"], False, end("refusal")),
+        (["content_filter"], True, end("refusal")),
+        (["never_heard_of"], False, end("end_turn")),
+        (["never_heard_of"], True, end("tool_use")),
+        (["pause_turn"], False, end("pause_turn")),
+        (["model_context_window_exceeded"], False, end("model_context_window_exceeded")),
+        (["stop", "tool_calls"], True, end("tool_use")),
+        (["stop", "length"], False, end("end_turn")),
+        (["tool_calls", "stop"], True, end("tool_use")),
+        (["length", "stop"], False, end("max_tokens")),
+        (["length", "tool_calls"], True, end("max_tokens")),
+        ([], False, end("end_turn")),
+        ([], True, end("tool_use")),
+    ],
+)
+def test_finish_reasons_become_stop_reasons(reasons: list[str], called: bool, told: Line) -> None:
+    content = call(index=0, id="t", name="f", arguments="{}") if called else delta({"content": "a"})
+    wire = encoded(*decoded(content, *(delta(finish=reason) for reason in reasons)))
+    assert lines(wire)[-2:] == [told, END]
+
+
+@pytest.mark.parametrize(
+    ("finish", "told"),
+    [
+        (Finished("stop", 0, "###"), end("stop_sequence", "###")),
+        (Finished("stop_sequence"), end("stop_sequence")),
+        (Finished("end_turn", 0, "###"), end("stop_sequence", "###")),
+        (Finished("length", 0, "###"), end("max_tokens")),
+    ],
+)
+def test_the_text_that_stopped_it_is_told(finish: Finished, told: Line) -> None:
+    assert lines(encoded([TextDelta("a"), finish]))[-2] == told
+
+
+def test_vllm_and_llamacpp_say_which_text_stopped_them() -> None:
+    vllm = {"choices": [{"index": 1, "delta": {}, "finish_reason": "stop", "stop_reason": "###"}]}
+    assert decoded(vllm) == [[Finished("stop", 1, "###")]]
+    for other in (None, 7, ""):
+        vllm["choices"][0]["stop_reason"] = other  # a token's number is no text
+        assert decoded(vllm) == [[Finished("stop", 1)]]
+    native = {"content": "", "stop": True, "stop_type": "word", "stopping_word": "###"}
+    assert decoded(native)[0][0] == Finished("word", 0, "###")
+
+
+def test_usage_leaves_the_cache_out_of_the_input() -> None:
+    _, _, data = encoded([TextDelta("a"), Finished("stop")]).partition(
+        b"event: message_delta\ndata: "
+    )
+    assert json.loads(data.partition(b"\n")[0])["usage"] == {
+        "input_tokens": 3,
+        "cache_creation_input_tokens": 1,
+        "cache_read_input_tokens": 8,
+        "output_tokens": 3,
+        "output_tokens_details": {"thinking_tokens": 2},
+    }
+
+
+def test_an_unknown_input_is_left_as_message_start_said_it() -> None:
+    wire = encoded([TextDelta("a"), Finished("stop")], usage=TokenUsage())
+    legal("anthropic", wire, odd=())
+    read = message(wire)
+    assert (read.usage.input_tokens, read.usage.output_tokens) == (0, 0)
+    assert wire.count(b'"input_tokens"') == 1
+
+
+def test_the_first_event_says_who_answers() -> None:
+    first = encoded([Started()]).partition(b"\n\n")[0]
+    assert json.loads(first.partition(b"data: ")[2]) == {
+        "type": "message_start",
+        "message": {
+            "id": "msg_" + "a" * 20,
+            "type": "message",
+            "role": "assistant",
+            "model": 'm"ü',
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": 0,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "output_tokens": 0,
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "added", [b": streamgauge {}\n", b'event: ping\ndata: {"type":"ping"}\n\n']
+)
+def test_what_is_added_stands_right_before_the_end_marker(added: bytes) -> None:
+    wire = encoded([TextDelta("a"), Finished("stop")], added=added)
+    end_marker = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    assert wire.endswith(b"}\n\n" + added + end_marker)
+    legal("anthropic", wire, odd=())
+
+
+def test_nothing_goes_out_before_the_answer_begins_or_after_it_is_told() -> None:
+    encoder = MessagesEncoder(TELLING)
+    silent: list[Event] = [
+        ModelNamed("x"),
+        UsageReported(USAGE),
+        TimingsReported(Timings()),
+        Noted("bad_json"),
+        Finished("stop", 1),
+        TextDelta(""),
+        ReasoningDelta(""),
+        ToolCallDelta(0, ""),
+    ]
+    assert encoder.encode(silent) == b""
+    assert (encoder.begun, encoder.finished) == (False, False)
+    assert encoder.encode([Started()]).startswith(b"event: message_start\n")
+    assert encoder.encode([Started(), *silent, Failed("no"), Ended()]) == b""
+    assert (encoder.begun, encoder.finished) == (True, False)
+    assert encoder.encode([Finished("stop")]) == b""
+    assert encoder.finished
+
+
+def test_further_choices_are_counted() -> None:
+    encoder = MessagesEncoder(TELLING)
+    assert encoder.dropped_choices == 0
+    for choice in (1, 2, 2):
+        dropped: list[Event] = [
+            TextDelta("a", choice),
+            ReasoningDelta("a", choice),
+            ThoughtSigned("a", choice),
+            ThoughtRedacted("a", choice),
+            ToolCallStarted(0, "t", "f", choice),
+            ToolCallDelta(0, "{}", choice),
+            Finished("stop", choice),
+        ]
+        assert encoder.encode(dropped) == b""
+        assert [encoder.encode([event]) for event in dropped] == [b""] * len(dropped)
+    assert encoder.dropped_choices == 2
+    assert not encoder.finished
+
+
+def test_a_call_that_the_upstream_runs_itself_is_not_told() -> None:
+    wire = encoded(
+        [
+            TextDelta("a"),
+            ToolCallStarted(0, "t", "web_search", served=True),
+            ToolCallDelta(0, "{}"),
+        ],
+        [
+            TextDelta("b"),
+            ToolCallStarted(1, "u", "f"),
+            ToolCallDelta(1, "{}"),
+            Finished("tool_use"),
+        ],
+    )
+    assert lines(wire) == [HEAD, *text(0, "a", "b"), *tool(1, "u", "f", "{}"), end("tool_use"), END]
+
+
+def test_arguments_of_200_kb_pass_a_byte_at_a_time() -> None:
+    arguments = json.dumps({"text": 'a"\\{[ü\n' * 22_000})
+    encoder = MessagesEncoder(TELLING)
+    encoder.encode([ToolCallStarted(0, "t", "f")])
+    said = [encoder.encode((ToolCallDelta(0, letter),)) for letter in arguments]
+    assert len(said) > 200_000
+    assert all(frame.count(b"input_json_delta") == 1 for frame in said)
+    wire = b"".join(said) + encoder.encode([TextDelta("a"), Finished("stop")]) + encoder.end(USAGE)
+    told = lines(wire)
+    assert "".join(line[2] for line in told if line[0] == "input_json") == arguments
+    assert told[-6:] == [("stop", 0), *text(1, "a"), end("tool_use"), END]
+
+
+def test_a_lone_surrogate_is_replaced_and_nothing_else() -> None:
+    said = "a\ud800b\U0001f600\u2028\x00"
+    frames: list[list[Event]] = [
+        [TextDelta("x")],
+        [TextDelta(said)],
+        [ToolCallStarted(0, said, said)],
+    ]
+    told = lines(
+        encoded(*frames, [ToolCallDelta(0, said)], [ReasoningDelta(said), ThoughtSigned(said)])
+    )
+    clean = said.replace("\ud800", "\ufffd")
+    assert told[2:4] == [("text", 0, "x"), ("text", 0, clean)]
+    assert told[5:7] == [("start", 1, "tool_use", clean, clean, {}), ("input_json", 1, clean)]
+    assert told[8:10] == [("thinking", 2, clean), ("signature", 2, clean)]

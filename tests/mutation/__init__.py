@@ -1,0 +1,1 @@
+"""How many planted faults of the core its own tests notice. `scripts/mutation` starts it."""
