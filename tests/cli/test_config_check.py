@@ -33,6 +33,7 @@ def test_a_good_file_is_summed_up_with_exit_0_and_warnings_on_stderr() -> None:
     assert first.startswith("streamgauge.yaml: ok, version ")
     assert rest == [
         "data      http://127.0.0.1:8066",
+        "control   http://127.0.0.1:8067",
         "ledger    streamgauge.db",
         "upstream  local  llamacpp  http://127.0.0.1:8080",
         "upstream  cloud  openrouter  https://openrouter.ai/api/v1  (default)",

@@ -47,7 +47,7 @@ async def slow_gateway(folder: Path, frames: int = FRAMES) -> AsyncIterator[Stan
     server = await asyncio.start_server(partial(_serve, frames), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        async with stand(folder, kind="openai", base_url=url) as it:
+        async with stand(folder, kind="openai", base_url=url, odd=True) as it:
             yield it
     finally:
         server.close()
@@ -76,6 +76,7 @@ async def _delays(port: int, frames: int) -> list[float]:
     """Return how late each frame was, in seconds, as one client read them."""
     async with client_of(port) as client:
         await client.post("/v1/chat/completions", BODY, content_type="application/json")
+        client.odd = True  # the upstream sends the time, and no choice
         answer = await client.answer()
     assert answer.status == 200
     late = []

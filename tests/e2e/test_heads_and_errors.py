@@ -87,11 +87,11 @@ async def test_silence_is_broken_by_a_keep_alive_and_then_a_failure_is_an_error_
 
 
 @pytest.mark.asyncio
-async def test_a_pair_that_needs_translation_has_no_route(tmp_path: Path) -> None:
-    async with stand(tmp_path, kind="openai") as it:
-        answer = await it.ask(*ANTHROPIC)
+async def test_an_endpoint_that_the_upstream_has_not_has_no_route(tmp_path: Path) -> None:
+    async with stand(tmp_path, kind="anthropic") as it:
+        answer = await it.ask("/v1/embeddings", {"model": "m", "input": "hi"})
         row = await it.row(answer.id)
-    assert (answer.status, _code("/v1/messages", answer.json())) == (404, "no_route")
+    assert (answer.status, _code("/v1/embeddings", answer.json())) == (404, "no_route")
     assert row["status"] == "rejected"
 
 

@@ -63,7 +63,8 @@ def check_row(row: dict[str, Any], answer: Answer, tokens: int) -> None:
     assert (row["usage_source"], row["output_tokens"]) == ("provider", tokens)
     assert row["frames_out"] == row["frames_in"] == len(frames_of(answer.body))
     assert row["bytes_out"] == len(answer.body)
-    assert row["anomalies"] == []
+    # A loop that hung for a second on a busy machine says so itself, and changes nothing else.
+    assert set(row["anomalies"]) <= {"loop_lag"}
 
 
 @pytest.mark.asyncio

@@ -162,8 +162,8 @@ async def test_a_repeat_by_the_sdk_is_a_row_of_its_own(tmp_path: Path) -> None:
 
 async def test_what_we_refuse_is_raised_as_well(tmp_path: Path) -> None:
     async with stand(tmp_path, kind="openai", flavour="openai") as it:
-        with pytest.raises(anthropic.NotFoundError):
-            await message(it, "cut")
+        with pytest.raises(anthropic.BadRequestError, match="tool_choice"):
+            await message(it, "cut", tool_choice={"type": "tool", "name": "nope"})
         with pytest.raises(openai.BadRequestError) as caught:
             await chat(it, "cut", extra_headers={"x-streamgauge-meta": "loud"})
         async with openai.AsyncOpenAI(base_url=f"{it.url}/v9", api_key="x", max_retries=0) as lost:
@@ -173,4 +173,4 @@ async def test_what_we_refuse_is_raised_as_well(tmp_path: Path) -> None:
         assert it.simulator.begun == []
     assert caught.value.code == "bad_request"
     told = [(row["status"], row["error_code"], row["http_status"]) for row in rows]
-    assert told == [("rejected", "bad_request", 400), ("rejected", "no_route", 404)]
+    assert told == [("rejected", "bad_request", 400)] * 2

@@ -16,7 +16,7 @@ from .stand import stand
 CHAT = {"model": "m", "stream": True, "messages": []}
 STREAM = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-    b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}\n\n'
     b"data: [DONE]\n\n"
 )
@@ -48,7 +48,7 @@ async def test_a_verified_upstream_is_relayed_and_metered(tmp_path: Path) -> Non
     authority.cert_pem.write_to_path(str(trusted))
     async with (
         _tls_upstream(authority) as url,
-        stand(tmp_path, kind="openai", base_url=url, tls={"ca_file": str(trusted)}) as it,
+        stand(tmp_path, kind="openai", base_url=url, tls={"ca_file": str(trusted)}, odd=True) as it,
     ):
         answer = await it.ask("/v1/chat/completions", CHAT)
         row = await it.row(answer.id)
