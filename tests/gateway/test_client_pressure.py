@@ -402,14 +402,14 @@ async def test_the_next_pipelined_request_waits_until_the_client_has_read() -> N
 
 def test_the_watch_counts_from_the_last_byte_taken() -> None:
     watch = WriteWatch()
-    watch.wrote(100)
+    watch.written += 100
     assert watch.stalled_for(40, 10.0) == 0.0
     assert watch.stalled_for(40, 15.0) == 5.0
-    watch.wrote(10)
+    watch.written += 10
     assert watch.stalled_for(50, 16.0) == 6.0
     assert watch.stalled_for(49, 17.0) == 0.0
     assert watch.stalled_for(0, 90.0) == 0.0
-    watch.wrote(1)
+    watch.written += 1
     assert watch.stalled_for(1, 200.0) == 0.0
 
 

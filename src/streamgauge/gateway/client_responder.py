@@ -52,6 +52,7 @@ class ClientResponder:
         "_head",
         "_keep_alive",
         "_left",
+        "_live",
         "_method",
         "_minor",
         "_state",
@@ -70,6 +71,7 @@ class ClientResponder:
         self._framing = BodyFraming.NONE
         self._head = b""
         self._left = 0
+        self._live = False  # chunks follow a head that has left
         self._blocked = False
         self.gone = False
         self.slow_reader = False
@@ -121,10 +123,14 @@ class ClientResponder:
 
         What goes beyond the stated length is not sent, and the connection is then not reused.
         """
+        if self._live and data and self._wire is not None:
+            self._wire.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
         if self._state is ResponderState.DONE or not data:
             return
         if self._state is ResponderState.WAITING:
             raise RuntimeError("send_head comes first")
+        self._live = self._framing is BodyFraming.CHUNKED
         match self._framing:
             case BodyFraming.CHUNKED:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
@@ -174,6 +180,7 @@ class ClientResponder:
         wire, self._wire = self._wire, None
         self._events = None
         self._head = b""
+        self._live = False
         self._state = ResponderState.DONE
         return wire
 

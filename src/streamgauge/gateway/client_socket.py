@@ -16,25 +16,22 @@ class WriteWatch:
 
     The kernel takes bytes only while its send buffer has room, and it has room only when the peer
     reads: bytes that wait while none is taken mean a peer that reads nothing.
+    `written`: bytes handed to the transport so far.
     """
 
-    __slots__ = ("_since", "_taken", "_written")
+    __slots__ = ("_since", "_taken", "written")
 
     def __init__(self) -> None:
-        self._written = 0
+        self.written = 0
         self._taken = 0
         self._since: float | None = None
-
-    def wrote(self, size: int) -> None:
-        """Count `size` bytes handed to the transport."""
-        self._written += size
 
     def stalled_for(self, pending: int, now: float) -> float:
         """Return for how many seconds nothing was taken, as far as looked at; 0.0 if nothing waits.
 
         `pending`: bytes still in the transport's buffer.
         """
-        taken = self._written - pending
+        taken = self.written - pending
         if not pending or taken != self._taken or self._since is None:
             self._since = now if pending else None
             self._taken = taken
@@ -97,7 +94,7 @@ class ClientSocket:
         """Hand `data` to the transport."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
-            self._watch.wrote(len(data))
+            self._watch.written += len(data)
             transport.write(data)
 
     def hold_reading(self, held: bool) -> None:

@@ -5,9 +5,9 @@ It belongs to the server, not to the client's connection: a client that leaves c
 
 from __future__ import annotations
 
-import time
 from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Protocol, assert_never
 
 from streamgauge.core.actions import (
@@ -120,31 +120,31 @@ class Relay:
         upstream = self._upstream
         may_drain = upstream.drains < upstream.config.drain.max_streams
         slow = bool(getattr(self._responder, "slow_reader", False))
-        self._do(self.exchange.client_gone(time.monotonic(), may_drain=may_drain, slow_reader=slow))
+        self._do(self.exchange.client_gone(monotonic(), may_drain=may_drain, slow_reader=slow))
         if self.exchange.draining and not self._drains:
             self._drains = True
             upstream.drains += 1
 
     def client_blocked(self) -> None:
         """The client's write buffer is full."""
-        self._do(self.exchange.client_blocked(time.monotonic()))
+        self._do(self.exchange.client_blocked(monotonic()))
 
     def client_writable(self) -> None:
         """The client's write buffer has room."""
-        self._do(self.exchange.client_writable(time.monotonic()))
+        self._do(self.exchange.client_writable(monotonic()))
 
     # --- from the upstream ---------------------------------------------------------------------
 
     def upstream_connected(self) -> None:
         """A socket is ready."""
-        self._do(self.exchange.connected(time.monotonic()))
+        self._do(self.exchange.connected(monotonic()))
 
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
         """No head came."""
         if kind is not FailKind.EXHAUSTED:
             self._upstream.note_call(message)
         self._call = None
-        self._do(self.exchange.attempt_failed(kind.value, time.monotonic()))
+        self._do(self.exchange.attempt_failed(kind.value, monotonic()))
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         """The head of the answer came."""
@@ -153,12 +153,12 @@ class Relay:
         self._upstream.note_call(failing)
         content_type, wait = _text(headers, b"content-type"), _text(headers, b"retry-after")
         self._do(
-            self.exchange.attempt_head(status, content_type, retry_after(wait), time.monotonic())
+            self.exchange.attempt_head(status, content_type, retry_after(wait), monotonic())
         )
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
-        actions = self.exchange.upstream_data(data, time.monotonic())
+        actions = self.exchange.upstream_data(data, monotonic())
         if len(actions) == 1 and type(actions[0]) is SendData:
             self._responder.send(actions[0].data)  # nearly always: one frame in, one frame out
         elif actions:
@@ -167,23 +167,23 @@ class Relay:
     def upstream_end(self, kind: EndKind, message: str) -> None:
         """The body is over."""
         self._call = None
-        self._do(self.exchange.upstream_end(kind.value, time.monotonic()))
+        self._do(self.exchange.upstream_end(kind.value, monotonic()))
 
     # --- from the server -----------------------------------------------------------------------
 
     def tick(self) -> None:
         """Look at the clock."""
-        actions = self.exchange.tick(time.monotonic())
+        actions = self.exchange.tick(monotonic())
         if actions:
             self._do(actions)
 
     def stop(self) -> None:
         """End it: the stop endpoint or an admin asks for it."""
-        self._do(self.exchange.stop(time.monotonic()))
+        self._do(self.exchange.stop(monotonic()))
 
     def shutdown(self) -> None:
         """End it: the gateway stops."""
-        self._do(self.exchange.shutdown(time.monotonic()))
+        self._do(self.exchange.shutdown(monotonic()))
 
     # --- what the machine wants ----------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Relay:
                 self._close_call()
             case WakeAt():
                 # A millisecond more: the loop's timers round down.
-                delay = max(0.0, action.when - time.monotonic()) + 0.001
+                delay = max(0.0, action.when - monotonic()) + 0.001
                 self._forget_wake()
                 self._wake = self._owner.call_later(delay, self.tick)
             case RememberRefusal():
@@ -231,7 +231,7 @@ class Relay:
                 assert_never(action)
 
     def _begun(self, error: LedgerError | None) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self._do(self.exchange.begun(now) if error is None else self.exchange.begin_failed(now))
 
     def _send_request(self, action: SendRequest) -> None:
