@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.attempt import Limits
-from streamgauge.core.deadlines import Stamps
+from streamgauge.core.deadlines import MARKER_WAIT, Stamps
 from streamgauge.core.record import Status
+from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER
 
 FIRST, IDLE, TOTAL = "first token", "next token", "whole answer"
 
@@ -97,3 +98,12 @@ def test_only_time_that_is_not_paused_counts(waits: list[tuple[int, int]], rest:
     spent = sum(running for running, _ in waits) + rest
     assert passed(stamps, Limits(first_token=spent), now) is None
     assert passed(stamps, Limits(first_token=spent - 0.5), now) == FIRST
+
+
+def test_a_finished_stream_waits_for_its_marker_and_no_longer() -> None:
+    stamps = Stamps(0.0, sent=0.0, progress=5.0, content=True, finished=5.0)
+    limits = Limits(first_token=0, idle=0, total=0)
+    assert stamps.overdue(limits, 5.0 + MARKER_WAIT) is None
+    assert stamps.overdue(limits, 5.25 + MARKER_WAIT) is FINISHED_WITHOUT_MARKER
+    stamps.pause(5.5)
+    assert stamps.overdue(limits, 99.0) is None

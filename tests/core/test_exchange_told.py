@@ -172,3 +172,13 @@ def test_only_llamacpps_choices_state_an_output_each(kind: str, n: int, output: 
     play = Play(chat_request(n=n, stream_options={"include_usage": True}), kind=kind)
     play.stream(text("a"), FINISH, USAGE, USAGE, DONE, end="complete")
     assert (play.row.input_tokens, play.row.output_tokens) == (9, output)
+
+
+def test_a_call_that_fails_behind_a_keep_alive_ends_the_stream_with_an_error() -> None:
+    play = Play(ASKED)
+    play.connect()
+    play.do("tick", at=15.0)
+    play.do("attempt_failed", "reset")
+    assert play.told == "head data data end"
+    assert last_payload(play.body)["error"]["code"] == "upstream_error"
+    assert (play.row.http_status, play.row.frames_out) == (200, None)

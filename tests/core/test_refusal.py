@@ -180,3 +180,12 @@ def test_of_two_secrets_one_within_the_other_nothing_of_the_longer_stays() -> No
     assert redacted_bytes(b"a-zz-secret zz-secret", secrets) == b"[redacted] [redacted]"
     assert redacted("123456 12345", {"123456", "12345"}) == "[redacted] 12345"
     assert redacted_bytes(b"123456 12345", {"123456", "12345"}) == b"[redacted] 12345"
+
+
+def test_a_failure_that_nothing_describes_has_words_of_ours() -> None:
+    error = error_of_stream(None, attempt())
+    assert (error.status, error.code, error.message) == (
+        502,
+        "upstream_error",
+        "the upstream reported an error",
+    )

@@ -8,20 +8,29 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-__all__ = ["CASES", "CLIENTS", "LIKE_OPENAI", "SEED", "UPSTREAMS", "Case", "Said"]
+__all__ = [
+    "CASES",
+    "CLIENTS",
+    "LIKE_OPENAI",
+    "PIXEL",
+    "PIXEL_BYTES",
+    "UPSTREAMS",
+    "Case",
+    "Said",
+]
 
-SEED = 20_261_121
 CLIENTS = ("openai", "anthropic", "simple", "frames")
 UPSTREAMS = ("openai", "llamacpp", "vllm", "openrouter", "anthropic", "ollama")
 LIKE_OPENAI = frozenset({"openai", "llamacpp", "vllm", "openrouter", "ollama"})
 """Upstreams that an OpenAI client reaches as they are."""
 
+_SYSTEM = "Be brief.\n\nBe kind."
 _TEXT = 'Grüße, 你好 und 👩‍🚀!\n\n<b>Zwei</b> Zeilen & "Anführung" \\ fertig.'
 _REASONING = "Zuerst denke ich: 1 < 2.\nDann 'sage' ich es."
 _WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 _ARGUMENTS = {"city": 'Malmö "Süd"', "days": [1, 2], "deep": {"null": None, "no": False}}
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-_IMAGE = b64decode(_PIXEL)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL_BYTES = b64decode(PIXEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,12 @@ class Case:
     finish: str | None = "stop"
     status: str = "completed"
     partial: str = ""
+    limit: int = 900
+
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens the simulator reads: words, the system's included."""
+        return len(_SYSTEM.split()) + len(self.prompt.split())
 
     @property
     def fails(self) -> bool:
@@ -75,11 +90,15 @@ class Case:
 
     def request(self, dialect: str, *, stream: bool) -> dict[str, Any]:
         """Return the body of the request in the client's dialect."""
-        body: dict[str, Any] = {"model": "sim", "max_tokens": 900, "stream": stream}
+        body: dict[str, Any] = {"model": "sim", "max_tokens": self.limit, "stream": stream}
         content: Any = self.prompt
         if self.image:
             content = [{"type": "text", "text": self.prompt}, _image(dialect)]
         body["messages"] = [{"role": "user", "content": content}]
+        if dialect == "anthropic":
+            body["system"] = _SYSTEM
+        else:
+            body["messages"].insert(0, {"role": "system", "content": _SYSTEM})
         if dialect in ("simple", "frames"):
             body["stream_options"] = {"include_usage": True}
         if self.calls:
@@ -89,9 +108,9 @@ class Case:
 
 def _image(dialect: str) -> dict[str, Any]:
     if dialect == "anthropic":
-        source = {"type": "base64", "media_type": "image/png", "data": _PIXEL}
+        source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
         return {"type": "image", "source": source}
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
 
 
 def _tool(dialect: str, name: str) -> dict[str, Any]:
@@ -107,7 +126,7 @@ def _calls(*calls: tuple[str, Any]) -> dict[str, Any]:
 
 _ONE = (("weather", _ARGUMENTS),)
 _THREE = (*_ONE, ("clock", {}), ("weather", {"city": "Ålesund"}))
-_SEEN = f"image 1: {len(_IMAGE)} bytes sha256 {sha256(_IMAGE).hexdigest()}"
+_SEEN = f"image 1: {len(PIXEL_BYTES)} bytes sha256 {sha256(PIXEL_BYTES).hexdigest()}"
 _WORDS = "eins zwei drei vier fünf sechs"
 _PART = "eins zwei drei"
 
@@ -127,6 +146,7 @@ CASES = {
             partial=_PART,
         ),
         Case("cut", {"text": _WORDS, "fault": "cut"}, status="stream_incomplete", partial=_PART),
+        Case("length", {"text": _WORDS}, _PART, finish="length", limit=3),
         Case("slow", {"text": _WORDS, "fault": "slow", "gap_ms": 20}, _WORDS),
     )
 }

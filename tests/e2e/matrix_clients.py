@@ -13,6 +13,7 @@ import openai
 
 from .agreement import CLIENT_KEY
 from .matrix import Case, Said
+from .sdk_calls import final_completion
 from .stand import Stand
 
 __all__ = ["Clients"]
@@ -114,9 +115,39 @@ class Clients:
                     if choice.delta.content:
                         times.append(time.monotonic())
             reasoning, text = heard["reasoning"], heard["text"]
-            _take_completion(await events.get_final_completion(), heard)
+            _take_completion(await final_completion(events), heard)
         assert heard["text"] == text
         heard.update(reasoning=reasoning, times=tuple(times))
+
+    async def chat_message(
+        self, turns: list[Any], tools: list[Any], *, stream: bool
+    ) -> dict[str, Any]:
+        """Return the assistant's message of a completion, to be sent back as it is."""
+        asked: Any = {"model": "sim", "messages": turns, "tools": tools}
+        if not stream:
+            answer = await self._openai.chat.completions.create(**asked)
+            return _to_send(answer.choices[0].message)
+        details: list[Any] = []
+        async with self._openai.chat.completions.stream(**asked) as events:
+            async for event in events:
+                if event.type == "chunk" and event.chunk.choices:
+                    extra = event.chunk.choices[0].delta.model_extra or {}
+                    details += extra.get("reasoning_details") or ()
+            completion = await final_completion(events)
+        spoken = _to_send(completion.choices[0].message)
+        return spoken | {"reasoning_details": details}
+
+    async def message_blocks(
+        self, turns: list[Any], tools: list[Any], *, stream: bool
+    ) -> list[dict[str, Any]]:
+        """Return the blocks of a message, to be sent back as they are."""
+        asked: Any = {"model": "sim", "messages": turns, "tools": tools, "max_tokens": 900}
+        if not stream:
+            answer = await self._anthropic.messages.create(**asked)
+        else:
+            async with self._anthropic.messages.stream(**asked) as events:
+                answer = await events.get_final_message()
+        return [block.model_dump(exclude_none=True) for block in answer.content]
 
     # --- Anthropic -----------------------------------------------------------------------------
 
@@ -160,6 +191,15 @@ class Clients:
             (_take_lines, _take_frames)[protocol == "frames"](payloads, heard)
             heard["times"] = tuple(t for t, piece in answer.chunks if b'"content":"' in piece)
         return Said(answer.id, raw=answer.body, headers=answer.headers, **heard)
+
+
+def _to_send(message: Any) -> dict[str, Any]:
+    told: dict[str, Any] = message.model_dump(exclude_none=True)
+    told.pop("parsed", None)
+    for call in told.get("tool_calls", ()):
+        call.pop("index", None)
+        call["function"].pop("parsed_arguments", None)
+    return told
 
 
 def _reasoning(part: Any) -> str:

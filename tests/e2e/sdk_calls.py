@@ -6,12 +6,20 @@ import asyncio
 from typing import Any
 
 from anthropic import Anthropic, AsyncAnthropic
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, LengthFinishReasonError, OpenAI
 
 from .agreement import CLIENT_KEY
 from .stand import Stand
 
-__all__ = ["ASKED", "anthropic_client", "chat_chunks", "message_events", "openai_client", "whole"]
+__all__ = [
+    "ASKED",
+    "anthropic_client",
+    "chat_chunks",
+    "final_completion",
+    "message_events",
+    "openai_client",
+    "whole",
+]
 
 ASKED: list[Any] = [{"role": "user", "content": "say it, please"}]
 
@@ -38,6 +46,14 @@ async def chat_chunks(it: Stand, way: str = "async", **request: Any) -> list[Any
             return list(client.chat.completions.create(**request))
 
     return await asyncio.to_thread(run)
+
+
+async def final_completion(stream: Any) -> Any:
+    """Return what the SDK made of a stream, also where it was cut at the token limit."""
+    try:
+        return await stream.get_final_completion()
+    except LengthFinishReasonError as cut_short:
+        return cut_short.completion
 
 
 async def message_events(it: Stand, way: str = "async", **request: Any) -> tuple[list[Any], Any]:

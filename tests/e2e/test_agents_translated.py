@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from .agents import (
 )
 from .agreement import agreed_rows
 from .stand import stand
+
+_COUNT = "/v1/messages/count_tokens"
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
@@ -53,6 +54,7 @@ async def test_claude_code_runs_a_command_on_any_model(
         ("anthropic", "openai", "/v1/messages"),
         ("ollama", "anthropic", "/api/chat"),
         ("openai", "anthropic", "/v1/chat/completions"),
+        ("anthropic", "anthropic", "/v1/messages"),
     ],
 )
 async def test_opencode_runs_a_command_on_any_model(
@@ -75,14 +77,17 @@ async def test_opencode_runs_a_command_on_any_model(
     check_opencode_rows(events, rows, dialect)
 
 
+@pytest.mark.parametrize(
+    ("kind", "counts"), [("openai", set()), ("ollama", set()), ("llamacpp", {_COUNT})]
+)
 async def test_claude_code_counts_its_context_without_a_model_call(
-    tmp_path: Path, real_program: Callable[[str], Path]
+    tmp_path: Path, real_program: Callable[[str], Path], kind: str, counts: set[str]
 ) -> None:
     program = real_program("claude")
-    async with stand(tmp_path, flavour="openai", kind="openai") as it:
+    async with stand(tmp_path, flavour=kind, kind=kind) as it:
         account = await claude(program, it, tmp_path, "/context")
         rows = await it.rows()
-        asked = [r.path for r in it.simulator.requests if r.method == "POST"]
-    print(json.dumps(account)[:3000])
+        asked = {r.bare_path for r in it.simulator.requests if r.method == "POST"}
+    assert "Context Usage" in account["result"]
     assert rows == []
-    assert asked == []
+    assert asked - {"/api/show"} == counts

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from streamgauge.tools.simulator.journal import Ending, Entry
+from streamgauge.tools.simulator.journal import Ending
 
 from ..grammar_check import OURS, legal
 from .matrix import CASES, CLIENTS, LIKE_OPENAI, UPSTREAMS, Case, Said
-from .matrix_clients import Clients
-from .stand import Stand, stand
+from .pairing import Pair, paired
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
-
-
-@dataclass
-class Pair:
-    """One upstream with a gateway in front, and the clients."""
-
-    upstream: str
-    it: Stand
-    clients: Clients
-
-    async def books(self, said: Said) -> tuple[dict[str, Any], Entry]:
-        """Return the row, and the journal's entry of its one call."""
-        row = await self.it.row(said.request_id)
-        calls = [r for r in self.it.simulator.requests if r.header("idempotency-key")]
-        [at] = [
-            i
-            for i, call in enumerate(calls)
-            if call.header("idempotency-key") == f"{said.request_id}-1"
-        ]
-        return row, self.it.simulator.begun[at]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", params=UPSTREAMS)
 async def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pair]:
-    flavour = request.param
-    async with stand(tmp_path_factory.mktemp(flavour), flavour=flavour, kind=flavour) as it:
-        clients = Clients(it)
-        try:
-            yield Pair(flavour, it, clients)
-        finally:
-            await clients.aclose()
+    async with paired(request.param, tmp_path_factory.mktemp("matrix")) as built:
+        yield built
 
 
 def is_translated(client: str, upstream: str) -> bool:
@@ -114,7 +87,7 @@ def check_stream(pair: Pair, client: str, case: Case, said: Said) -> None:
 
 async def checked_row(pair: Pair, client: str, case: Case, said: Said) -> dict[str, Any]:
     """Return the row, checked against the journal and what the client was told."""
-    row, entry = await pair.books(said)
+    row, entry = await pair.books(said.request_id)
     assert row["status"] == case.status
     assert row["success"] is (not case.fails)
     assert row["dialect"] == client
@@ -126,6 +99,7 @@ async def checked_row(pair: Pair, client: str, case: Case, said: Said) -> dict[s
     assert row["anomalies"] == []
     assert entry.ending is Ending.COMPLETE
     assert row["usage_source"] == "provider"
+    assert entry.prompt_tokens == case.tokens
     booked = (row["input_tokens"], row["output_tokens"])
     assert booked == (entry.prompt_tokens, entry.completion_tokens)
     if said.usage is not None:

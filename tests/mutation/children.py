@@ -35,7 +35,7 @@ def in_child(work: Callable[[], bool], limit: float) -> Outcome:
         try:
             code = 0 if work() else 1
         finally:
-            os._exit(code)  # whatever was raised, the original raises it not
+            os._exit(code)  # the original raises nothing here, so whatever was raised kills
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         return Outcome.TIMED_OUT

@@ -34,7 +34,7 @@ OPTIONS += ["-k", "not cut_in_two and not same_place_of_each_frame"]
 """Without the two that cut every recorded wire everywhere: minutes, for what others notice first."""
 
 _TESTS_SECONDS = 5.0
-"""CPU seconds of tests, fastest first, that a mutant must survive: with all of them it might not."""
+"""CPU seconds of tests that a mutant must survive: with all of them fewer would, so the score is low."""
 _GRACE, _SLOWER = 20.0, 10.0
 """Seconds that a mutant's tests may take, and how many more for each CPU second of the unmutated."""
 

@@ -345,6 +345,14 @@ def test_the_text_that_stopped_it_is_told() -> None:
     assert choice == {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": "###"}
 
 
+def test_a_call_without_arguments_begins_before_what_is_said_next() -> None:
+    for said in (TextDelta, ReasoningDelta):
+        encoder = ChatEncoder(TELLING)
+        encoder.encode([said("a")])
+        assert encoder.encode([ToolCallStarted(0, "t", "f")]) == b""
+        assert b'"name":"f"' in encoder.encode([said("b")]).partition(b"\n\n")[0]
+
+
 def test_a_name_in_pieces_is_told_whole() -> None:
     wire = encoded(
         [ToolCallStarted(0, None, "get_")],

@@ -6,8 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
+from streamgauge.core.conversation import RedactedThought, Text, Thought
+from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.encode import ChatEncoder
+from streamgauge.core.dialects.openai.read_request import read_conversation
 from streamgauge.core.events import (
     Ended,
     Event,
@@ -17,6 +22,9 @@ from streamgauge.core.events import (
     ThoughtRedacted,
     ThoughtSigned,
 )
+from streamgauge.core.usage import TokenUsage
+
+from .sdk import chunks
 
 A, B = {"text": "a"}, {"text": "b"}
 SIGNED = {"type": "reasoning.text", "signature": "S"}
@@ -66,3 +74,37 @@ def test_an_answer_that_is_no_stream_says_the_same(said: dict[str, Any], told: l
     read = ChatDecoder().read_answer(json.dumps(body).encode())
     assert read is not None
     assert list(read) == [*told, Finished("stop"), Ended()]
+
+
+def test_a_signed_thought_comes_back_from_a_client_that_keeps_what_it_was_streamed() -> None:
+    encoder = ChatEncoder(Telling("a" * 20, "m", 1_790_000_000))
+    frames: list[list[Event]] = [
+        [ReasoningDelta("so ")],
+        [ReasoningDelta("so")],
+        [ThoughtSigned("S")],
+        [ThoughtRedacted("x=")],
+        [TextDelta("a"), Finished("stop")],
+    ]
+    wire = b"".join(encoder.encode(events) for events in frames) + encoder.end(TokenUsage())
+    state: Any = ChatCompletionStreamState()
+    for chunk in chunks(wire):
+        state.handle_chunk(chunk)
+    kept = state.current_completion_snapshot.choices[0].message.model_dump(exclude_none=True)
+    asked = {"model": "m", "messages": [kept]}
+    (message,) = read_conversation(asked).messages
+    assert message.parts == (Thought("so so", "S"), RedactedThought("x="), Text("a"))
+
+
+@pytest.mark.parametrize("more", [{"text": "r"}, {"signature": "S"}, {"data": "x="}])
+def test_a_frame_like_those_before_it_is_read_whole_where_details_say_more(
+    more: dict[str, str],
+) -> None:
+    decoder = ChatDecoder()
+    frames: list[dict[str, Any]] = [{"content": "a"}] * 3 + [
+        {"content": "a", "reasoning_details": [more]}
+    ]
+    told = [
+        decoder.decode(json.dumps({"choices": [{"delta": said}]}).encode(), b"") for said in frames
+    ]
+    assert len(told[-1]) == 2
+    assert told[-1][1] == TextDelta("a")

@@ -185,6 +185,31 @@ ROWS: dict[str, tuple[list[dict[str, Any]], list[Line]]] = {
         ],
         [*tool(0, "t", "ls", "{", "}"), end("tool_use")],
     ),
+    "an id behind the name": (
+        [
+            call(index=0, name="ls"),
+            call(index=0, id="t", arguments="{}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", "{}"), end("tool_use")],
+    ),
+    "a name told again before the arguments": (
+        [
+            call(index=0, id="t", name="ls"),
+            call(index=0, id="t", name="ls", arguments="{}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", "{}"), end("tool_use")],
+    ),
+    "another name behind arguments that came before it": (
+        [
+            call(index=0, id="t", arguments="{"),
+            call(index=0, name="ls", arguments='"a"'),
+            call(index=0, name="x", arguments=":1}"),
+            delta(finish="tool_calls"),
+        ],
+        [*tool(0, "t", "ls", "{", '"a"', ":1}"), end("tool_use")],
+    ),
     "arguments before the name": (
         [
             call(index=0, id="t", arguments='{"p"'),
@@ -323,6 +348,41 @@ ROWS: dict[str, tuple[list[dict[str, Any]], list[Line]]] = {
             end("tool_use"),
         ],
     ),
+    "text on both sides of a call without arguments": (
+        [
+            delta({"content": "a"}),
+            call(index=0, id="t", name="f"),
+            delta({"content": "b"}),
+            delta(finish="stop"),
+        ],
+        [
+            *text(0, "a"),
+            ("start", 1, "tool_use", "t", "f", {}),
+            ("start", 2, "text", ""),
+            ("text", 2, "b"),
+            ("stop", 1),
+            ("stop", 2),
+            end("tool_use"),
+        ],
+    ),
+    "reasoning on both sides of a call without arguments": (
+        [
+            delta({"reasoning": "a"}),
+            call(index=0, id="t", name="f"),
+            delta({"reasoning": "b"}),
+            delta(finish="stop"),
+        ],
+        [
+            *thinking(0, "a"),
+            ("start", 1, "tool_use", "t", "f", {}),
+            ("start", 2, "thinking", "", ""),
+            ("thinking", 2, "b"),
+            ("stop", 1),
+            ("signature", 2, ""),
+            ("stop", 2),
+            end("tool_use"),
+        ],
+    ),
     "text before the name is whole": (
         [call(index=0, id="t", name="f"), delta({"content": "b"}), delta(finish="tool_calls")],
         [
@@ -442,6 +502,8 @@ ODD = {
     "interleaved calls overlap": OURS,
     "text after a call that is not whole": {"blocks_overlap"},
     "text before the name is whole": {"blocks_overlap"},
+    "text on both sides of a call without arguments": {"blocks_overlap"},
+    "reasoning on both sides of a call without arguments": {"blocks_overlap"},
 }
 """What must overlap, because nothing may be held back."""
 
@@ -584,10 +646,20 @@ def test_nothing_goes_out_before_the_answer_begins_or_after_it_is_told() -> None
     assert encoder.finished
 
 
+def test_an_answer_of_nothing_is_a_legal_message() -> None:
+    wire = encoded()
+    assert lines(wire) == [HEAD, end("end_turn"), END]
+    legal("anthropic", wire, odd=())
+    assert message(wire).content == []
+
+
 def test_further_choices_are_counted() -> None:
     encoder = MessagesEncoder(TELLING)
+    begun: list[Event] = [ToolCallStarted(0, "t", "f"), ToolCallDelta(0, "{"), TextDelta("a")]
+    encoder.encode(begun)
     assert encoder.dropped_choices == 0
     for choice in (1, 2, 2):
+        encoder.encode([TextDelta("a") if choice == 1 else ReasoningDelta("a")])
         dropped: list[Event] = [
             TextDelta("a", choice),
             ReasoningDelta("a", choice),
@@ -647,3 +719,14 @@ def test_a_lone_surrogate_is_replaced_and_nothing_else() -> None:
     assert told[2:4] == [("text", 0, "x"), ("text", 0, clean)]
     assert told[5:7] == [("start", 1, "tool_use", clean, clean, {}), ("input_json", 1, clean)]
     assert told[8:10] == [("thinking", 2, clean), ("signature", 2, clean)]
+
+
+def test_a_name_behind_arguments_is_no_more_of_the_name() -> None:
+    chunks = [
+        call(index=0, id="t", name="ls", arguments="{"),
+        call(index=0, name="x", arguments="}"),
+        call(index=1, id="u", arguments="{}"),
+        call(index=1, name="late"),
+    ]
+    named = [e for events in decoded(*chunks) for e in events if isinstance(e, ToolCallStarted)]
+    assert [(e.index, e.name) for e in named] == [(0, "ls"), (1, None), (1, "late")]

@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 
 from streamgauge.core.dialects.finish import kept_finish, told_finish
-from streamgauge.core.dialects.tool_calls import CallIds, ToolCall, ToolCalls
+from streamgauge.core.dialects.tool_calls import NAMELESS, CallIds, ToolCall, ToolCalls
 from streamgauge.core.events import (
     Event,
     Finished,
@@ -112,7 +112,7 @@ class Pieces:
     def _begun(self, calls: Sequence[ToolCall]) -> Iterator[Piece]:
         for call in calls:
             number = self._numbers[id(call)] = len(self._numbers)
-            yield Piece(PieceKind.CALL, call.name, number, self._ids.take(call.id))
+            yield Piece(PieceKind.CALL, call.name or NAMELESS, number, self._ids.take(call.id))
             if call.held:
                 call.empty = False
                 yield Piece(PieceKind.ARGUMENTS, "".join(call.held), number)

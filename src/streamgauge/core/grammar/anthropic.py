@@ -49,6 +49,8 @@ _REASONS = frozenset(
     "end_turn max_tokens stop_sequence tool_use pause_turn refusal"
     " model_context_window_exceeded".split()
 )
+_WHOLE = frozenset(("tool_use", "end_turn", "stop_sequence"))
+"""With these the calls are whole; with others they may have been cut."""
 
 
 class _Stage(Enum):
@@ -173,7 +175,7 @@ class MessagesGrammar:
             note("reason_misfit", f"{shown(reason)} with {call}")
         if (reason == "stop_sequence") != isinstance(sequence, str):
             note("reason_misfit", f"{shown(reason)} with the sequence {shown(sequence)}")
-        if self._reason is None and reason not in ("max_tokens", "model_context_window_exceeded"):
+        if self._reason is None and reason in _WHOLE:
             self._blocks.judge_calls()
         self._reason = str(reason)
 

@@ -19,7 +19,9 @@ WIRE_RULES: Mapping[str, Rule] = {
     "unread_frame": oddity("no frame is over 4 MiB; such a one is not checked"),
 }
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_COMMENTS = re.compile(rb"(:[^\r\n]*(\r\n|\r|\n))+")
 _BOM_BYTES = 3
+_KEPT = 64 * 1024
 
 
 class Splitter(Protocol):
@@ -43,7 +45,7 @@ class Located:
 class Wire:
     """Feeds a splitter, keeps count of bytes, and notes what is wrong with the framing."""
 
-    __slots__ = ("_at", "_bom", "_dead", "_fed", "_parts", "_sheet", "_splitter")
+    __slots__ = ("_at", "_bom", "_dead", "_fed", "_parts", "_sheet", "_splitter", "_tail")
 
     def __init__(self, splitter: Splitter, sheet: Sheet) -> None:
         self._splitter = splitter
@@ -51,6 +53,7 @@ class Wire:
         self._fed = 0
         self._at = 0  # where the frame being read begins
         self._parts = b""  # what of it came in pieces
+        self._tail = b""  # the bytes that no frame has taken yet, while they are few
         self._bom = False
         self._dead = False
 
@@ -69,6 +72,8 @@ class Wire:
         self._note_bom()
         for frame in frames:
             yield from self._located(frame)
+        left = self._fed - self._at
+        self._tail = (self._tail + data)[-left:] if 0 < left <= _KEPT else b""
 
     def _note_bom(self) -> None:
         if self._splitter.bom_removed and not self._bom:
@@ -98,7 +103,7 @@ class Wire:
     def end(self) -> None:
         """Note what was left without its end."""
         left = self._fed - self._at
-        if left > 0 and not self._dead:
+        if left > 0 and not self._dead and not _COMMENTS.fullmatch(self._tail):
             self._begin(1)
             self._sheet.note("unfinished_frame", f"the last {left} bytes are no whole frame")
 

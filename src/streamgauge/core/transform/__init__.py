@@ -1,1 +1,1 @@
-"""Changes to a conversation that an upstream needs, each alone and by name (SPEC §14.6)."""
+"""Changes that an upstream or a client needs, each alone and by name (SPEC §14.6, §13.6)."""

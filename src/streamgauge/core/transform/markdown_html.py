@@ -14,6 +14,8 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from streamgauge.core.transform.markdown_keep import keep_all_text
+
 __all__ = ["MarkdownHtml"]
 
 _AT_ONCE = frozenset(("heading_open", "hr"))
@@ -28,7 +30,7 @@ looking costs as much as the block is long, so that the whole stays linear."""
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    return parser.disable("reference")
+    return keep_all_text(parser.disable("reference"))
 
 
 class MarkdownHtml:

@@ -13,13 +13,23 @@ _NAMES = ("reasoning_content", "reasoning", "reasoning_text")
 def read_thoughts(message: Asked) -> list[Thought | RedactedThought]:
     """Return the reasoning of a message. The typed details hold signatures, so they come first.
 
-    A text that the details lack is kept before them.
+    A text that the details lack is what the first signature of theirs signs (a stream tells the
+    text, and then a detail that only signs it); without one it is kept before them.
     """
     details = [found for item in message.children("reasoning_details") if (found := _detail(item))]
     text = next((text for name in _NAMES if (text := message.text(name))), None)
     if text and not any(isinstance(thought, Thought) and thought.text for thought in details):
-        return [Thought(text), *details]
+        return _with_text(text, details)
     return details
+
+
+def _with_text(
+    text: str, details: list[Thought | RedactedThought]
+) -> list[Thought | RedactedThought]:
+    for place, thought in enumerate(details):
+        if isinstance(thought, Thought):
+            return [*details[:place], Thought(text, thought.signature), *details[place + 1 :]]
+    return [Thought(text), *details]
 
 
 def _detail(item: Asked) -> Thought | RedactedThought | None:

@@ -1,0 +1,77 @@
+"""`streamgauge verify`: exit code, findings with their places, JSON, standard input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamgauge.cli.verify import verify
+
+CAPTURES = Path(__file__).parent.parent / "data" / "captures"
+GOOD = CAPTURES / "chat_stream_usage.body"
+CUT = CAPTURES / "chat_stream_client_stop.body"
+ODD = CAPTURES / "messages_stream_tool.body"
+
+
+def run(*args: object, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(verify, [str(arg) for arg in args], input=stdin)
+
+
+def test_a_legal_stream_is_one_line_and_exit_code_0() -> None:
+    done = run("--grammar", "openai", GOOD)
+    assert done.exit_code == 0
+    frames = GOOD.read_bytes().count(b"data: ")
+    assert done.stdout == f"openai: legal, {frames} frames, 0 errors, 0 oddities\n"
+
+
+def test_a_cut_stream_is_exit_code_1_and_says_where_and_what() -> None:
+    done = run("--grammar", "openai", CUT)
+    assert done.exit_code == 1
+    first, second, summary = done.stdout.splitlines()
+    assert first.startswith("frame 78 byte ")
+    assert "error done_missing: " in first
+    assert "error finish_missing: " in second
+    assert summary.startswith("openai: not legal, 78 frames, 2 errors")
+
+
+def test_oddities_are_counted_and_only_told_and_held_against_it_when_strict() -> None:
+    done = run("--grammar", "anthropic", ODD)
+    assert done.exit_code == 0
+    assert done.stdout == "anthropic: legal, 12 frames, 0 errors, 1 oddity\n"
+    done = run("--grammar", "anthropic", "--strict", ODD)
+    assert done.exit_code == 1
+    assert "oddity block_fields: " in done.stdout
+
+
+def test_json_is_a_line_a_finding_and_a_summary_and_stdin_is_read() -> None:
+    done = run("--grammar", "openai", "--json", "-", stdin=CUT.read_bytes())
+    assert done.exit_code == 1
+    *findings, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [f["rule"] for f in findings] == ["done_missing", "finish_missing"]
+    assert {f["level"] for f in findings} == {"error"}
+    assert CUT.read_bytes()[findings[0]["offset"] :].startswith(b"data: ")
+    assert summary == {
+        "grammar": "openai",
+        "legal": False,
+        "frames": 78,
+        "errors": 2,
+        "oddities": 1,
+    }
+
+
+@pytest.mark.parametrize("grammar", ["simple", "frames"])
+def test_our_own_protocols_are_known(grammar: str) -> None:
+    done = run("--grammar", grammar, "-", stdin=b"")
+    assert done.exit_code == 1
+    assert "done_missing" in done.stdout
+
+
+def test_what_is_not_served_yet_is_a_usage_error_that_says_so() -> None:
+    done = run(GOOD)
+    assert done.exit_code == 2
+    assert "not served yet" in done.stderr
+    assert run("--grammar", "ollama", GOOD).exit_code == 2
+    assert run("--grammar", "openai", "no-such-file").exit_code == 2

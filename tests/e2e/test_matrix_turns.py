@@ -1,0 +1,209 @@
+"""Turns that build on turns, and refusals by the upstream, from every client to every upstream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from ..grammar_check import OURS, legal
+from .matrix import CLIENTS, PIXEL, PIXEL_BYTES, UPSTREAMS
+from .pairing import Pair, paired
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
+
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "simple": "/v1/chat/completions?protocol=simple",
+    "frames": "/v1/chat/completions?protocol=frames",
+}
+SEEN = f"{len(PIXEL_BYTES)} bytes sha256 {sha256(PIXEL_BYTES).hexdigest()}"
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=UPSTREAMS)
+async def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pair]:
+    async with paired(request.param, tmp_path_factory.mktemp("turns")) as built:
+        yield built
+
+
+# --- a tool's results ----------------------------------------------------------------------------
+
+
+def _by_openai() -> dict[str, Any]:
+    def call(number: int, city: str) -> dict[str, Any]:
+        function = {"name": ("weather", "clock")[number], "arguments": json.dumps({"city": city})}
+        return {"id": f"call_{number}", "type": "function", "function": function}
+
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": SCHEMA}}
+        for name in ("weather", "clock")
+    ]
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    turns = [
+        {"role": "user", "content": "what is it like?"},
+        {
+            "role": "assistant",
+            "content": "Let me see.",
+            "tool_calls": [call(0, "Rom"), call(1, "Ulm")],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "half past nine"},
+        {"role": "tool", "tool_call_id": "call_0", "content": "rain – 12 °C"},
+        {"role": "user", "content": [{"type": "text", "text": "and this?"}, picture]},
+    ]
+    return {"messages": turns, "tools": tools}
+
+
+def _by_anthropic() -> dict[str, Any]:
+    def use(number: int, city: str) -> dict[str, Any]:
+        name = ("weather", "clock")[number]
+        return {"type": "tool_use", "id": f"call_{number}", "name": name, "input": {"city": city}}
+
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    picture = {"type": "image", "source": source}
+    results = [
+        {"type": "tool_result", "tool_use_id": "call_1", "content": "half past nine"},
+        {
+            "type": "tool_result",
+            "tool_use_id": "call_0",
+            "is_error": True,
+            "content": [{"type": "text", "text": "rain – 12 °C"}, picture],
+        },
+        {"type": "text", "text": "and this?"},
+    ]
+    spoken = [{"type": "text", "text": "Let me see."}, use(0, "Rom"), use(1, "Ulm")]
+    turns = [
+        {"role": "user", "content": "what is it like?"},
+        {"role": "assistant", "content": spoken},
+        {"role": "user", "content": results},
+    ]
+    tools = [{"name": name, "input_schema": SCHEMA} for name in ("weather", "clock")]
+    return {"messages": turns, "tools": tools}
+
+
+def _request(client: str, *, stream: bool, **more: Any) -> dict[str, Any]:
+    asked = _by_anthropic() if client == "anthropic" else _by_openai()
+    return {"model": "sim", "max_tokens": 900, "stream": stream, **asked, **more}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_results_find_their_calls_and_pictures_come_along(pair: Pair, client: str) -> None:
+    """The simulator answers with the name of each result's call, found by its id, and the images."""
+    answer = await pair.it.ask(PATHS[client], _request(client, stream=False))
+    assert answer.status == 200, answer.body
+    told = answer.json()
+    if client == "anthropic":
+        text = "".join(block["text"] for block in told["content"])
+    else:
+        text = told["choices"][0]["message"]["content"]
+    lines = text.splitlines()
+    assert "clock said: half past nine" in lines
+    [weather] = [line for line in lines if line.startswith("weather said: ")]
+    assert "rain – 12 °C" in weather
+    if client == "anthropic" and pair.upstream != "anthropic":
+        assert "Error: " in weather, "an error is told in words where there is no flag"
+    assert f"image 1: {SEEN}" in lines
+    assert not [line for line in lines if line.startswith("unknown call")]
+
+
+# --- what was thought ----------------------------------------------------------------------------
+
+THINKS = 'think\nsim: {"reasoning": "a b c", "redacted": true}\nsim-tool: weather {"city": "Rom"}'
+
+
+@pytest.mark.parametrize("upstream", ["anthropic", "openrouter"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_signed_thoughts_go_back_as_they_were_given(
+    tmp_path: Path, upstream: str, stream: bool
+) -> None:
+    """What an upstream signed, or nobody can read, it gets again from a client of the other dialect."""
+    async with paired(upstream, tmp_path) as pair:
+        await send_thoughts_back(pair, stream=stream)
+
+
+async def send_thoughts_back(pair: Pair, *, stream: bool) -> None:
+    """Ask for thoughts and a call, and send both back with the call's result."""
+    upstream, clients = pair.upstream, pair.clients
+    turns: list[Any] = [{"role": "user", "content": THINKS}]
+    if upstream == "anthropic":
+        spoken = await clients.chat_message(turns, _by_openai()["tools"], stream=stream)
+        assert [d["type"] for d in spoken["reasoning_details"]] == [
+            "reasoning.text",
+            "reasoning.encrypted",
+        ]
+        [call] = spoken["tool_calls"]
+        turns += [spoken, {"role": "tool", "tool_call_id": call["id"], "content": "rain"}]
+        path, request = PATHS["openai"], _request("openai", stream=False, messages=turns)
+    else:
+        blocks = await clients.message_blocks(turns, _by_anthropic()["tools"], stream=stream)
+        assert [b["type"] for b in blocks] == ["thinking", "redacted_thinking", "tool_use"]
+        result = {"type": "tool_result", "tool_use_id": blocks[2]["id"], "content": "rain"}
+        turns += [{"role": "assistant", "content": blocks}, {"role": "user", "content": [result]}]
+        path, request = PATHS["anthropic"], _request("anthropic", stream=False, messages=turns)
+    answer = await pair.it.ask(path, request)
+    assert answer.status == 200, answer.body
+    assert b"weather said: rain" in answer.body
+    sent = json.loads(pair.it.simulator.requests[-1].body)["messages"][1]
+    kinds = [d["type"] for d in sent.get("reasoning_details") or sent["content"]]
+    assert kinds[:2] == (
+        ["thinking", "redacted_thinking"]
+        if upstream == "anthropic"
+        else ["reasoning.text", "reasoning.encrypted"]
+    )
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+REFUSED = {
+    "http_400": (400, "upstream_error"),
+    "http_401": (502, "upstream_auth"),
+    "http_429": (429, "upstream_error"),
+    "http_500": (500, "upstream_error"),
+    "http_503": (503, "upstream_error"),
+    "html": (502, "upstream_protocol_error"),
+    "redirect": (502, "upstream_error"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_refusal_is_told_in_the_clients_own_words(
+    pair: Pair, client: str, fault: str
+) -> None:
+    status, code = REFUSED[fault]
+    turn = {"role": "user", "content": f'hi\nsim: {{"fault": "{fault}"}}'}
+    for stream in (True, False):
+        request = _request(client, stream=stream, messages=[turn])
+        answer = await pair.it.ask(PATHS[client], request, authorization="Bearer sk-of-the-client")
+        row, _ = await pair.books(answer.id)
+        told = answer.json()
+        assert (answer.status, told["error"]["code"]) == (status, code), answer.body
+        assert (told.get("type") == "error") is (client == "anthropic")
+        assert told["error"]["message"]
+        assert b"sk-of-the-client" not in answer.body
+        assert answer.headers.get("retry-after") == ("1" if fault == "http_429" else None)
+        assert (row["http_status"], row["error_code"]) == (status, code)
+        assert row["success"] is False
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_an_upstream_that_refuses_our_option_is_asked_without_it(
+    pair: Pair, client: str
+) -> None:
+    turn = {"role": "user", "content": 'hi\nsim: {"text": "so", "fault": "refuse_usage_option"}'}
+    request = _request(client, stream=True, messages=[turn])
+    calls = len(pair.it.simulator.begun)
+    answer = await pair.it.ask(PATHS[client], request)
+    assert answer.status == 200, answer.body
+    legal(client, answer.body, None if client == "openai" else OURS)
+    tried = len(pair.it.simulator.begun) - calls
+    row = await pair.it.row(answer.id)
+    assert (row["status"], row["attempts"]) == ("completed", tried)
