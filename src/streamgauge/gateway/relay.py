@@ -152,9 +152,7 @@ class Relay:
         failing = f"status {status}" if status >= _ANSWERED_BADLY else None
         self._upstream.note_call(failing)
         content_type, wait = _text(headers, b"content-type"), _text(headers, b"retry-after")
-        self._do(
-            self.exchange.attempt_head(status, content_type, retry_after(wait), monotonic())
-        )
+        self._do(self.exchange.attempt_head(status, content_type, retry_after(wait), monotonic()))
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
