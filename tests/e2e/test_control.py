@@ -69,7 +69,7 @@ async def test_after_a_storm_every_number_is_back_at_its_baseline(tmp_path: Path
         held = ("streams", "tasks", "sockets_client", "sockets_upstream", "pool_idle", "registry")
         nothing = dict.fromkeys((*held, "drains", "ledger_queue"), 0) | {"tasks": 1}
         before = await at_rest(gateway, nothing)
-        streams = asyncio.create_task(gateway.ask(CHAT, chat(tokens=300, gap_ms=10)))
+        streams = asyncio.create_task(gateway.ask(CHAT, chat(tokens=900, gap_ms=10)))
         await until(lambda: any(entry.frames > 2 for entry in simulator.begun))
         busy = await runtime(gateway)
         for _ in range(4):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Vitals:
 
 def vitals_of(pid: int, runtime: dict[str, Any] | None = None) -> Vitals:
     """Read what process `pid` holds now."""
-    links = [os.readlink(entry) for entry in _descriptors(pid)]
+    links = list(_links(pid))
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines)
     resident = int(status["VmRSS"].split()[0]) / 1024
@@ -61,8 +62,10 @@ def vitals_of(pid: int, runtime: dict[str, Any] | None = None) -> Vitals:
     return Vitals(len(links), sockets, int(status["Threads"]), resident, runtime)
 
 
-def _descriptors(pid: int) -> list[Path]:
-    return [entry for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+def _links(pid: int) -> Iterator[str]:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            yield os.readlink(entry)
 
 
 def slope_mib(samples: Sequence[tuple[int, float]], per: int = 10_000) -> float | None:
