@@ -19,7 +19,8 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.chat import ChatRequest, read_chat_request
+from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
+from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.pricing import Price
 from streamgauge.core.record import ExchangeRecord
@@ -36,6 +37,7 @@ __all__ = [
     "Play",
     "chat_request",
     "chunk",
+    "request_of",
     "text",
 ]
 
@@ -70,8 +72,22 @@ def chat_request(
     return read_chat_request(endpoint, json.dumps(body).encode(), lambda name: None)
 
 
+def request_of(client: DialectName, *, stream: bool = True, **more: Any) -> ChatRequest:
+    """Return a request of a client's dialect that can be translated: one turn, usage asked for."""
+    body = {"model": "asked", "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+    if client == "anthropic":
+        raw = json.dumps({**body, "max_tokens": 100, **more}).encode()
+        return read_chat_request("messages", raw, lambda name: None)
+    options = {"stream_options": {"include_usage": True}} if stream else {}
+    raw = json.dumps({**body, **options, **more}).encode()
+    return read_chat_request("chat/completions", raw, lambda name: None, client)
+
+
 class Play:
-    """One exchange with `now` in seconds since its start. `log`: every action so far."""
+    """One exchange with `now` in seconds since its start. `log`: every action so far.
+
+    An attempt with a `dialect` is translated: the conversation is read from the request.
+    """
 
     def __init__(
         self,
@@ -84,6 +100,8 @@ class Play:
         built = Attempt("up", kind, "m", **(attempt or {}))
         asked = chat_request() if request is None else request
         told = {"metadata": "off", **facts}
+        if built.dialect is not None:
+            told.setdefault("conversation", CLIENTS[asked.dialect].read(asked.fields))
         self.facts = Facts("exchange-id-00001", "boot", STARTED_AT, asked, (built,), "r", **told)
         self.exchange = Exchange(self.facts, START)
         self.log: list[Action] = []

@@ -27,7 +27,21 @@ from streamgauge.core.attempt import Drain, Limits
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 
-from .playbook import DONE, FINISH, PRICE, ROLE, SSE, USAGE, Play, chat_request, chunk, text
+from ..grammar_check import OURS, legal
+from .playbook import (
+    DONE,
+    FINISH,
+    PRICE,
+    ROLE,
+    SSE,
+    USAGE,
+    Play,
+    chat_request,
+    chunk,
+    request_of,
+    text,
+)
+from .upstream_wires import CLIENTS, UPSTREAMS
 
 ENDED = frozenset(Status) - {Status.IN_FLIGHT, Status.GATEWAY_CRASH}
 REFUSAL = b'{"error": {"message": "unknown field stream_options"}}'
@@ -70,6 +84,25 @@ FACTS = st.fixed_dictionaries(
         "keepalive_seconds": st.sampled_from([0.0, 1.0]),
     }
 )
+TRANSLATED = st.tuples(
+    st.sampled_from([request_of(client) for client in CLIENTS]),
+    st.sampled_from(sorted(UPSTREAMS)),
+)
+WHOLE_TRANSLATED = st.tuples(
+    st.sampled_from([request_of(client, stream=False) for client in CLIENTS]),
+    st.sampled_from(sorted(UPSTREAMS)),
+)
+SAID = tuple(
+    frame
+    for wire in UPSTREAMS.values()
+    for frame in (*wire.stream("text"), *wire.stream("call"), *wire.stream("thought"), wire.alive)
+)
+ENDS = {
+    "openai": (b"data: [DONE]\n", b'data: {"error":'),
+    "anthropic": (b"event: message_stop\n", b"event: error\n"),
+    "simple": (b'{"type":"done"',),
+    "frames": (b'{"done":true',),
+}
 FRAMES = (
     ROLE,
     text("a"),
@@ -85,6 +118,9 @@ FRAMES = (
     b'{"choices": [{"message": {"content": "x"}}]}',
     REFUSAL,
     b"data: " + b"x" * 66_000,
+    chunk(choices=[{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}]),
+    chunk(choices=[{"index": 0, "delta": {"content": "b"}, "finish_reason": "error"}]),
+    *dict.fromkeys(SAID),
 )
 FRAME = st.integers(0, len(FRAMES) - 1).map(lambda number: FRAMES[number])
 DATA = st.one_of(
@@ -103,13 +139,20 @@ HEADS = st.sampled_from(
         (500, "text/html", None),
         (302, None, None),
         (204, None, None),
+        (200, "application/x-ndjson", None),
     ]
 )
 
 
-def stream_of(endpoint: str, count: int, whole: bool) -> list[bytes]:
+def stream_of(play: Play, count: int, whole: bool) -> list[bytes]:
     """Return a stream of `count` frames of text, with its usage and its end where it is whole."""
-    if endpoint == "messages":
+    if (dialect := play.facts.attempts[0].dialect) is not None:
+        wire = UPSTREAMS[dialect]
+        opened, said, *closed = wire.text if dialect == "anthropic" else (b"", wire.text[0])
+        ended = [*closed[-1:], wire.finish["stop"], wire.usage, wire.end["stop"]]
+        frames = [wire.start, opened, *[said] * count, *(ended if whole else [])]
+        return [frame for frame in frames if frame]
+    if play.facts.request.endpoint == "messages":
         start, text_delta, stop = MESSAGE_PARTS
         return [start, *[text_delta] * count, *([stop, MESSAGE] if whole else [])]
     return [*[text("a")] * count, *([FINISH, USAGE, DONE] if whole else [])]
@@ -179,15 +222,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=DATA, more=DATA)
     def streams(self, data: bytes, more: bytes) -> None:
         self.connects()
-        self.give("attempt_head", 200, SSE, None)
+        self.give("attempt_head", 200, self.media, None)
         self.give("upstream_data", data)
         self.give("upstream_data", more)
+
+    @property
+    def media(self) -> str:
+        """What a stream of this upstream is declared as."""
+        return UPSTREAMS[self.play.facts.attempts[0].dialect or "openai"].media
 
     @rule(count=st.integers(0, 4), whole=st.booleans())
     def answers(self, count: int, whole: bool) -> None:
         self.connects()
-        self.give("attempt_head", 200, SSE, None)
-        for frame in stream_of(self.play.facts.request.endpoint, count, whole):
+        self.give("attempt_head", 200, self.media, None)
+        for frame in stream_of(self.play, count, whole):
             self.give("upstream_data", frame)
 
     @rule(kind=st.sampled_from(["complete", "cut", "reset", "protocol"]))
@@ -270,12 +318,42 @@ class AnyOrder(RuleBasedStateMachine):
         check_metadata(self.play)
 
 
+class AnyOrderTranslated(AnyOrder):
+    """The same of an exchange that is translated, and its client's grammar beside."""
+
+    @initialize(
+        asked=st.one_of(TRANSLATED, TRANSLATED, TRANSLATED, WHOLE_TRANSLATED),
+        attempt=ATTEMPTS,
+        facts=FACTS,
+        kind=st.sampled_from(["openai", "llamacpp", "ollama"]),
+    )
+    def begin(self, asked: Any, attempt: dict[str, Any], facts: dict[str, Any], kind: str) -> None:
+        request, dialect = asked
+        self.play = Play(request, kind=kind, attempt={**attempt, "dialect": dialect}, **facts)
+        self.give("start")
+
+    def teardown(self) -> None:
+        super().teardown()
+        check_grammar(self.play)
+
+
+def check_grammar(play: Play) -> None:
+    """A stream that was ended was ended once, by its marker or an error, and a whole one is legal."""
+    if not play.of(EndClient):
+        return
+    client, body = play.facts.request.dialect, play.body
+    assert sum(body.count(end) for end in ENDS[client]) == 1, body
+    if play.row.status is Status.COMPLETED and play.facts.metadata in ("off", "comment", "chunk"):
+        legal(client, body, OURS)
+
+
 def check_count(play: Play, given: bytes) -> None:
     """What was counted is at most what came (FAULTS I6)."""
     row = play.row
     if row.usage_source == "counted":
         assert row.output_tokens is not None
-        assert row.output_tokens <= given.count(b'"content"') + given.count(b'"text_delta"')
+        told = (b'"content"', b'"text_delta"', b'"arguments"', b'"thinking', b'"reasoning_content"')
+        assert row.output_tokens <= sum(map(given.count, (*told, b'"partial_json"')))
 
 
 def check_metadata(play: Play) -> None:
@@ -306,7 +384,7 @@ def test_a_stream_by_itself_is_counted_and_told(
     endpoint: str, count: int, whole: bool, end: str
 ) -> None:
     play = Play(chat_request(endpoint), metadata="comment")
-    frames = stream_of(endpoint, count, whole)
+    frames = stream_of(play, count, whole)
     play.stream(*frames, end=end)
     play.do("stop")
     check_count(play, b"".join(frames))
@@ -353,3 +431,5 @@ AnyOrder.TestCase.settings = settings(
     max_examples=2000 if FULL else 200, stateful_step_count=14, deadline=None
 )
 TestAnyOrder = AnyOrder.TestCase
+AnyOrderTranslated.TestCase.settings = AnyOrder.TestCase.settings
+TestAnyOrderTranslated = AnyOrderTranslated.TestCase

@@ -102,7 +102,7 @@ async def test_while_it_drains_the_control_listener_answers_and_reloads_nothing(
         serving(tmp_path, simulator, control=0) as gateway,
     ):
         stream = asyncio.create_task(gateway.ask(CHAT, chat(tokens=150, gap_ms=10)))
-        await until(lambda: any(entry.frames > 2 for entry in simulator.begun[1:]))
+        await until(lambda: any(entry.frames > 2 for entry in simulator.begun))
         gateway.signal(signal.SIGTERM)
         deadline = time.monotonic() + 5
         while not (found := await metrics(gateway))["streamgauge_stopping"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,3 +178,34 @@ async def test_a_bad_request_is_a_400_that_names_the_field(
 async def test_the_request_itself_is_fine(pairs: dict[str, Pair], client: str) -> None:
     answer = await pairs[client].it.ask(_PATHS[client], _request(client))
     assert answer.status == 200
+
+
+_PAGE = {
+    "type": "document",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": _PIXEL},
+}
+_FAR = {"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/x.png"}}
+UNSAYABLE = [
+    ("openai", "anthropic", _put("n", 2), "n must be 1"),
+    ("simple", "openai", _put("n", 2), "n must be 1"),
+    ("simple", "ollama", _put("n", 2), "n must be 1"),
+    ("anthropic", "ollama", _said("user", _FAR), "image by its URL"),
+    ("anthropic", "ollama", _said("user", _PAGE), "document"),
+    ("anthropic", "llamacpp", _said("user", _PAGE), "document"),
+]
+
+
+@pytest.mark.parametrize(("client", "upstream", "change", "message"), UNSAYABLE)
+async def test_what_an_upstream_cannot_be_told_is_refused_before_it_is_called(
+    tmp_path: Path, client: str, upstream: str, change: Change, message: str
+) -> None:
+    body = _request(client)
+    change(body)
+    async with paired(upstream, tmp_path) as built:
+        answer = await built.it.ask(_PATHS[client], body)
+        row = await built.it.row(answer.id)
+        assert built.it.simulator.begun == []
+        assert not built.it.gateway.relays
+    assert answer.status == 400
+    assert message in answer.json()["error"]["message"]
+    assert (row["status"], row["attempts"], row["error_code"]) == ("rejected", 0, "bad_request")

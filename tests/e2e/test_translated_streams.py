@@ -275,7 +275,9 @@ async def test_what_nobody_knows_breaks_no_client(tmp_path: Path) -> None:
         chunk({"hologram": [1], "content": "Hal"}, surprise={"a": None}),
         b'data: {"object":"weather.report","sun":true}\n\n',
         b'data: {"id":"c","choices":[]}\n\n',
-        chunk({"content": "lo."}),
+        chunk({"content": "lo"}),
+        b'data: {"choices":[{"index":-1,"delta":{"content":"."}}]}\n\n',
+        b'data: {"choices":[{"index":-1,"delta":{"content":"."},"logprobs":1}]}\n\n',
         chunk({}, "the_moon_rose"),
     )
     script = (head(), in_chunks(ROLE, *odd, USAGE, DONE) + LAST, End.KEEP)
@@ -286,6 +288,10 @@ async def test_what_nobody_knows_breaks_no_client(tmp_path: Path) -> None:
             legal(client, answer.body, OURS)
             assert row["status"] == "completed"
             assert (row["finish_reason"], row["finish_normal"]) == ("the_moon_rose", "other")
+            said = [
+                p.get("content") or p.get("delta", {}).get("text") for p in payloads(client, answer)
+            ]
+            assert [text for text in said if text] == ["Hal", "lo", ".", "."]
 
 
 # --- leaving -------------------------------------------------------------------------------------

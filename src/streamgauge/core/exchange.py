@@ -15,8 +15,10 @@ from streamgauge.core.actions import (
     SendRequest,
 )
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
-from streamgauge.core.attempt import Attempt
+from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.deadlines import Stamps
+from streamgauge.core.dialects.base import Written
+from streamgauge.core.passage import EMPTY
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of, error_of_stream, names_option
 from streamgauge.core.starting import asks_usage, request_body, running_option
@@ -31,7 +33,7 @@ from streamgauge.core.verdict import (
     protocol_error,
     refused,
 )
-from streamgauge.core.whole import read_whole, whole_body, whole_stream
+from streamgauge.core.whole import read_whole, says_nothing, whole_body, whole_stream
 
 __all__ = ["Exchange"]
 
@@ -39,9 +41,22 @@ _DONE = State.DONE  # read per frame: off its class an Enum's member takes a loo
 
 
 class Exchange(UpstreamSide):
-    """One client request with all its attempts: the upstream's half of the machine."""
+    """One client request with all its attempts: the upstream's half of the machine.
 
-    __slots__ = ()
+    Making one raises RequestError where the request cannot be said in its first upstream's
+    dialect: before anything has begun.
+    """
+
+    __slots__ = ("_written",)
+
+    def __init__(self, facts: Facts, now: float) -> None:
+        super().__init__(facts, now)
+        self._written: Written | None = self._write()
+
+    def _write(self) -> Written:
+        # Unread, its frame could not be hidden from a client that did not ask.
+        self._asked_usage = self.facts.metering and asks_usage(self.attempt, self.facts.request)
+        return request_body(self.facts, self.attempt, self._asked_usage)
 
     def start(self, now: float) -> list[Action]:
         """Begin the row and connect."""
@@ -84,14 +99,12 @@ class Exchange(UpstreamSide):
     def _send_request(self, now: float) -> list[Action]:
         if not (self._begun and self._connected):
             return []
-        request, attempt = self.facts.request, self.attempt
-        # Unread, its frame could not be hidden from a client that did not ask.
-        self._asked_usage = self.facts.metering and asks_usage(attempt, request)
+        written = self._written or self._write()
+        self._written = None
+        self.lost = written.lost
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
         self.state = State.HOLDING
-        written = request_body(self.facts, attempt, self._asked_usage)
-        self.lost = written.lost
         return [SendRequest(len(self._books.attempts), written.body)]
 
     def attempt_failed(self, kind: str, now: float) -> list[Action]:
@@ -156,8 +169,13 @@ class Exchange(UpstreamSide):
         if self._unread_tail and kind == "complete":
             self._client_over = True
             return [EndClient(), *self._finish(COMPLETED, now)]
-        finished = meter.finish_reason is not None
-        return self._fail(after_end(kind, finished=finished, began=meter.frames > 0), now)
+        return self._fail(after_end(kind, finished=self._finished(), began=meter.frames > 0), now)
+
+    def _finished(self) -> bool:
+        """Whether all was said but the end marker; a translation's encoder knows, by choice."""
+        if self.attempt.dialect is not None:
+            return self._relaying is not None and self._relaying.awaits_marker
+        return self._books.meter.finish_reason is not None
 
     def _whole(self, answer: Answer, kind: str, now: float) -> list[Action]:
         """A JSON answer has come whole, or was cut (SPEC §5.1)."""
@@ -171,6 +189,8 @@ class Exchange(UpstreamSide):
             return self._whole_as_stream(body, now)
         meter.observe(events, now)
         meter.frames = 1
+        if self.attempt.dialect is not None and meter.failed is None and says_nothing(meter):
+            meter.failed = EMPTY
         if meter.failed is not None:
             return self._fail(refused(error_of_stream(meter.failed, self.attempt)), now)
         self._books.marked(self.attempt, now)

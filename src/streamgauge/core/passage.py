@@ -6,12 +6,16 @@ from enum import Enum, auto
 from typing import Protocol
 
 from streamgauge.core.errors import GatewayError
+from streamgauge.core.events import Failed
 from streamgauge.core.meter import Meter
 
-__all__ = ["COMMENT_LIMIT", "Passage", "Turn"]
+__all__ = ["COMMENT_LIMIT", "EMPTY", "Passage", "Turn"]
 
 COMMENT_LIMIT = 8 * 1024 * 1024
 """Keep-alives in a row beyond this are an attack on our patience (FAULTS S17)."""
+
+EMPTY = Failed("the upstream's answer was empty")
+"""A clean end of nothing would make agents ask again for ever (WIRE §0.4, §5.1)."""
 
 
 class Turn(Enum):

@@ -96,5 +96,4 @@ def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: 
         mid_system=attempt.mid_system,
         strip_attribution=attempt.strip_attribution,
     )
-    written = UPSTREAMS[dialect].write(conversation, wish)
-    return Written(written.body, (*conversation.lost, *written.lost))
+    return UPSTREAMS[dialect].write(conversation, wish)  # names what its reader lost too

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 
 from streamgauge.core.dialects.base import Encoder, SelfEnding
 from streamgauge.core.errors import GatewayError
-from streamgauge.core.events import Ended, Event, Failed
+from streamgauge.core.events import Ended, Event
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import COMMENT_LIMIT, Turn
+from streamgauge.core.passage import COMMENT_LIMIT, EMPTY, Turn
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
 
 __all__ = ["Translating"]
 
-_EMPTY = Failed("the upstream's answer was empty")
 _PING = b"event: ping"
 _NOTHING = Turn.NOTHING
 _KEEPALIVE, _PART = PieceKind.KEEPALIVE, PieceKind.PART
@@ -110,8 +109,7 @@ class Translating:
         self.over = True
         said = self._encoder.encode([e for e in piece.events if not isinstance(e, Ended)])
         if not self._encoder.finished and not self.meter.content_frames:
-            # A clean end of nothing would make agents ask again for ever (WIRE §0.4, §5.1).
-            self.meter.failed = _EMPTY
+            self.meter.failed = EMPTY
             return Turn.ERROR, said
         return Turn.MARKER, said + self._end()
 

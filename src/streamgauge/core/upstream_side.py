@@ -59,8 +59,10 @@ class UpstreamSide(ClientSide):
             return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
         if relaying.progress:
             stamps.content = meter.first_content is not None
-            if stamps.finished is None and relaying.awaits_marker:
-                stamps.finished = now
+            if not relaying.awaits_marker:
+                stamps.finished = None
+            elif stamps.finished is None or meter.last_content == now:
+                stamps.finished = now  # content behind a finish: another choice still speaks
         else:
             stamps.progress = stamp
             if relaying.flooded:

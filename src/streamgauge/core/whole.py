@@ -11,7 +11,7 @@ from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.events import Event
 from streamgauge.core.meter import Meter
 
-__all__ = ["read_whole", "whole_body", "whole_stream"]
+__all__ = ["read_whole", "says_nothing", "whole_body", "whole_stream"]
 
 
 def read_whole(facts: Facts, attempt: Attempt, body: bytes) -> Sequence[Event] | None:
@@ -28,6 +28,11 @@ def whole_stream(facts: Facts, attempt: Attempt, body: bytes) -> bytes | None:
     if attempt.dialect is not None:
         return UPSTREAMS[attempt.dialect].stream_of(body)
     return dialect_of(endpoint).stream_of(endpoint, body)
+
+
+def says_nothing(meter: Meter) -> bool:
+    """Return whether an answer had neither content nor a finish: no dialect's answer is that."""
+    return not meter.content_frames and meter.finish_reason is None
 
 
 def whole_body(

@@ -20,6 +20,7 @@ _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
 _PROTOCOL = re.compile(r"(?:^|&)protocol=([^&]*)")
 _PROTOCOLS: Mapping[str, DialectName] = {"openai": "openai", "simple": "simple", "frames": "frames"}
+_ONE_ANSWER = frozenset({"simple", "frames"})
 _LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
 
 
@@ -82,7 +83,10 @@ def _label(text: str | None) -> str | None:
 
 def read_chat(head: RequestHead, endpoint: str, body: bytes) -> ChatRequest:
     """Return the request that head and body are. Raises RequestError."""
-    return read_chat_request(endpoint, body, head.header, _asked_protocol(head, endpoint))
+    chat = read_chat_request(endpoint, body, head.header, _asked_protocol(head, endpoint))
+    if chat.n > 1 and chat.dialect in _ONE_ANSWER:
+        raise RequestError(f"n must be 1: {chat.dialect} carries one answer", param="n")
+    return chat
 
 
 def asked_of(chat: ChatRequest) -> Asked:

@@ -19,6 +19,7 @@ from streamgauge.core.dialects.base import Decoder, Encoder, Splitter, Telling, 
 from streamgauge.core.dialects.frames import FramesEncoder
 from streamgauge.core.dialects.ollama import write_request as ollama_write
 from streamgauge.core.dialects.ollama.decode import OllamaDecoder
+from streamgauge.core.dialects.ollama.streams import chat_line
 from streamgauge.core.dialects.openai import read_request as openai
 from streamgauge.core.dialects.openai import whole as openai_whole
 from streamgauge.core.dialects.openai import write_request as openai_write
@@ -95,7 +96,7 @@ UPSTREAMS: Mapping[UpstreamDialect, UpstreamCodec] = {
         ollama_write.write_request,
         OllamaDecoder,
         lambda body: OllamaDecoder().read_answer(body),
-        lambda body: body.rstrip() + b"\n",  # one object says it all, streamed or not
+        chat_line,
         NdjsonSplitter,
     ),
 }

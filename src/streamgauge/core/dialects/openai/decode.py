@@ -136,7 +136,8 @@ class ChatDecoder:
     def _read_choice(
         self, choice: Choice, delta: Delta | None, position: int, events: list[Event]
     ) -> None:
-        index = position if choice.index is None else choice.index
+        # A number that no array has is none: choices have their places from 0 on.
+        index = position if choice.index is None or choice.index < 0 else choice.index
         if delta is not None:
             if not self._started and delta.role is not None:
                 self._started = True

@@ -87,8 +87,9 @@ class ChatEncoder:
 
     @property
     def finished(self) -> bool:
-        """Whether a finish reason was seen."""
-        return any(choice.finish is not None for choice in self._choices.values())
+        """Whether a finish reason was seen, of each choice that has begun: one may still speak."""
+        choices = self._choices.values()
+        return bool(choices) and all(choice.finish is not None for choice in choices)
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """Return the chunks that say `events`; finish and usage are held."""

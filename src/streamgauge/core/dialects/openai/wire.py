@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -96,7 +96,7 @@ class _PlainDelta(msgspec.Struct, gc=False):
 
 class _PlainChoice(msgspec.Struct, gc=False):
     delta: _PlainDelta
-    index: int | None = None
+    index: Annotated[int, msgspec.Meta(ge=0)] | None = None
     message: None = None
     text: None = None
     finish_reason: None = None
