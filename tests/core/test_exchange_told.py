@@ -182,3 +182,19 @@ def test_a_call_that_fails_behind_a_keep_alive_ends_the_stream_with_an_error() -
     assert play.told == "head data data end"
     assert last_payload(play.body)["error"]["code"] == "upstream_error"
     assert (play.row.http_status, play.row.frames_out) == (200, None)
+
+
+def test_a_second_head_of_one_call_changes_nothing() -> None:
+    play = Play(ASKED)
+    play.stream(text("a"), FINISH, USAGE, DONE)
+    assert play.do("attempt_head", 500, "text/html", "9", at=0.005) == []
+    play.do("upstream_end", "complete")
+    row = play.row
+    assert (row.latency_ms, row.bytes_in, row.status) == (0.0, len(play.body), Status.COMPLETED)
+    assert play.log[-1].attempts[0].http_status == 200
+
+
+def test_an_upstreams_own_error_frame_is_a_frame_that_was_sent() -> None:
+    play = Play(ASKED)
+    play.stream(text("a"), chunk(error={"message": "no"}), end="complete")
+    assert (play.row.frames_out, play.body.count(b"data: ")) == (2, 2)

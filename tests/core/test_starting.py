@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from streamgauge.core.chat import read_chat_request
 from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
 from streamgauge.core.starting import asks_usage, new_attempt_record, new_record, running_option
 
-from .playbook import chat_request
+from .playbook import Play, chat_request, request_of
 
 SAID_NO = {"stream_options": {"include_usage": False}}
 SAID_YES = {"stream_options": {"include_usage": True}}
@@ -46,6 +47,59 @@ def test_usage_is_asked_for_where_the_client_did_not_and_the_upstream_knows_it(
 ) -> None:
     request = chat_request(endpoint, stream=stream, **said)
     assert asks_usage(Attempt("up", "openai", "m", **attempt), request) is asks
+
+
+@pytest.mark.parametrize("said", [{}, SAID_YES, SAID_NO])
+@pytest.mark.parametrize(
+    ("dialect", "stream", "attempt", "asks"),
+    [
+        ("openai", True, {}, True),
+        ("openai", True, {"inject_usage": "force"}, True),
+        ("openai", True, {"inject_usage": "false"}, False),
+        ("openai", True, {"refuses_usage": True}, False),
+        ("openai", False, {}, False),
+        ("anthropic", True, {}, False),
+        ("ollama", True, {"inject_usage": "force"}, False),
+    ],
+)
+def test_a_translation_asks_for_usage_whatever_the_client_said(
+    dialect: Any, stream: bool, attempt: dict[str, Any], asks: bool, said: dict[str, Any]
+) -> None:
+    told = Attempt("up", "openai", "m", dialect, **attempt)
+    assert asks_usage(told, chat_request(stream=stream, **said)) is asks
+
+
+MID = {"role": "system", "content": "mid"}
+BILLING = "x-anthropic-billing-header: cc"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind", "members"),
+    [
+        ({}, "llamacpp", {"timings_per_token": None, "stream": True, "system": 2, "billed": True}),
+        ({"running_usage": True}, "llamacpp", {"timings_per_token": True}),
+        ({"running_usage": True}, "openai", {"timings_per_token": None}),
+        ({"mid_system": True}, "openai", {"system": 1}),
+        ({"strip_attribution": True}, "openai", {"billed": False}),
+    ],
+)
+def test_the_settings_of_an_upstream_reach_the_writer_of_its_requests(
+    attempt: dict[str, Any], kind: str, members: dict[str, Any]
+) -> None:
+    turn = {"role": "user", "content": "hi"}
+    system = [{"type": "text", "text": BILLING}, {"type": "text", "text": "be kind"}]
+    request = request_of("anthropic", system=system, messages=[turn, MID, turn])
+    play = Play(request, kind=kind, attempt={"dialect": "openai", **attempt})
+    play.connect()
+    body = json.loads(play.requests[0])
+    roles = [message["role"] for message in body["messages"]]
+    written = {
+        "timings_per_token": body.get("timings_per_token"),
+        "stream": body["stream"],
+        "system": roles.count("system"),
+        "billed": BILLING in play.requests[0].decode(),
+    }
+    assert members.items() <= written.items()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streamgauge.tools.simulator import SeenRequest
 from streamgauge.tools.simulator.journal import Entry
 
 from .matrix_clients import Clients
@@ -24,11 +25,16 @@ class Pair:
     it: Stand
     clients: Clients
 
+    @property
+    def calls(self) -> list[SeenRequest]:
+        """What went to the model so far: requests of ours beside that carry no such key."""
+        return [r for r in self.it.simulator.requests if r.header("idempotency-key")]
+
     async def books(self, request_id: str) -> tuple[dict[str, Any], Entry]:
         """Return the row, and the journal's entry of its one call."""
         row = await self.it.row(request_id)
-        keys = [r.header("idempotency-key") for r in self.it.simulator.requests]
-        [at] = [n for n, key in enumerate(filter(None, keys)) if key == f"{request_id}-1"]
+        keys = [call.header("idempotency-key") for call in self.calls]
+        at = keys.index(f"{request_id}-1")
         return row, self.it.simulator.begun[at]
 
 

@@ -39,12 +39,28 @@ async def test_claude_code_runs_a_command_on_any_model(
     async with stand(tmp_path, flavour=kind, kind=kind) as it:
         account = await claude(program, it, tmp_path, ask_command("Bash"))
         rows = await agreed_rows(it, 2)
-        last = it.simulator.requests[-1]
+        last = [r for r in it.simulator.requests if r.header("idempotency-key")][-1]
     assert (tmp_path / "work" / "proof.txt").read_text() == "proof-42\n"
     assert "proof-42" in account["result"], "the model tells what the command gave"
     assert b"proof-42" in last.body, "the command's output went back"
     assert last.path == path
     assert [row["finish_reason"] for row in rows] == finishes
+    check_claude_rows(account, rows)
+
+
+@pytest.mark.parametrize("kind", ["llamacpp", "ollama", "openrouter"])
+async def test_claude_code_takes_thoughts_along(
+    tmp_path: Path, real_program: Callable[[str], Path], kind: str
+) -> None:
+    program = real_program("claude")
+    prompt = 'sim: {"reasoning": "first this, then that", "text": "I run it."}\n'
+    async with stand(tmp_path, flavour=kind, kind=kind) as it:
+        account = await claude(program, it, tmp_path, prompt + ask_command("Bash"))
+        rows = await agreed_rows(it, 2)
+        last = [r for r in it.simulator.requests if r.header("idempotency-key")][-1]
+    assert (tmp_path / "work" / "proof.txt").read_text() == "proof-42\n"
+    assert b"first this, then that" in last.body, "its thoughts went back to the model"
+    assert b"I run it." in last.body
     check_claude_rows(account, rows)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
@@ -11,18 +13,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ..grammar_check import OURS, legal
 from .matrix import CLIENTS, PIXEL, PIXEL_BYTES, UPSTREAMS
 from .pairing import Pair, paired
+from .stand import Answer, frames_of
+from .translated import PATHS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
-PATHS = {
-    "openai": "/v1/chat/completions",
-    "anthropic": "/v1/messages",
-    "simple": "/v1/chat/completions?protocol=simple",
-    "frames": "/v1/chat/completions?protocol=frames",
-}
 SEEN = f"{len(PIXEL_BYTES)} bytes sha256 {sha256(PIXEL_BYTES).hexdigest()}"
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
@@ -151,7 +148,7 @@ async def send_thoughts_back(pair: Pair, *, stream: bool) -> None:
     answer = await pair.it.ask(path, request)
     assert answer.status == 200, answer.body
     assert b"weather said: rain" in answer.body
-    sent = json.loads(pair.it.simulator.requests[-1].body)["messages"][1]
+    sent = json.loads(pair.calls[-1].body)["messages"][1]
     kinds = [d["type"] for d in sent.get("reasoning_details") or sent["content"]]
     assert kinds[:2] == (
         ["thinking", "redacted_thinking"]
@@ -194,16 +191,90 @@ async def test_a_refusal_is_told_in_the_clients_own_words(
         assert row["success"] is False
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 async def test_an_upstream_that_refuses_our_option_is_asked_without_it(
-    pair: Pair, client: str
+    tmp_path: Path, upstream: str
 ) -> None:
     turn = {"role": "user", "content": 'hi\nsim: {"text": "so", "fault": "refuse_usage_option"}'}
-    request = _request(client, stream=True, messages=[turn])
-    calls = len(pair.it.simulator.begun)
-    answer = await pair.it.ask(PATHS[client], request)
-    assert answer.status == 200, answer.body
-    legal(client, answer.body, None if client == "openai" else OURS)
-    tried = len(pair.it.simulator.begun) - calls
-    row = await pair.it.row(answer.id)
-    assert (row["status"], row["attempts"]) == ("completed", tried)
+    for client in CLIENTS:
+        (folder := tmp_path / client).mkdir()
+        async with paired(upstream, folder) as pair:  # for it is remembered
+            request = _request(client, stream=True, messages=[turn])
+            answer = await pair.it.ask(PATHS[client], request)
+            row = await pair.it.row(answer.id)
+            tried = len(pair.calls)
+        assert answer.status == 200, answer.body
+        # Anthropic and Ollama know no such option.
+        plain = upstream == "anthropic" or (upstream == "ollama" and client != "openai")
+        assert tried == (1 if plain else 2)
+        assert (row["status"], row["attempts"]) == ("completed", tried)
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+def _text(client: str, body: bytes, *, stream: bool) -> str:
+    """Return the visible text of an answer, streamed or not."""
+    if not stream:
+        told = json.loads(body)
+        if client == "anthropic":
+            return "".join(block["text"] for block in told["content"])
+        return str(told["choices"][0]["message"]["content"])
+    lines = body.splitlines() if client == "simple" else frames_of(body)
+    text = ""
+    for told in (json.loads(line) for line in lines if line.startswith(b"{")):
+        for choice in told.get("choices", ()):
+            text += choice["delta"].get("content") or ""
+        text += told.get("content", "") + told.get("delta", {}).get("text", "")
+    return text
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+async def test_many_at_once_do_not_mix(tmp_path: Path, upstream: str) -> None:
+    """Each call has its own words, gaps and end; whatever is shared would show."""
+    async with paired(upstream, tmp_path) as pair:
+        await ask_many(pair)
+
+
+async def ask_many(pair: Pair) -> None:
+    """Ask forty things at once, by every client."""
+    drawn = random.Random(20_261_121)
+
+    async def call(number: int) -> tuple[Answer, int]:
+        client, stream = CLIENTS[number % 4], drawn.random() < 0.8
+        words = [f"n{number}w{k}" for k in range(drawn.randrange(5, 30))]
+        sim = {"text": " ".join(words), "gap_ms": drawn.randrange(4)}
+        turn = {"role": "user", "content": f"hi\nsim: {json.dumps(sim)}"}
+        request = _request(client, stream=stream, messages=[turn])
+        answer = await pair.it.ask(PATHS[client], request, odd=client == "openai")
+        assert answer.status == 200
+        assert _text(client, answer.body, stream=stream) == " ".join(words)
+        return answer, len(words)
+
+    called = await asyncio.gather(*(call(number) for number in range(40)))
+    assert len({answer.id for answer, _ in called}) == len(called)
+    for answer, words in called:
+        row, entry = await pair.books(answer.id)
+        assert (row["status"], row["output_tokens"]) == ("completed", words)
+        assert row["input_tokens"] == entry.prompt_tokens
+
+
+# --- Anthropic's endpoint of others --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("upstream", ["llamacpp", "vllm", "ollama"])
+async def test_the_messages_endpoint_of_a_local_server_is_used_where_it_is_chosen(
+    tmp_path: Path, upstream: str, stream: bool
+) -> None:
+    turn = {"role": "user", "content": 'hi\nsim: {"text": "eins zwei"}'}
+    request = _request("anthropic", stream=stream, messages=[turn])
+    async with paired(upstream, tmp_path, messages_api="native") as pair:
+        answer = await pair.it.ask(PATHS["anthropic"], request)
+        row, entry = await pair.books(answer.id)
+        sent = pair.calls[-1]
+    assert sent.bare_path == "/v1/messages"
+    assert json.loads(sent.body) == request, "it goes as it is"
+    assert _text("anthropic", answer.body, stream=stream) == "eins zwei"
+    assert (row["status"], row["usage_source"]) == ("completed", "provider")
+    assert (row["input_tokens"], row["output_tokens"]) == (entry.prompt_tokens, 2)

@@ -12,7 +12,7 @@ from ..faults.upstream import End, Step, head, in_chunks
 from ..grammar_check import OURS, legal
 from .sdk_calls import ASKED, anthropic_client, final_completion, openai_client
 from .stand import DATA, Stand, frames_of, stand
-from .test_translated_streams import behind
+from .translated import behind
 
 CAPTURES = DATA / "captures"
 CHAT = [

@@ -13,7 +13,7 @@ from ..faults.upstream import End, Step, head, in_chunks
 from ..grammar_check import OURS, legal
 from .matrix import CLIENTS
 from .stand import Answer, stand
-from .test_translated_streams import (
+from .translated import (
     DONE,
     FINISH,
     LAST,

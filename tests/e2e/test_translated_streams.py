@@ -3,119 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..faults.upstream import End, Script, Step, head, in_chunks, scripted
+from ..faults.upstream import End, Step, head, in_chunks
 from ..grammar_check import OURS, legal
-from .stand import Answer, Stand, frames_of, stand, until
+from .stand import Answer, stand, until
+from .translated import (
+    DONE,
+    LAST,
+    NAMED,
+    PATHS,
+    ROLE,
+    UNMARKED,
+    USAGE,
+    arguments,
+    asked,
+    behind,
+    chunk,
+    payloads,
+)
 
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 FULL = os.environ.get("STREAMGAUGE_FULL") == "1"
 LONG = 200_000 if FULL else 10_000
 PIECE_SECONDS = 0.005  # the issue's figure for the first byte of an argument
 MARKER_SECONDS = 2.0  # WIRE §5.1
-PATHS = {
-    "openai": CHAT,
-    "anthropic": MESSAGES,
-    "simple": f"{CHAT}?protocol=simple",
-    "frames": f"{CHAT}?protocol=frames",
-}
 
 pytestmark = [pytest.mark.asyncio]
-
-
-# --- upstreams by script -------------------------------------------------------------------------
-
-
-def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
-    """Return a chat completion chunk as a frame."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return b"data: " + json.dumps({**told, "choices": [choice], **more}).encode() + b"\n\n"
-
-
-def event(kind: str, **fields: Any) -> bytes:
-    """Return an Anthropic event as a frame."""
-    told = json.dumps({"type": kind, **fields}).encode()
-    return b"event: " + kind.encode() + b"\ndata: " + told + b"\n\n"
-
-
-def arguments(piece: str) -> bytes:
-    """Return a chunk with one piece of a call's arguments."""
-    return chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-
-
-ROLE = chunk({"role": "assistant", "content": ""})
-NAMED = chunk(
-    {
-        "tool_calls": [
-            {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
-        ]
-    }
-)
-FINISH = chunk({}, "stop")
-USAGE = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],'
-    b'"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}\n\n'
-)
-DONE = b"data: [DONE]\n\n"
-LAST = b"0\r\n\r\n"
-START = event(
-    "message_start",
-    message={
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 7, "output_tokens": 1},
-    },
-)
-BLOCK = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-TEXT = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hallo."})
-BLOCK_STOP = event("content_block_stop", index=0)
-STOPPED = event(
-    "message_delta",
-    delta={"stop_reason": "end_turn", "stop_sequence": None},
-    usage={"output_tokens": 3},
-)
-UNMARKED: dict[str, tuple[bytes, ...]] = {
-    "openai": (ROLE, chunk({"content": "Hallo."}), FINISH, USAGE),
-    "anthropic": (START, BLOCK, TEXT, BLOCK_STOP, STOPPED),
-}
-
-
-@contextlib.asynccontextmanager
-async def behind(folder: Path, kind: str, script: Script, **keys: Any) -> AsyncIterator[Stand]:
-    """Run a gateway in front of an upstream that plays `script` to each call."""
-    async with scripted(lambda _: script) as upstream:
-        up = {"name": "up", "kind": kind, "base_url": upstream.url, **keys}
-        async with stand(folder, config={"upstreams": [up]}) as it:
-            yield it
-
-
-def asked(client: str, **more: Any) -> dict[str, Any]:
-    """Return a streaming request."""
-    messages = [{"role": "user", "content": "hi"}]
-    body = {"model": "m", "max_tokens": 90, "stream": True, "messages": messages, **more}
-    return body if client == "anthropic" else body | {"stream_options": {"include_usage": True}}
-
-
-def payloads(client: str, answer: Answer) -> list[Any]:
-    """Return the JSON of each frame or line."""
-    found = answer.body.splitlines() if client == "simple" else frames_of(answer.body)
-    return [json.loads(p) for p in found if p.startswith(b"{")]
 
 
 def written(client: str, answer: Answer) -> str:
@@ -262,7 +183,7 @@ async def test_a_missing_marker_is_waited_for_two_seconds_and_no_longer(tmp_path
 async def test_usage_that_comes_late_is_told_and_booked(tmp_path: Path) -> None:
     script = (head(), in_chunks(*UNMARKED["openai"][:3]), 0.3, in_chunks(USAGE, DONE) + LAST)
     async with behind(tmp_path, "openai", (*script, End.KEEP)) as it:
-        answer = await it.ask(MESSAGES, asked("anthropic"))
+        answer = await it.ask(PATHS["anthropic"], asked("anthropic"))
         row = await it.row(answer.id)
     [delta] = [p for p in payloads("anthropic", answer) if p["type"] == "message_delta"]
     assert (delta["usage"]["input_tokens"], delta["usage"]["output_tokens"]) == (7, 3)

@@ -85,6 +85,10 @@ class Facts:
     begin_first: bool = True
     keepalive_seconds: float = 15.0
 
+    def reads(self, attempt: Attempt) -> bool:
+        """Return whether the attempt's stream is read: to translate it, we must (SPEC §4.9)."""
+        return self.metering or attempt.dialect is not None
+
     def telling(self, attempt: Attempt) -> Telling:
         """Return what a translated answer says of itself: the client's own name of the model."""
         request = self.request

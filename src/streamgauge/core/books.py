@@ -110,7 +110,7 @@ class Books:
         record, meter = self.record, self.meter
         booked = book(record, attempt, meter, now if self.stream_end is None else self.stream_end)
         check_consistency(meter, booked)
-        if record.streaming and not self._facts.metering:
+        if record.streaming and not self._facts.reads(attempt):
             record.frames_in = record.stalls = None  # nothing was read: unknown, not zero
         record.status = verdict.status
         record.success = verdict.status is Status.COMPLETED or (
@@ -123,7 +123,7 @@ class Books:
             meter.note(Anomaly.FINISHED_WITHOUT_MARKER)
         if booked.usage_source == "counted" and booked.input_source == "provider":
             meter.note(Anomaly.PARTIAL_USAGE)
-        if verdict.status is Status.COMPLETED and self._empty():
+        if verdict.status is Status.COMPLETED and self._empty(attempt):
             meter.note(Anomaly.EMPTY_ANSWER)
         record.delivered, record.disposition = delivered, disposition
         record.finished_at = self._wall(now)
@@ -131,8 +131,8 @@ class Books:
         close_attempt(self.attempts[-1], record, self._sent)
         return Commit(record, tuple(self.attempts))
 
-    def _empty(self) -> bool:
+    def _empty(self, attempt: Attempt) -> bool:
         request = self._facts.request
-        if not self._facts.metering or request.endpoint not in _ANSWERS:
+        if not self._facts.reads(attempt) or request.endpoint not in _ANSWERS:
             return False
         return self.meter.content_frames == 0

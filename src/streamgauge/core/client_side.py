@@ -97,7 +97,7 @@ class ClientSide:
 
     @property
     def parsed_frames(self) -> int:
-        """Frames decoded so far; 0 with `metering: off` (SPEC §4.9)."""
+        """Frames decoded so far; 0 where `metering: off` reads none (SPEC §4.9)."""
         return 0 if self._relaying is None else self._relaying.parsed
 
     @property
@@ -275,7 +275,7 @@ class ClientSide:
         self.state = State.DONE
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
-        if self._relaying is not None and self.facts.metering:
+        if self._relaying is not None and self.facts.reads(self.attempt):
             self.record.frames_out = self._relaying.frames_out
         commit = self._books.close(
             verdict,

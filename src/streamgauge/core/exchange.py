@@ -55,7 +55,9 @@ class Exchange(UpstreamSide):
 
     def _write(self) -> Written:
         # Unread, its frame could not be hidden from a client that did not ask.
-        self._asked_usage = self.facts.metering and asks_usage(self.attempt, self.facts.request)
+        self._asked_usage = self.facts.reads(self.attempt) and asks_usage(
+            self.attempt, self.facts.request
+        )
         return request_body(self.facts, self.attempt, self._asked_usage)
 
     def start(self, now: float) -> list[Action]:
@@ -117,8 +119,8 @@ class Exchange(UpstreamSide):
     def attempt_head(
         self, status: int, content_type: str | None, retry_after: str | None, now: float
     ) -> list[Action]:
-        """The head of the answer came."""
-        if self.state is State.DONE:
+        """The head of the answer came. There is one in each attempt."""
+        if self.state is State.DONE or self._answer is not None:
             return []
         self._books.head(status, now)
         streaming, lines = self.facts.request.stream, self.attempt.dialect == "ollama"

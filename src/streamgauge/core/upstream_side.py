@@ -6,6 +6,7 @@ It knows no attempt's beginning and no answer that is no stream; `exchange.py` d
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from streamgauge.core.actions import Action, EndClient, WakeAt
 from streamgauge.core.client_side import ClientSide
@@ -43,8 +44,11 @@ class UpstreamSide(ClientSide):
 
     def _metadata(self) -> bytes:
         self._books.marked(self.attempt, self._stamps.progress)
-        payload = json.dumps(metadata_of(self.record), separators=(",", ":")).encode()
-        return self._dialect.metadata(self.facts.metadata, payload, self.record)
+        record = self.record
+        payload = json.dumps(metadata_of(record), separators=(",", ":")).encode()
+        if self.attempt.dialect is not None:  # its chunk names the model as the other chunks do
+            record = replace(record, response_model=self.facts.telling(self.attempt).model)
+        return self._dialect.metadata(self.facts.metadata, payload, record)
 
     def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering and self.attempt.dialect is None:
