@@ -9,7 +9,7 @@ import pytest
 
 from streamgauge.core.record import Delivered, Disposition, Status
 
-from .playbook import DONE, FINISH, ROLE, SSE, USAGE, Play, chat_request, last_payload, text
+from .playbook import DONE, FINISH, ROLE, SSE, USAGE, Play, chat_request, chunk, last_payload, text
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -198,3 +198,12 @@ def test_an_upstreams_own_error_frame_is_a_frame_that_was_sent() -> None:
     play = Play(ASKED)
     play.stream(text("a"), chunk(error={"message": "no"}), end="complete")
     assert (play.row.frames_out, play.body.count(b"data: ")) == (2, 2)
+
+
+def test_an_empty_read_is_no_first_byte() -> None:
+    play = Play(ASKED)
+    play.head()
+    play.do("upstream_data", b"", at=1.0)
+    play.do("upstream_data", text("a"), at=2.0)
+    play.do("upstream_end", "cut")
+    assert (play.row.first_byte_ms, play.row.bytes_in) == (2000.0, len(text("a")))

@@ -181,7 +181,8 @@ class Config(Section):
         BeforeValidator(_metering),
         WithJsonSchema({"enum": ["on", "off", True, False]}),
     ] = Field(
-        default=True, description="off: answers are passed on unread, and no tokens are known."
+        default=True,
+        description="off: answers are passed on unread, and no tokens are known; translated ones are read.",
     )
     ledger: Ledger = Field(default=Ledger(), description="Where the rows are kept.")
     log: Log = Field(default=Log(), description="What is written to stderr.")

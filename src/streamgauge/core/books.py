@@ -75,7 +75,7 @@ class Books:
     def data(self, size: int, now: float) -> None:
         """Body bytes came."""
         record = self.record
-        if record.first_byte_ms is None:
+        if size and record.first_byte_ms is None:
             record.first_byte_ms = self.attempts[-1].first_byte_ms = self._ms(now)
         record.bytes_in = (record.bytes_in or 0) + size
 

@@ -15,7 +15,7 @@ __all__ = ["Translating"]
 
 _PING = b"event: ping"
 _NOTHING = Turn.NOTHING
-_KEEPALIVE, _PART = PieceKind.KEEPALIVE, PieceKind.PART
+_CONTENT, _KEEPALIVE, _PART = PieceKind.CONTENT, PieceKind.KEEPALIVE, PieceKind.PART
 
 
 class Translating:
@@ -83,9 +83,19 @@ class Translating:
 
     def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
         """Return what `data` brought and the frames to send now. Raises FrameTooLarge."""
+        pieces = self._reading.feed(data, now)
+        if len(pieces) == 1 and pieces[0].kind is _CONTENT and not self.over:
+            # Measured: nearly every read of a live stream is one frame of content.
+            self.progress = True
+            self._comments = 0
+            out = self._encoder.encode(pieces[0].events)
+            if out:
+                self.released = True
+                self.frames_out += out.count(self._frame_end)
+            return _NOTHING, out
         self.progress = False
         turn, out = _NOTHING, b""
-        for piece in self._reading.feed(data, now):
+        for piece in pieces:
             if piece.kind is _KEEPALIVE:
                 self._comments += len(piece.raw)
                 continue
