@@ -63,10 +63,8 @@ class UpstreamSide(ClientSide):
             return self._fail(protocol_error("a frame of the upstream is larger than 32 MiB"), now)
         if relaying.progress:
             stamps.content = meter.first_content is not None
-            if not relaying.awaits_marker:
-                stamps.finished = None
-            elif stamps.finished is None or meter.last_content == now:
-                stamps.finished = now  # content behind a finish: another choice still speaks
+            if meter.finish_reason is not None:
+                self._note_finish(relaying, now)
         else:
             stamps.progress = stamp
             if relaying.flooded:
@@ -78,6 +76,13 @@ class UpstreamSide(ClientSide):
             return actions + self._marked(now)
         capped = self._left_at is not None and self._drained_enough()
         return actions + self._cap_drain(now) if capped else actions
+
+    def _note_finish(self, relaying: Passage, now: float) -> None:
+        stamps = self._stamps
+        if not relaying.awaits_marker:
+            stamps.finished = None
+        elif stamps.finished is None or relaying.meter.last_content == now:
+            stamps.finished = now  # content behind a finish: another choice still speaks
 
     def _relay_unread(self, data: bytes, now: float) -> list[Action]:
         """`metering: off`: bytes pass as they come, nothing is parsed (SPEC §4.9)."""
