@@ -20,6 +20,7 @@ from streamgauge.core.events import (
     UsageReported,
 )
 from streamgauge.core.record import Anomaly
+from streamgauge.core.tool_arguments import ToolArguments
 from streamgauge.core.usage import Timings, TokenUsage
 
 __all__ = ["Booked", "Meter"]
@@ -42,6 +43,7 @@ class Meter:
     """Sums up one answer. `started`: monotonic seconds at the last byte of the client's request."""
 
     __slots__ = (
+        "_arguments",
         "_gap_max",
         "_gap_skip",
         "_gap_step",
@@ -93,6 +95,7 @@ class Meter:
         self._gap_step = 1
         self._gap_skip = 0
         self._gap_max: float | None = None
+        self._arguments = ToolArguments()
 
     def note(self, anomaly: str) -> None:
         """Remember an anomaly, once."""
@@ -107,6 +110,7 @@ class Meter:
                     content = content or bool(event.text)
                 case ToolCallDelta():
                     content = content or bool(event.arguments)
+                    self._arguments.add(event)
                 case UsageReported():
                     self._observe_usage(event)
                 case _:
@@ -127,6 +131,8 @@ class Meter:
                 self.finish_reason = event.reason
             case Ended():
                 self.ended = True
+                if not self._arguments.legal():
+                    self.note(Anomaly.BAD_TOOL_JSON)
             case Failed():
                 self.failed = event
             case Noted():
