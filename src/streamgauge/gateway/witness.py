@@ -8,7 +8,8 @@ from typing import Final
 
 from streamgauge.core.record import Anomaly, AttemptRecord, ExchangeRecord
 from streamgauge.gateway.pulse import LoopPulse
-from streamgauge.ledger.base import Done, Ledger, LedgerStats
+from streamgauge.ledger.base import Done, Ledger
+from streamgauge.ledger.passing import PassingLedger
 
 __all__ = ["WitnessedLedger"]
 
@@ -16,14 +17,14 @@ _CLOCK_JUMP_US: Final = 5_000_000
 """More than a clock that is only slewed (500 ppm) strays from the monotonic one in two hours."""
 
 
-class WitnessedLedger:
+class WitnessedLedger(PassingLedger):
     """A ledger whose closed rows carry `clock_jump` and `loop_lag` where they apply (F9, F48).
 
     A row's times come from one look at the wall clock and from the monotonic one, so that no jump
     harms them; what is noted is that other rows and logs may be dated differently.
     """
 
-    __slots__ = ("_clock", "_ledger", "_now_us", "_pulse")
+    __slots__ = ("_clock", "_now_us", "_pulse")
 
     def __init__(
         self,
@@ -32,18 +33,10 @@ class WitnessedLedger:
         now_us: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._pulse = pulse
         self._now_us = now_us
         self._clock = clock
-
-    def begin(self, record: ExchangeRecord, attempt: AttemptRecord, done: Done) -> None:
-        """As `Ledger.begin`."""
-        self._ledger.begin(record, attempt, done)
-
-    def attempt(self, attempt: AttemptRecord, done: Done) -> None:
-        """As `Ledger.attempt`."""
-        self._ledger.attempt(attempt, done)
 
     def close(
         self,
@@ -55,28 +48,7 @@ class WitnessedLedger:
         seen = self._seen(record)
         if seen:
             record.anomalies = sorted({*record.anomalies, *seen})
-        self._ledger.close(record, attempts, done)
-
-    def insert(self, record: ExchangeRecord, done: Done | None = None) -> None:
-        """As `Ledger.insert`."""
-        self._ledger.insert(record, done)
-
-    @property
-    def healthy(self) -> bool:
-        """As `Ledger.healthy`."""
-        return self._ledger.healthy
-
-    def reason(self) -> str | None:
-        """As `Ledger.reason`."""
-        return self._ledger.reason()
-
-    def stats(self) -> LedgerStats:
-        """As `Ledger.stats`."""
-        return self._ledger.stats()
-
-    def stop(self, timeout: float) -> None:
-        """As `Ledger.stop`."""
-        self._ledger.stop(timeout)
+        super().close(record, attempts, done)
 
     def _seen(self, record: ExchangeRecord) -> list[Anomaly]:
         if record.finished_at is None:
