@@ -96,7 +96,8 @@ def _tell(found: Iterable[Difference], *, as_json: bool) -> int:
     """Print the first differences, or with `as_json` all; return how many there are."""
     rest = iter(found)
     count = 0
-    for count, each in enumerate(rest if as_json else islice(rest, _SHOWN), 1):  # noqa: B007
+    for each in rest if as_json else islice(rest, _SHOWN):
+        count += 1
         group = " ".join(f"{name}={value}" for name, value in each.group.items())
         line = f"{each.table} {group}: {each.column} rows={each.rows} rollups={each.rollups}"
         click.echo(json.dumps(asdict(each)) if as_json else line)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "ChoiceMode",
     "Conversation",
     "Document",
     "Image",
@@ -31,6 +32,9 @@ __all__ = [
 
 Role = Literal["system", "user", "assistant"]
 """`system` in `messages` stands where it came, mid-conversation; leading ones are in `system`."""
+
+
+ChoiceMode = Literal["auto", "any", "none", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class ToolChoice:
     `parallel`: whether several calls in one answer are welcome; None is not stated.
     """
 
-    mode: Literal["auto", "any", "none", "tool"] = "auto"
+    mode: ChoiceMode = "auto"
     name: str | None = None
     parallel: bool | None = None
 

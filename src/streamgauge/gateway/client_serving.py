@@ -128,7 +128,7 @@ class ClientServing:
         self._head = head
         try:
             early = self._application.accept_head(head)
-        except Exception:
+        except Exception:  # a fault of ours must not leave the client waiting: logged, and a 500
             self._failed("accept_head", None)
             return False
         if early is not None:
@@ -151,7 +151,7 @@ class ClientServing:
         responder = self._respond(self._reader.keep_alive)
         try:
             self._application.handle(request, responder)
-        except Exception:
+        except Exception:  # as above
             self._failed("handle", responder)
         return True
 

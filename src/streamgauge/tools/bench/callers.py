@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
@@ -13,7 +14,7 @@ from streamgauge.tools.bench.tally import Seen, StreamTally
 __all__ = ["Caller", "RequestCaller", "StreamCaller"]
 
 
-class Caller(asyncio.Protocol):
+class Caller(asyncio.Protocol, ABC):
     """One connection. Invariant: `over` is done once nothing more will be counted.
 
     `count`: how many events or answers are expected. `begun` is called at a stream's first event.
@@ -32,9 +33,9 @@ class Caller(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.start()
 
+    @abstractmethod
     def start(self) -> None:
         """Do the first request."""
-        raise NotImplementedError
 
     def send(self) -> int:
         """Send the request; return when, in monotonic ns."""
@@ -68,8 +69,9 @@ class Caller(asyncio.Protocol):
             return
         self._body(body, now)
 
+    @abstractmethod
     def _body(self, body: bytes, now: int) -> None:
-        raise NotImplementedError
+        """Count what came of the answer at `now`, monotonic ns."""
 
     def finish(self, failure: str | None) -> None:
         """Count no more, and close; a `failure` is counted. Only the first call does anything."""

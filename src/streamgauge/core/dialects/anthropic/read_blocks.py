@@ -11,6 +11,7 @@ from streamgauge.core.conversation import (
     Message,
     Part,
     RedactedThought,
+    Role,
     Text,
     Thought,
     ToolResult,
@@ -29,7 +30,8 @@ _SERVER_BLOCKS = frozenset(
     "tool_reference tool_search_tool_result web_fetch_tool_result web_search_tool_result".split()
 )
 """Blocks of tools that Anthropic runs itself: no other server has a place for them."""
-_SAID_BY = {
+_ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+_SAID_BY: Mapping[Role, frozenset[str]] = {
     "user": frozenset({"text", "image", "document", "search_result", "tool_result"}),
     "assistant": frozenset({"text", "thinking", "redacted_thinking", "tool_use"}),
     "system": frozenset({"text"}),
@@ -58,14 +60,14 @@ class BlockReader:
         if not asked.states("messages"):
             raise asked.refuse("messages", "is required")
         for turn in asked.children("messages"):
-            role = turn.need("role")
-            if role not in _SAID_BY:
+            role = _ROLES.get(turn.need("role"))
+            if role is None:
                 raise turn.refuse("role", "must be user, assistant or system")
             if role == "system" and not messages:
                 system.extend(self._texts(turn, "content"))
                 continue
             parts = tuple(self._content(turn, _SAID_BY[role]))
-            messages.append(Message(role, parts))  # type: ignore[arg-type]
+            messages.append(Message(role, parts))
         if not messages:
             raise asked.refuse("messages", "must hold a message of the user")
         return tuple(system), tuple(messages)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamgauge.core.conversation import (
+    ChoiceMode,
     Conversation,
     Reasoning,
     Sampling,
@@ -33,7 +34,12 @@ _READ = frozenset(
 )
 _TOOL_OPTIONS = ("allowed_callers", "defer_loading", "input_examples")
 _EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
-_CHOICES = frozenset({"auto", "any", "none", "tool"})
+_CHOICES: Mapping[str, ChoiceMode] = {
+    "auto": "auto",
+    "any": "any",
+    "none": "none",
+    "tool": "tool",
+}
 
 
 def read_conversation(fields: Mapping[str, Any], *, counting: bool = False) -> Conversation:
@@ -96,8 +102,8 @@ def _tool_choice(asked: Asked, names: set[str]) -> ToolChoice | None:
     choice = asked.child("tool_choice")
     if choice is None:
         return None
-    mode, name = choice.need("type"), None
-    if mode not in _CHOICES:
+    mode, name = _CHOICES.get(choice.need("type")), None
+    if mode is None:
         raise choice.refuse("type", "must be auto, any, none or tool")
     if mode == "tool":
         name = choice.need("name")
@@ -106,7 +112,7 @@ def _tool_choice(asked: Asked, names: set[str]) -> ToolChoice | None:
     elif mode == "any" and not names:
         raise asked.refuse("tool_choice", "asks for a call, and there is no tool to call")
     alone = choice.flag("disable_parallel_tool_use")
-    return ToolChoice(mode, name, parallel=None if alone is None else not alone)  # type: ignore[arg-type]
+    return ToolChoice(mode, name, parallel=None if alone is None else not alone)
 
 
 def _reasoning(asked: Asked) -> Reasoning:

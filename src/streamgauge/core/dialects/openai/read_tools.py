@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from streamgauge.core.conversation import Tool, ToolChoice
+from collections.abc import Mapping
+
+from streamgauge.core.conversation import ChoiceMode, Tool, ToolChoice
 from streamgauge.core.dialects.asked import Asked, refuse
 from streamgauge.core.dialects.losses import Loss, Losses
 
 __all__ = ["read_tool_choice", "read_tools"]
 
-_WORDS = {"auto": "auto", "required": "any", "none": "none"}
+_WORDS: Mapping[str, ChoiceMode] = {"auto": "auto", "required": "any", "none": "none"}
 
 
 def read_tools(asked: Asked, losses: Losses) -> tuple[Tool, ...]:
@@ -62,7 +64,7 @@ def _by_word(word: str, parallel: bool | None, tools: tuple[Tool, ...]) -> ToolC
         raise refuse("tool_choice", "must be none, auto, required, or name a function")
     if word == "required" and not tools:
         raise refuse("tool_choice", "asks for a call, and there is no tool to call")
-    return ToolChoice(_WORDS[word], parallel=parallel)  # type: ignore[arg-type]
+    return ToolChoice(_WORDS[word], parallel=parallel)
 
 
 def _named(holder: Asked, tools: tuple[Tool, ...]) -> str:
