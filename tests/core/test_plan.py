@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.errors import ErrorCode, RequestError
-from streamgauge.core.routing.plan import Asked, Candidate, Decision, Snapshot, plan
+from streamgauge.core.routing.plan import Asked, Candidate, Choice, Decision, Snapshot, plan
 
 LOCAL = Candidate("local", "llamacpp", ("qwen3-*", "tiny"))
 CLOUD = Candidate("cloud", "openai", ("gpt-*", "qwen3-max"))
@@ -19,30 +20,36 @@ def asked(dialect: str, model: str | None, endpoint: str | None = None) -> Asked
     return Asked(dialect, endpoint or CHATS[dialect], model)
 
 
+def decided(
+    upstream: str, model: str | None, route: str, dialect: UpstreamDialect | None = None
+) -> Decision:
+    return Decision((Choice(upstream, model, dialect),), route)
+
+
 @pytest.mark.parametrize(
     ("snapshot", "dialect", "model", "expected"),
     [
-        (ALL, "openai", "cloud/gpt-5", Decision("cloud", "gpt-5", "explicit")),
-        (ALL, "openai", "any/meta/llama-4", Decision("any", "meta/llama-4", "explicit")),
-        (ALL, "openai", "local/anything", Decision("local", "anything", "explicit")),
-        (ALL, "openai", "qwen3-8b", Decision("local", "qwen3-8b", "models:local")),
-        (ALL, "openai", "qwen3-max", Decision("local", "qwen3-max", "models:local")),
-        (ALL, "openai", "gpt-5", Decision("cloud", "gpt-5", "models:cloud")),
-        (ALL, "anthropic", "claude-4", Decision("claude", "claude-4", "models:claude")),
-        (ALL, "anthropic", "tiny", Decision("local", "tiny", "models:local", "openai")),
-        (ALL, "openai", "claude-4", Decision("claude", "claude-4", "models:claude", "anthropic")),
-        (ALL, "anthropic", "gpt-5", Decision("cloud", "gpt-5", "models:cloud", "openai")),
-        (ALL, "openai", "claude/x", Decision("claude", "x", "explicit", "anthropic")),
-        (ALL, "anthropic", "any", Decision("any", "any", "default", "openai")),
-        (ALL, "openai", "meta/llama-4", Decision("any", "meta/llama-4", "default")),
-        (ALL, "openai", "cloud/", Decision("any", "cloud/", "default")),
-        (ALL, "openai", "/gpt-5", Decision("any", "/gpt-5", "default")),
-        (ALL, "openai", "QWEN3-8b", Decision("any", "QWEN3-8b", "default")),
-        (ALL, "openai", None, Decision("any", None, "default")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", "x", Decision("local", "x", "default")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", None, Decision("local", None, "default")),
-        (Snapshot((LOCAL, CLOUD), "local"), "openai", "gpt-5", Decision("cloud", "gpt-5", "models:cloud")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", "any/x", Decision("any", "x", "explicit")),
+        (ALL, "openai", "cloud/gpt-5", decided("cloud", "gpt-5", "explicit")),
+        (ALL, "openai", "any/meta/llama-4", decided("any", "meta/llama-4", "explicit")),
+        (ALL, "openai", "local/anything", decided("local", "anything", "explicit")),
+        (ALL, "openai", "qwen3-8b", decided("local", "qwen3-8b", "models:local")),
+        (ALL, "openai", "qwen3-max", decided("local", "qwen3-max", "models:local")),
+        (ALL, "openai", "gpt-5", decided("cloud", "gpt-5", "models:cloud")),
+        (ALL, "anthropic", "claude-4", decided("claude", "claude-4", "models:claude")),
+        (ALL, "anthropic", "tiny", decided("local", "tiny", "models:local", "openai")),
+        (ALL, "openai", "claude-4", decided("claude", "claude-4", "models:claude", "anthropic")),
+        (ALL, "anthropic", "gpt-5", decided("cloud", "gpt-5", "models:cloud", "openai")),
+        (ALL, "openai", "claude/x", decided("claude", "x", "explicit", "anthropic")),
+        (ALL, "anthropic", "any", decided("any", "any", "default", "openai")),
+        (ALL, "openai", "meta/llama-4", decided("any", "meta/llama-4", "default")),
+        (ALL, "openai", "cloud/", decided("any", "cloud/", "default")),
+        (ALL, "openai", "/gpt-5", decided("any", "/gpt-5", "default")),
+        (ALL, "openai", "QWEN3-8b", decided("any", "QWEN3-8b", "default")),
+        (ALL, "openai", None, decided("any", None, "default")),
+        (Snapshot((LOCAL, ANY), "local"), "openai", "x", decided("local", "x", "default")),
+        (Snapshot((LOCAL, ANY), "local"), "openai", None, decided("local", None, "default")),
+        (Snapshot((LOCAL, CLOUD), "local"), "openai", "gpt-5", decided("cloud", "gpt-5", "models:cloud")),
+        (Snapshot((LOCAL, ANY), "local"), "openai", "any/x", decided("any", "x", "explicit")),
     ],
 )  # fmt: skip
 def test_the_first_phase_that_fits_decides(
@@ -78,7 +85,7 @@ def test_only_chat_is_translated(endpoint: str) -> None:
             plan(Snapshot((CLAUDE,)), asked("openai", model, endpoint))
         assert caught.value.status == 404
     decision = plan(ALL, asked("openai", "claude-4", endpoint))
-    assert (decision.upstream, decision.dialect) == ("any", None)
+    assert decision.choices == (Choice("any", "claude-4"),)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Origin:
 def facts_of(
     head: RequestHead,
     chat: ChatRequest,
-    attempt: Attempt,
+    attempts: tuple[Attempt, ...],
     conversation: Conversation | None,
     route: str,
     config: Config,
@@ -49,7 +49,7 @@ def facts_of(
         owner=origin.boot_id,
         started_at=origin.now_us,
         request=chat,
-        attempts=(attempt,),
+        attempts=attempts,
         route=route,
         conversation=conversation,
         client_request_id=_label(

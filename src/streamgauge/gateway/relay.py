@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol, assert_never
 
@@ -39,9 +40,18 @@ from streamgauge.gateway.response_headers import (
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger, LedgerError
 
-__all__ = ["Relay", "RelayOwner"]
+__all__ = ["Leg", "Relay", "RelayOwner"]
 
 _ANSWERED_BADLY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Where one attempt goes: the upstream, the path there, the client's headers as they fit it."""
+
+    upstream: UpstreamRuntime
+    path: str
+    client_headers: tuple[Header, ...]
 
 
 class RelayOwner(Protocol):
@@ -67,14 +77,13 @@ class Relay:
     __slots__ = (
         "__weakref__",
         "_call",
-        "_client_headers",
         "_drains",
         "_head",
         "_history",
+        "_leg",
+        "_legs",
         "_owner",
-        "_path",
         "_responder",
-        "_upstream",
         "_wake",
         "exchange",
     )
@@ -84,16 +93,13 @@ class Relay:
         owner: RelayOwner,
         exchange: Exchange,
         responder: Responder,
-        upstream: UpstreamRuntime,
-        path: str,
-        client_headers: tuple[Header, ...],
+        legs: Sequence[Leg],
     ) -> None:
         self.exchange = exchange
         self._owner = owner
         self._responder = responder
-        self._upstream = upstream
-        self._path = path
-        self._client_headers = client_headers
+        self._legs = legs
+        self._leg = legs[0]
         self._call: UpstreamCall | None = None
         self._head: tuple[Header, ...] = ()
         self._history: list[str] = []
@@ -106,7 +112,7 @@ class Relay:
     @property
     def upstream(self) -> UpstreamRuntime:
         """The upstream of the current attempt."""
-        return self._upstream
+        return self._leg.upstream
 
     def start(self, now: float) -> None:
         """Begin the exchange; from now on a client that leaves is noticed."""
@@ -117,7 +123,7 @@ class Relay:
 
     def client_gone(self) -> None:
         """The client left."""
-        upstream = self._upstream
+        upstream = self._leg.upstream
         may_drain = upstream.drains < upstream.config.drain.max_streams
         slow = bool(getattr(self._responder, "slow_reader", False))
         self._do(self.exchange.client_gone(monotonic(), may_drain=may_drain, slow_reader=slow))
@@ -142,7 +148,7 @@ class Relay:
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
         """No head came."""
         if kind is not FailKind.EXHAUSTED:
-            self._upstream.note_call(message)
+            self._leg.upstream.note_call(message)
         self._call = None
         self._do(self.exchange.attempt_failed(kind.value, monotonic()))
 
@@ -150,7 +156,7 @@ class Relay:
         """The head of the answer came."""
         self._head = headers
         failing = f"status {status}" if status >= _ANSWERED_BADLY else None
-        self._upstream.note_call(failing)
+        self._leg.upstream.note_call(failing)
         content_type, wait = _text(headers, b"content-type"), _text(headers, b"retry-after")
         self._do(self.exchange.attempt_head(status, content_type, retry_after(wait), monotonic()))
 
@@ -204,8 +210,8 @@ class Relay:
             case BeginAttempt():
                 self._owner.ledger.attempt(action.attempt, self._begun)
             case OpenUpstream():
-                self._history.append(self._upstream.name)
-                self._call = self._owner.open_upstream(self._upstream, self)
+                self._history.append(self._leg.upstream.name)
+                self._call = self._owner.open_upstream(self._leg.upstream, self)
             case SendRequest():
                 self._send_request(action)
             case PauseUpstream():
@@ -222,7 +228,7 @@ class Relay:
                 self._forget_wake()
                 self._wake = self._owner.call_later(delay, self.tick)
             case RememberRefusal():
-                self._upstream.refuses_usage = True
+                self._leg.upstream.refuses_usage = True
             case Commit():
                 self._commit(action)
             case _:
@@ -235,11 +241,11 @@ class Relay:
     def _send_request(self, action: SendRequest) -> None:
         if self._call is None:
             return
-        request = self._upstream.request(
+        request = self._leg.upstream.request(
             "POST",
-            self._path,
+            self._leg.path,
             action.body,
-            client=self._client_headers,
+            client=self._leg.client_headers,
             idempotency_key=f"{self.exchange.facts.id}-{action.n}",
         )
         self._call.send(request)
@@ -272,7 +278,7 @@ class Relay:
         self._forget_wake()
         if self._drains:
             self._drains = False
-            self._upstream.drains -= 1
+            self._leg.upstream.drains -= 1
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         self._owner.ledger.close(action.record, action.attempts)
         self._owner.relay_ended(self, action.record)

@@ -7,30 +7,24 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
-from streamgauge.core.attempt import Facts
-from streamgauge.core.chat import ChatRequest
-from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
-from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
-from streamgauge.core.routing.plan import Asked, Decision, plan
-from streamgauge.gateway.admission import Origin, asked_of, check_content_type, facts_of, read_chat
+from streamgauge.gateway.admission import check_content_type
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint, upstream_path
+from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
 from streamgauge.gateway.ids import IdSource
+from streamgauge.gateway.opening import Opening
 from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
 from streamgauge.gateway.refusals import Refusals
 from streamgauge.gateway.relay import Relay
-from streamgauge.gateway.request_headers import translated_headers
 from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.side_pages import SidePages
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -80,6 +74,7 @@ class Gateway:
         self.refusals = Refusals(
             wiring.ledger, wiring.sinks, wiring.boot_id, wiring.now_us, self._ids
         )
+        self._opening = Opening(self, self._ids, wiring.boot_id, wiring.now_us)
         self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
         self._pages = SidePages(self)
 
@@ -265,35 +260,12 @@ class Gateway:
             responder.end()
 
     def _begin(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
-        head = request.head
-        chat = read_chat(head, endpoint.name, request.body)
-        decision = plan(self._current.snapshot, asked_of(chat))
-        upstream = self.upstreams[decision.upstream]
-        facts = self._facts(head, chat, decision, upstream)
-        self.discovery.refresh(upstream, decision.model)
-        exchange = Exchange(facts, request.received_at)
-        path = upstream_path(endpoint.name, decision.dialect, head.query)
-        headers = translated_headers(head.headers, decision.dialect)
-        relay = Relay(self, exchange, responder, upstream, path, headers)
-        self.relays[facts.id] = relay
+        relay = self._opening.open(endpoint, request, responder)
+        exchange = relay.exchange
+        self.relays[exchange.facts.id] = relay
         self.refusals.tell(exchange.record, start=True)
         relay.start(request.received_at)
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that serves `model`. Raises RequestError."""
-        asked = Asked(dialect, "messages", model)
-        return self.upstreams[plan(self._current.snapshot, asked).upstream]
-
-    def _facts(
-        self, head: RequestHead, chat: ChatRequest, decision: Decision, upstream: UpstreamRuntime
-    ) -> Facts:
-        now, now_us, boot_id = self._current, self._wiring.now_us(), self._wiring.boot_id
-        kind = upstream.config.kind.value
-        price = now.prices.price_for(upstream.name, kind, decision.model, now_us)
-        context = partial(self.discovery.context_of, upstream, decision.model)
-        attempt = upstream.attempt(decision, price, context)
-        origin = Origin(self._ids.next(), boot_id, now.version, now_us)
-        conversation = None
-        if decision.dialect is not None:
-            conversation = CLIENTS[chat.dialect].read(chat.fields)
-        return facts_of(head, chat, attempt, conversation, decision.route, now.config, origin)
+        return self._opening.decide(dialect, model)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from streamgauge.config.upstream import Kind, Upstream
 from streamgauge.core.attempt import Attempt, Drain, Limits
 from streamgauge.core.pricing import Price
-from streamgauge.core.routing.plan import Decision
+from streamgauge.core.routing.plan import Choice
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.pool import Target
 from streamgauge.gateway.request_headers import Credentials, upstream_request
@@ -83,7 +83,7 @@ class UpstreamRuntime:
         self.last_error = error
 
     def attempt(
-        self, decision: Decision, price: Price | None, context: Callable[[], int | None]
+        self, choice: Choice, price: Price | None, context: Callable[[], int | None]
     ) -> Attempt:
         """Return one try at this upstream for what was decided."""
         c = self.config
@@ -91,8 +91,8 @@ class UpstreamRuntime:
         return Attempt(
             upstream=c.name,
             kind=c.kind.value,
-            model=decision.model,
-            dialect=decision.dialect,
+            model=choice.model,
+            dialect=choice.dialect,
             mid_system=local,
             strip_attribution=local,
             price=price,

@@ -7,13 +7,13 @@ Phases in order (SPEC §14.1, as far as they are served): explicit `upstream/mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.errors import ErrorCode, RequestError
 
-__all__ = ["Asked", "Candidate", "Decision", "Snapshot", "plan"]
+__all__ = ["Asked", "Candidate", "Choice", "Decision", "Snapshot", "plan"]
 
 _SPEAK: Mapping[str, frozenset[str]] = {
     "openai": frozenset({"llamacpp", "ollama", "vllm", "openai", "openrouter", "sim"}),
@@ -78,55 +78,67 @@ class Snapshot:
     candidates: tuple[Candidate, ...]
     default: str | None = None
 
+    def named(self, name: str) -> Candidate | None:
+        """Return the upstream of that name."""
+        return next((c for c in self.candidates if c.name == name), None)
+
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Where a request goes. `route`: the phase, and the rule within it, for row and header.
-
-    `dialect`: what it is translated to, None where it goes as it is.
-    """
+class Choice:
+    """One try: an upstream, the model's name there, and the dialect to translate to (None: as is)."""
 
     upstream: str
     model: str | None
-    route: str
     dialect: UpstreamDialect | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a request goes: the tries in their order, never none.
+
+    `route`: the phase, and the rule within it, for row and header.
+    """
+
+    choices: tuple[Choice, ...]
+    route: str
 
 
 def plan(snapshot: Snapshot, asked: Asked) -> Decision:
     """Return the decision for a request. Raises RequestError 404 `no_route`."""
-    decision = _explicit(snapshot, asked) or _by_globs(snapshot, asked) or _default(snapshot, asked)
-    if decision is None:
+    found = _explicit(snapshot, asked) or _by_globs(snapshot, asked) or _default(snapshot, asked)
+    if found is None:
         raise _no_route(f"no upstream serves {_shown(asked.model)} in the {asked.dialect} dialect")
-    chosen = next(c for c in snapshot.candidates if c.name == decision.upstream)
+    chosen, model, route = found
     if not chosen.reached(asked):
         raise _no_route(
             f"upstream {chosen.name} ({chosen.kind}) has no {asked.endpoint}, "
             "and only chat is translated"
         )
-    model = asked.model if decision.model is None else decision.model
-    return replace(decision, model=model, dialect=chosen.translation(asked))
+    return Decision((Choice(chosen.name, model, chosen.translation(asked)),), route)
 
 
-def _explicit(snapshot: Snapshot, asked: Asked) -> Decision | None:
+_Found = tuple[Candidate, str | None, str]
+
+
+def _explicit(snapshot: Snapshot, asked: Asked) -> _Found | None:
     name, slash, rest = (asked.model or "").partition("/")
-    if slash and rest and any(c.name == name for c in snapshot.candidates):
-        return Decision(name, rest, "explicit")
-    return None
+    named = snapshot.named(name) if slash and rest else None
+    return None if named is None else (named, rest, "explicit")
 
 
-def _by_globs(snapshot: Snapshot, asked: Asked) -> Decision | None:
+def _by_globs(snapshot: Snapshot, asked: Asked) -> _Found | None:
     for candidate in snapshot.candidates:
         if candidate.serves(asked.model) and candidate.reached(asked):
-            return Decision(candidate.name, None, f"models:{candidate.name}")
+            return candidate, asked.model, f"models:{candidate.name}"
     return None
 
 
-def _default(snapshot: Snapshot, asked: Asked) -> Decision | None:
-    if snapshot.default is not None:
-        return Decision(snapshot.default, None, "default")
+def _default(snapshot: Snapshot, asked: Asked) -> _Found | None:
+    if snapshot.default is not None and (named := snapshot.named(snapshot.default)):
+        return named, asked.model, "default"
     for candidate in snapshot.candidates:
         if not candidate.models and candidate.reached(asked):
-            return Decision(candidate.name, None, "default")
+            return candidate, asked.model, "default"
     return None
 
 

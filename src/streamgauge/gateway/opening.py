@@ -1,0 +1,92 @@
+"""Makes an exchange of one whole request: read, routed, priced. It calls no upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.chat import ChatRequest
+from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.exchange import Exchange
+from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
+from streamgauge.gateway.admission import Origin, asked_of, facts_of, read_chat
+from streamgauge.gateway.discovery import Discovery
+from streamgauge.gateway.endpoints import Endpoint, upstream_path
+from streamgauge.gateway.generation import Generation
+from streamgauge.gateway.http import Request, RequestHead, Responder
+from streamgauge.gateway.ids import IdSource
+from streamgauge.gateway.relay import Leg, Relay, RelayOwner
+from streamgauge.gateway.request_headers import translated_headers
+from streamgauge.gateway.upstreams import UpstreamRuntime
+
+__all__ = ["Opening", "OpeningHost"]
+
+
+class OpeningHost(RelayOwner, Protocol):
+    """What is needed of the gateway, beside what its relays need."""
+
+    discovery: Discovery
+
+    @property
+    def generation(self) -> Generation:
+        """What new exchanges are given."""
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamRuntime]:
+        """The upstreams of the configuration in use."""
+
+
+class Opening:
+    """Opens exchanges for one gateway. `boot_id` is the rows' `owner`, `now_us` the wall clock."""
+
+    def __init__(
+        self, host: OpeningHost, ids: IdSource, boot_id: str, now_us: Callable[[], int]
+    ) -> None:
+        self._host = host
+        self._ids = ids
+        self._boot_id = boot_id
+        self._now_us = now_us
+
+    def open(self, endpoint: Endpoint, request: Request, responder: Responder) -> Relay:
+        """Return the relay of a request, not yet started. Raises GatewayError."""
+        head = request.head
+        chat = read_chat(head, endpoint.name, request.body)
+        decision = plan(self._host.generation.snapshot, asked_of(chat))
+        legs = [self._leg(endpoint, head, choice) for choice in decision.choices]
+        facts = self._facts(head, chat, decision, legs)
+        for leg, choice in zip(legs, decision.choices, strict=True):
+            self._host.discovery.refresh(leg.upstream, choice.model)
+        exchange = Exchange(facts, request.received_at)
+        return Relay(self._host, exchange, responder, legs)
+
+    def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
+        """Return the upstream that a message for `model` would go to first. Raises GatewayError."""
+        decision = plan(self._host.generation.snapshot, Asked(dialect, "messages", model))
+        return self._host.upstreams[decision.choices[0].upstream]
+
+    def _leg(self, endpoint: Endpoint, head: RequestHead, choice: Choice) -> Leg:
+        return Leg(
+            self._host.upstreams[choice.upstream],
+            upstream_path(endpoint.name, choice.dialect, head.query),
+            translated_headers(head.headers, choice.dialect),
+        )
+
+    def _facts(
+        self, head: RequestHead, chat: ChatRequest, decision: Decision, legs: list[Leg]
+    ) -> Facts:
+        now, now_us = self._host.generation, self._now_us()
+        pairs = zip(legs, decision.choices, strict=True)
+        attempts = tuple(self._attempt(leg.upstream, choice, now_us) for leg, choice in pairs)
+        conversation = None
+        if any(choice.dialect is not None for choice in decision.choices):
+            conversation = CLIENTS[chat.dialect].read(chat.fields)
+        origin = Origin(self._ids.next(), self._boot_id, now.version, now_us)
+        return facts_of(head, chat, attempts, conversation, decision.route, now.config, origin)
+
+    def _attempt(self, upstream: UpstreamRuntime, choice: Choice, now_us: int) -> Attempt:
+        kind, model = upstream.config.kind.value, choice.model
+        price = self._host.generation.prices.price_for(upstream.name, kind, model, now_us)
+        context = partial(self._host.discovery.context_of, upstream, model)
+        return upstream.attempt(choice, price, context)
