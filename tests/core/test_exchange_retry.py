@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamgauge.core.actions import (
+    AttemptOver,
     BeginAttempt,
     CloseUpstream,
     Commit,
@@ -57,8 +58,8 @@ def test_the_refused_call_is_closed_before_the_next_one_opens() -> None:
     play = Play(chat_request())
     play.head(400, JSON)
     play.data(REFUSAL + b" " * 70_000)
-    kinds = [type(action) for action in play.log[-4:]]
-    assert kinds == [RememberRefusal, CloseUpstream, BeginAttempt, OpenUpstream]
+    kinds = [type(action) for action in play.log[-5:]]
+    assert kinds == [RememberRefusal, CloseUpstream, AttemptOver, BeginAttempt, OpenUpstream]
 
 
 def test_a_second_refusal_is_the_clients() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import COMMENT_LIMIT, Turn
+from streamgauge.core.passage import COMMENT_LIMIT, Hold, Turn
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.relaying import HOLD_BYTES, HOLD_FRAMES, Relaying
 
@@ -23,7 +23,7 @@ def relaying(**more: Any) -> Relaying:
     reading = StreamReading(
         dialect_of("chat/completions").decoder("chat/completions", "openai"), Meter(0.0)
     )
-    settings = {"hide_usage": False, "mode": "off", "metadata": lambda: META, "released": False}
+    settings = {"hide_usage": False, "mode": "off", "metadata": lambda: META, "hold": Hold.COMMENTS}
     return Relaying(reading, **{**settings, **more})
 
 
@@ -50,7 +50,7 @@ def test_what_comes_in_one_read_leaves_in_its_order() -> None:
 
 
 def test_a_relaying_whose_head_is_out_holds_nothing() -> None:
-    assert sent(relaying(released=True), b": a\n\n") == [b": a\n\n"]
+    assert sent(relaying(hold=Hold.NOTHING), b": a\n\n") == [b": a\n\n"]
 
 
 @pytest.mark.parametrize("size", [4, HOLD_BYTES // 10])
@@ -80,7 +80,7 @@ def test_anything_but_a_keep_alive_releases(first: bytes) -> None:
 
 @pytest.mark.parametrize(("hide", "expected"), [(True, b""), (False, USAGE)])
 def test_the_usage_frame_is_removed_where_it_is_ours(hide: bool, expected: bytes) -> None:
-    it = relaying(hide_usage=hide, released=True)
+    it = relaying(hide_usage=hide, hold=Hold.NOTHING)
     assert sent(it, USAGE) == [expected]
     assert it.meter.booked().usage_source == "provider"
     assert it.frames_out == (0 if hide else 1)
@@ -217,7 +217,7 @@ def test_a_large_frame_is_counted_once_and_marks_the_client_inside() -> None:
 
 def test_a_flood_of_comments_is_one_without_anything_between() -> None:
     comment = b":" + b"x" * 60_000 + b"\n\n"
-    it = relaying(released=True)
+    it = relaying(hold=Hold.NOTHING)
     for _ in range(COMMENT_LIMIT // len(comment)):
         it.feed(comment, 1.0)
     assert not it.flooded

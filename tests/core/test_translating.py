@@ -11,7 +11,7 @@ from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import COMMENT_LIMIT, Passage, Turn
+from streamgauge.core.passage import COMMENT_LIMIT, Hold, Passage, Turn
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.sse import FrameTooLarge
 from streamgauge.core.translating import Translating
@@ -35,12 +35,15 @@ def translating(
     *,
     mode: str = "off",
     metadata: Callable[[], bytes] = nothing,
+    hold: Hold = Hold.COMMENTS,
 ) -> Translating:
     """Return the passage of a stream from `upstream` to `client`."""
     codec, reader = CLIENTS[client], UPSTREAMS[upstream]
     reading = StreamReading(reader.decoder(), Meter(0.0), reader.splitter())
     encoder = codec.encoder(Telling("id", "m", 1, include_usage=True))
-    return Translating(reading, encoder, frame_end=codec.frame_end, mode=mode, metadata=metadata)
+    return Translating(
+        reading, encoder, frame_end=codec.frame_end, hold=hold, mode=mode, metadata=metadata
+    )
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
@@ -240,19 +243,19 @@ def test_an_answer_that_finished_is_closed_and_one_that_did_not_is_not(client: s
 @pytest.mark.parametrize(
     ("client", "alive", "frames"),
     [
-        ("openai", None, None),
-        ("anthropic", None, None),
+        ("openai", b"own", None),
+        ("anthropic", b"own", None),
         ("simple", b'{"type":"status","status":"writing"}\n', 1),
         ("frames", b": keep-alive\n", 1),
     ],
 )
 def test_a_self_ending_encoder_says_its_own_error_and_sign_of_life(
-    client: str, alive: bytes | None, frames: int | None
+    client: str, alive: bytes, frames: int | None
 ) -> None:
     it = translating(client)
     _, begun = it.feed(text("a"), 1.0)
     before = it.frames_out
-    assert it.keepalive() == alive
+    assert it.keep_alive(b"own") == alive
     ending = it.fail(BROKE)
     if frames is None:
         assert (ending, it.frames_out) == (None, before)

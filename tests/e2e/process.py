@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from streamgauge.ledger.reader import Filter, LedgerReader
 
-from .stand import Answer, Client, until, upstream
+from .stand import PATIENT, Answer, Client, until, upstream
 
 __all__ = ["READY_WITHIN", "GatewayProcess", "closed_rows", "serving"]
 
@@ -161,6 +161,7 @@ async def serving(
     whole = {
         "upstreams": [upstream(simulator, **upstream_keys)],
         "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
+        "routing": PATIENT,
         **(config or {}),
     }
     file = folder / "streamgauge.yaml"

@@ -7,7 +7,7 @@ import contextlib
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from streamgauge.config.environment import Flag
 from streamgauge.config.load import LoadOptions, load
 from streamgauge.config.prices import PriceBook
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.gateway.ratio_sink import RatioSink
 from streamgauge.gateway.server import Gateway, Wiring
 from streamgauge.ledger.reader import Filter, LedgerReader
 from streamgauge.ledger.sqlite import SqliteLedger
@@ -24,7 +25,17 @@ from streamgauge.tools.simulator import Simulator
 
 from ..grammar_check import legal
 
-__all__ = ["DATA", "Answer", "Client", "Stand", "corpus_cases", "frames_of", "stand"]
+__all__ = [
+    "DATA",
+    "PATIENT",
+    "Answer",
+    "Client",
+    "Stand",
+    "corpus_cases",
+    "frames_of",
+    "stand",
+    "upstream",
+]
 
 DATA = Path(__file__).parent.parent / "data"
 SETTLE_SECONDS = 5.0
@@ -186,7 +197,8 @@ class Stand:
             spool_bytes=self._spool_bytes,
             notice=self._note,
         )
-        sinks = (LogLine(self._note), self.notes)
+        learner = RatioSink(lambda: self.gateway.generation.ratios)
+        sinks = (LogLine(self._note), learner, self.notes)
         prices = PriceBook(loaded.config.prices)
         wiring = Wiring(
             loaded.config,
@@ -281,6 +293,10 @@ async def until(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) 
         await asyncio.sleep(0.002)
 
 
+PATIENT: dict[str, Any] = {"breaker": {"failures": 1000}}
+"""Tests ask one upstream for failure after failure: its circuit must not step in."""
+
+
 def upstream(simulator: Simulator, prefix: str = "", **more: Any) -> dict[str, Any]:
     """Return one upstream's configuration, at the simulator."""
     return {"name": "sim", "kind": "sim", "base_url": simulator.url + prefix, **more}
@@ -294,6 +310,7 @@ async def stand(
     prefix: str = "",
     kind: str = "sim",
     config: dict[str, Any] | None = None,
+    also: Sequence[dict[str, Any]] = (),
     max_page_count: int | None = None,
     spool_bytes: int = 1 << 18,
     odd: bool = False,
@@ -301,7 +318,7 @@ async def stand(
 ) -> AsyncIterator[Stand]:
     """Run a gateway in front of a simulator with the captures and cases of the tests.
 
-    `odd`: what the upstream sends may be illegal streams, which pass as they came.
+    `also`: further upstreams. `odd`: what the upstream sends may be illegal streams, which pass as they came.
     """
     simulator = Simulator()
     cases = folder / "cases.json"
@@ -310,7 +327,7 @@ async def stand(
     built = Stand(folder, simulator, max_page_count, spool_bytes, odd)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
-        await built.start({"upstreams": [first], **(config or {})})
+        await built.start({"upstreams": [first], "routing": PATIENT, **(config or {})})
         try:
             yield built
         finally:

@@ -16,6 +16,7 @@ import msgspec
 
 from ..e2e.control_client import runtime
 from ..e2e.process import SOURCES, GatewayProcess
+from ..e2e.stand import PATIENT
 from .calls import FLAVOURS, UPSTREAMS
 from .load import Job
 from .vitals import Vitals, vitals_of
@@ -142,6 +143,7 @@ def config_of(urls: dict[str, str], folder: Path) -> dict[str, Any]:
         "upstreams": upstreams,
         "prices": [{"upstream": "*", "currency": "USD", **price}],
         "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
+        "routing": PATIENT,
     }
 
 

@@ -10,6 +10,7 @@ from streamgauge.core.record import AttemptRecord, ExchangeRecord
 
 __all__ = [
     "Action",
+    "AttemptOver",
     "BeginAttempt",
     "BeginRecord",
     "CloseUpstream",
@@ -44,9 +45,13 @@ class BeginAttempt:
 
 @dataclass(frozen=True, slots=True)
 class OpenUpstream:
-    """Connect to the upstream of attempt `n`; answer with `connected` or `attempt_failed`."""
+    """Connect to the upstream of attempt `n`; answer with `connected` or `attempt_failed`.
+
+    `place`: which of the planned attempts it is.
+    """
 
     n: int
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,13 @@ class RememberRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptOver:
+    """An attempt failed, and another one follows: what its upstream did may be learnt."""
+
+    attempt: AttemptRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Close the row and its attempts, once. The exchange is over."""
 
@@ -136,5 +148,6 @@ Action = (
     | CloseUpstream
     | WakeAt
     | RememberRefusal
+    | AttemptOver
     | Commit
 )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from streamgauge.core.chat import ChatRequest, UpstreamDialect
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.base import Telling
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.pricing import Price
+from streamgauge.core.transform.chain import NO_TRANSFORMERS, Chain
 
-__all__ = ["Attempt", "Drain", "Facts", "Limits"]
+__all__ = ["Allowance", "Attempt", "Drain", "Facts", "Limits", "Retries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Attempt:
     """One try at one upstream.
 
     `dialect`: the one it is spoken to in, where that is another than the client's; None passes the
-    request on as it came. `mid_system`, `strip_attribution`: what a translation does to it.
+    request on as it came. `transformers`: what is done to it, and to the answer (SPEC §14.6).
     `inject_usage`: true, false or force (SPEC §3.1); `refuses_usage`: it answered 400 to the
     option before. `secrets` are removed from whatever it says in errors.
     """
@@ -44,8 +46,7 @@ class Attempt:
     kind: str
     model: str | None
     dialect: UpstreamDialect | None = None
-    mid_system: bool = False
-    strip_attribution: bool = False
+    transformers: Chain = NO_TRANSFORMERS
     price: Price | None = None
     limits: Limits = Limits()
     drain: Drain = Drain()
@@ -60,6 +61,37 @@ class Attempt:
     def without_usage_option(self) -> Attempt:
         """Return the same try at an upstream that is known to refuse the option (SPEC §3.2)."""
         return replace(self, refuses_usage=True)
+
+
+def _always(attempt: Attempt) -> bool:
+    return True
+
+
+def _never(now: float) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a failed attempt may be followed by another (SPEC §14.2, §14.3).
+
+    `admits`: whether an attempt's upstream may be called now, as its circuit has it. `spend`: takes
+    one repeat out of the gateway's budget. `chance`: a number from 0 to 1. `chain_seconds`: no
+    attempt begins later after the first failure; 0 is no bound.
+    """
+
+    chain_seconds: float = 30.0
+    admits: Callable[[Attempt], bool] = _always
+    spend: Callable[[float], bool] = _never
+    chance: Callable[[], float] = lambda: 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many frames of content may still be delivered, and what the client is told behind them."""
+
+    frames: int
+    error: GatewayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +116,8 @@ class Facts:
     metering: bool = True
     begin_first: bool = True
     keepalive_seconds: float = 15.0
+    retries: Retries = Retries()
+    allowance: Allowance | None = None
 
     def reads(self, attempt: Attempt) -> bool:
         """Return whether the attempt's stream is read: to translate it, we must (SPEC §4.9)."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from streamgauge.core.actions import BeginAttempt, BeginRecord, Commit
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.closing import book, check_consistency, close_attempt
+from streamgauge.core.closing import (
+    book,
+    check_consistency,
+    close_attempt,
+    may_have_been_billed,
+)
 from streamgauge.core.meter import Meter
 from streamgauge.core.record import (
     Anomaly,
@@ -25,7 +30,16 @@ _ANSWERS = frozenset({"chat/completions", "messages", "completions", "responses"
 class Books:
     """Row, attempts and meter of one exchange. Times come in as monotonic seconds."""
 
-    __slots__ = ("_facts", "_sent", "_started", "attempts", "meter", "record", "stream_end")
+    __slots__ = (
+        "_facts",
+        "_sent",
+        "_started",
+        "anomalies",
+        "attempts",
+        "meter",
+        "record",
+        "stream_end",
+    )
 
     def __init__(self, facts: Facts, started: float) -> None:
         self._facts = facts
@@ -35,6 +49,7 @@ class Books:
         self.attempts: list[AttemptRecord] = []
         self.meter = Meter(started)
         self.stream_end: float | None = None
+        self.anomalies: set[str] = set()  # of attempts that failed
 
     def _ms(self, now: float) -> float:
         return round((now - self._started) * 1000, 3)
@@ -47,7 +62,9 @@ class Books:
         """Open the rows of the next attempt, and with the first one that of the exchange."""
         request = self._facts.request
         several = attempt.kind == "llamacpp" and request.n > 1
-        self.meter = Meter(self._started, streaming=request.stream, sum_choices=several)
+        self.meter = Meter(
+            self._started, streaming=request.stream, choices=request.n, sum_choices=several
+        )
         n = len(self.attempts) + 1
         row = new_attempt_record(self._facts, n, attempt, self._wall(now))
         self.attempts.append(row)
@@ -90,12 +107,17 @@ class Books:
         self.record.status = Status.COMPLETED
         book(self.record, attempt, self.meter, now)
 
-    def close_refused(self, now: float, code: str) -> None:
-        """Close the row of an attempt that was refused, while another one follows."""
-        row = self.attempts[-1]
+    def close_failed(self, verdict: Verdict, now: float) -> AttemptRecord:
+        """Close and return the row of an attempt that failed, while another one follows."""
+        row, meter = self.attempts[-1], self.meter
+        self.anomalies.update(meter.anomalies)
         row.finished_at = self._wall(now)
-        row.outcome, row.error_code = Status.UPSTREAM_ERROR.value, code
-        row.may_have_been_billed = False
+        row.outcome = verdict.status.value
+        row.error_code = None if verdict.error is None else verdict.error.code.value
+        row.may_have_been_billed = may_have_been_billed(row, self._sent)
+        booked = meter.booked()
+        row.input_tokens, row.output_tokens = booked.usage.input, booked.usage.output
+        return row
 
     def close(
         self,
@@ -127,8 +149,9 @@ class Books:
             meter.note(Anomaly.EMPTY_ANSWER)
         record.delivered, record.disposition = delivered, disposition
         record.finished_at = self._wall(now)
-        record.anomalies = sorted(meter.anomalies)
-        close_attempt(self.attempts[-1], record, self._sent)
+        record.anomalies = sorted(self.anomalies.union(meter.anomalies))
+        if self.attempts[-1].finished_at is None:  # else it failed, and another one was to follow
+            close_attempt(self.attempts[-1], record, self._sent)
         return Commit(record, tuple(self.attempts))
 
     def _empty(self, attempt: Attempt) -> bool:

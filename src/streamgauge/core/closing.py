@@ -9,7 +9,7 @@ from streamgauge.core.pricing import UPSTREAM_SOURCE, book_cost
 from streamgauge.core.record import Anomaly, AttemptRecord, ExchangeRecord
 from streamgauge.core.usage import Timings, TokenUsage
 
-__all__ = ["book", "check_consistency", "close_attempt", "metadata_of"]
+__all__ = ["book", "check_consistency", "close_attempt", "may_have_been_billed", "metadata_of"]
 
 _METADATA = (
     "dialect",
@@ -60,6 +60,10 @@ def _ms(start: float, end: float | None) -> float | None:
 def book(record: ExchangeRecord, attempt: Attempt, meter: Meter, ended_at: float) -> Booked:
     """Write what `meter` read into `record`; `ended_at`: monotonic seconds of the stream's end."""
     booked = meter.booked()
+    record.frames_in = meter.frames
+    if meter.booked_as_of == (ended_at, meter.ended):
+        return booked  # at the end marker, and nothing came since
+    meter.booked_as_of = ended_at, meter.ended
     _book_usage(record, booked)
     _book_speed(record, meter, booked)
     _book_context(record, attempt, meter.timings, booked.usage)
@@ -69,7 +73,6 @@ def book(record: ExchangeRecord, attempt: Attempt, meter: Meter, ended_at: float
     record.finish_reason = meter.finish_reason
     record.finish_normal = normal_finish(meter.finish_reason)
     record.service_tier = meter.service_tier
-    record.frames_in = meter.frames
     return booked
 
 
@@ -127,12 +130,14 @@ def _context_used(timings: Timings | None, usage: TokenUsage) -> int | None:
 
 def _book_cost(record: ExchangeRecord, attempt: Attempt, meter: Meter, booked: Booked) -> None:
     """Price the row: configured price, the upstream's own, the price data, null (SPEC §7.2)."""
-    cost = book_cost(booked.usage, attempt.price, meter.cost)
-    record.cost_source, record.cost_reason = cost.source, cost.reason
+    price = attempt.price and attempt.price.served_as(meter.service_tier)
+    cost = book_cost(booked.usage, price, meter.cost)
+    record.cost_source = cost.source
+    record.cost_reason = None if cost.reason is None else cost.reason.value
     if cost.money is not None:
         record.cost_nano, record.currency = cost.money.nano, cost.money.currency
-    if attempt.price is not None and cost.source != UPSTREAM_SOURCE:
-        record.price = attempt.price.as_json()
+    if price is not None and cost.source != UPSTREAM_SOURCE:
+        record.price = price.as_json()
 
 
 def _book_times(record: ExchangeRecord, meter: Meter, ended_at: float) -> None:
@@ -178,5 +183,10 @@ def close_attempt(attempt: AttemptRecord, record: ExchangeRecord, sent: bool) ->
     attempt.first_byte_ms = record.first_byte_ms
     attempt.input_tokens = record.input_tokens
     attempt.output_tokens = record.output_tokens
+    attempt.may_have_been_billed = may_have_been_billed(attempt, sent)
+
+
+def may_have_been_billed(attempt: AttemptRecord, sent: bool) -> bool:
+    """Return whether the upstream may charge for an attempt; `sent`: request bytes had left."""
     refused = attempt.http_status is not None and attempt.http_status >= 400
-    attempt.may_have_been_billed = sent and not refused
+    return sent and not refused

@@ -49,7 +49,7 @@ class Stamps:
     def overdue(self, limits: Limits, now: float) -> Verdict | None:
         """Return the verdict of the deadline that has passed, or None."""
         if limits.total and now - self.started > limits.total:
-            return timed_out("whole answer", limits.total)
+            return timed_out("whole answer", limits.total, final=True)
         if self.sent is None or self.paused is not None:
             return None
         if self.finished is not None and now - self.finished > MARKER_WAIT:

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from streamgauge.core.actions import (
     Action,
+    AttemptOver,
     EndClient,
     OpenUpstream,
     RememberRefusal,
     SendAnswer,
     SendRequest,
+    WakeAt,
 )
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.base import Written
+from streamgauge.core.errors import RequestError
 from streamgauge.core.passage import EMPTY
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of, error_of_stream, names_option
 from streamgauge.core.starting import asks_usage, request_body, running_option
+from streamgauge.core.trying import Following, may_be_mended
 from streamgauge.core.upstream_side import UpstreamSide
 from streamgauge.core.verdict import (
     COMPLETED,
@@ -51,14 +55,12 @@ class Exchange(UpstreamSide):
 
     def __init__(self, facts: Facts, now: float) -> None:
         super().__init__(facts, now)
-        self._written: Written | None = self._write()
+        self._written: Written | None = self._write(self.attempt)
 
-    def _write(self) -> Written:
+    def _write(self, attempt: Attempt) -> Written:
         # Unread, its frame could not be hidden from a client that did not ask.
-        self._asked_usage = self.facts.reads(self.attempt) and asks_usage(
-            self.attempt, self.facts.request
-        )
-        return request_body(self.facts, self.attempt, self._asked_usage)
+        self._asked_usage = self.facts.reads(attempt) and asks_usage(attempt, self.facts.request)
+        return request_body(self.facts, attempt, self._asked_usage)
 
     def start(self, now: float) -> list[Action]:
         """Begin the row and connect."""
@@ -68,18 +70,20 @@ class Exchange(UpstreamSide):
         self.attempt = attempt
         self.state = State.CONNECTING
         begin = self._books.begin(attempt, now)
+        self._begins += 1
         self._begun = not self.facts.begin_first
         self._connected = False
         self._upstream_open = True
-        self._answer = self._relaying = None
+        self._answer = self._relaying = self._retry_at = None
         if self._begun:
             self._books.begun(now)
         self._stamps = Stamps(self._stamps.started)
-        return [begin, OpenUpstream(len(self._books.attempts))]
+        return [begin, OpenUpstream(len(self._books.attempts), self._tries.index)]
 
     def begun(self, now: float) -> list[Action]:
-        """The open rows are committed."""
-        if self.state is not State.CONNECTING or self._begun:
+        """The open rows of an attempt are committed; it may be over by now."""
+        self._begins = max(0, self._begins - 1)
+        if self.state is not State.CONNECTING or self._begun or self._begins:
             return []
         self._begun = True
         self._books.begun(now)
@@ -87,13 +91,14 @@ class Exchange(UpstreamSide):
 
     def begin_failed(self, now: float) -> list[Action]:
         """The open rows could not be committed: nothing may go upstream (SPEC §8.1)."""
+        self._begins = max(0, self._begins - 1)
         if self.state is not State.CONNECTING:  # `begin: async`: it has gone, and close writes all
             return []
         return self._fail(LEDGER_UNAVAILABLE, now)
 
     def connected(self, now: float) -> list[Action]:
         """A socket to the upstream is ready."""
-        if self.state is not State.CONNECTING:
+        if self.state is not State.CONNECTING or not self._upstream_open:
             return []
         self._connected = True
         return self._send_request(now)
@@ -101,17 +106,17 @@ class Exchange(UpstreamSide):
     def _send_request(self, now: float) -> list[Action]:
         if not (self._begun and self._connected):
             return []
-        written = self._written or self._write()
+        written = self._written or self._write(self.attempt)
         self._written = None
         self.lost = written.lost
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
-        self.state = State.HOLDING
+        self.state = State.STREAMING if self._head_sent else State.HOLDING
         return [SendRequest(len(self._books.attempts), written.body)]
 
     def attempt_failed(self, kind: str, now: float) -> list[Action]:
         """The call got no head; `kind` names the failure."""
-        if self.state is State.DONE:
+        if self.state is State.DONE or not self._upstream_open:
             return []
         self._upstream_open = False
         return self._fail(failed(kind), now)
@@ -120,7 +125,7 @@ class Exchange(UpstreamSide):
         self, status: int, content_type: str | None, retry_after: str | None, now: float
     ) -> list[Action]:
         """The head of the answer came. There is one in each attempt."""
-        if self.state is State.DONE or self._answer is not None:
+        if self.state is State.DONE or self._answer is not None or not self._upstream_open:
             return []
         self._books.head(status, now)
         streaming, lines = self.facts.request.stream, self.attempt.dialect == "ollama"
@@ -132,7 +137,7 @@ class Exchange(UpstreamSide):
             self._relaying = self._new_passage()
         else:
             self._stamps.content, self._stamps.progress = True, now
-        return []
+        return self.client_blocked(now) if self._blocked else []
 
     def upstream_data(self, data: bytes, now: float) -> list[Action]:
         """Body bytes came."""
@@ -154,7 +159,7 @@ class Exchange(UpstreamSide):
 
     def upstream_end(self, kind: str, now: float) -> list[Action]:
         """The body is over; `kind`: complete, cut, reset or protocol."""
-        if self.state is State.DONE:
+        if self.state is State.DONE or not self._upstream_open:
             return []
         self._upstream_open = False
         meter, answer = self._books.meter, self._answer
@@ -194,7 +199,8 @@ class Exchange(UpstreamSide):
         if self.attempt.dialect is not None and meter.failed is None and says_nothing(meter):
             meter.failed = EMPTY
         if meter.failed is not None:
-            return self._fail(refused(error_of_stream(meter.failed, self.attempt)), now)
+            error = error_of_stream(meter.failed, self.attempt)
+            return self._fail(refused(error, meter.failed.status), now)
         self._books.marked(self.attempt, now)
         meter.ended = True
         if self._client_over:
@@ -221,12 +227,48 @@ class Exchange(UpstreamSide):
         """An error status: once more without our option where that was the cause (SPEC §3.2)."""
         body, attempt = bytes(answer.body), self.attempt
         ours = self._asked_usage or running_option(attempt, self.facts.request) is not None
+        verdict = refused(error_of(answer, attempt), answer.status)
         if answer.status == 400 and ours and not self._client_over and names_option(body):
-            return self._again_without_option(now)
-        return self._fail(refused(error_of(answer, attempt)), now, retry_after=answer.retry_after)
+            return self._again_without_option(verdict, now)
+        return self._fail(verdict, now, retry_after=answer.retry_after)
 
-    def _again_without_option(self, now: float) -> list[Action]:
+    def _again_without_option(self, verdict: Verdict, now: float) -> list[Action]:
         closing = self._close_upstream()
-        self._books.close_refused(now, "upstream_error")
+        over = AttemptOver(self._books.close_failed(verdict, now))
         plain = self.attempt.without_usage_option()
-        return [RememberRefusal(plain.upstream), *closing, *self._begin_attempt(plain, now)]
+        return [RememberRefusal(plain.upstream), *closing, over, *self._begin_attempt(plain, now)]
+
+    # --- one attempt after the other -----------------------------------------------------------
+
+    def _follow(self, verdict: Verdict, now: float) -> list[Action] | None:
+        """Go on with the next attempt, where one may mend it and nothing was shown (SPEC §14.2)."""
+        if self._client_over or not may_be_mended(verdict) or self._delivered_something():
+            return None
+        sent = self._stamps.sent is not None
+        following = self._tries.following(now, sent=sent)
+        while following is not None and not self._say(following):
+            following = self._tries.following(now, sent=True)
+        if following is None:
+            return None
+        closing = self._close_upstream()
+        over = AttemptOver(self._books.close_failed(verdict, now))
+        attempt = self.facts.attempts[following.index]
+        if not following.delay:
+            return [*closing, over, *self._begin_attempt(attempt, now)]
+        self._retry_at = now + following.delay
+        self._answer = self._relaying = None
+        return [*closing, over, WakeAt(self._retry_at)]
+
+    def _say(self, following: Following) -> bool:
+        """Write the request for an attempt; return whether its dialect can say it."""
+        try:
+            self._written = self._write(self.facts.attempts[following.index])
+        except RequestError:
+            return False
+        return True
+
+    def tick(self, now: float) -> list[Action]:
+        """Look at the clock: about once a second, and at the times asked for by WakeAt."""
+        if self._retry_at is None or self.state is State.DONE or now < self._retry_at:
+            return super().tick(now)
+        return self._begin_attempt(self.facts.attempts[self._tries.index], now)

@@ -9,10 +9,14 @@ from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Failed
 from streamgauge.core.meter import Meter
 
-__all__ = ["COMMENT_LIMIT", "EMPTY", "Passage", "Turn"]
+__all__ = ["COMMENT_LIMIT", "EMPTY", "HOLD_BYTES", "HOLD_FRAMES", "Hold", "Passage", "Turn"]
 
 COMMENT_LIMIT = 8 * 1024 * 1024
 """Keep-alives in a row beyond this are an attack on our patience (FAULTS S17)."""
+
+HOLD_FRAMES = 64
+HOLD_BYTES = 256 * 1024
+"""Frames held before the head goes out are bounded by both (SPEC §14.2)."""
 
 EMPTY = Failed("the upstream's answer was empty")
 """A clean end of nothing would make agents ask again for ever (WIRE §0.4, §5.1)."""
@@ -24,6 +28,17 @@ class Turn(Enum):
     NOTHING = auto()
     MARKER = auto()
     ERROR = auto()
+
+
+class Hold(Enum):
+    """What is kept back at first, so that a failure can still be mended (SPEC §14.2)."""
+
+    NOTHING = auto()
+    """The head is out, and nothing could be mended."""
+    COMMENTS = auto()
+    """What comes before the first frame: a failure is then an HTTP error."""
+    FRAMES = auto()
+    """What comes before the first content: another attempt may follow."""
 
 
 class Passage(Protocol):
@@ -61,8 +76,8 @@ class Passage(Protocol):
     def take_held(self) -> list[bytes]:
         """Return what was held, and hold no more."""
 
-    def keepalive(self) -> bytes | None:
-        """Return the sign of life that fits here, None where the dialect's does (SPEC §4.4)."""
+    def keep_alive(self, alive: bytes) -> bytes:
+        """Return the sign of life to send; `alive` is the dialect's own (SPEC §4.4)."""
 
     def fail(self, error: GatewayError) -> bytes | None:
         """Return and count what ends the stream with `error`, None where the dialect's frame does."""

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.dialects.anthropic.call_frames import MessagesCallFrames
+from streamgauge.core.dialects.anthropic.think_frames import MessagesThinkFrames
+from streamgauge.core.dialects.base import Encoder
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
-from streamgauge.core.dialects.registry import dialect_of
+from streamgauge.core.dialects.frames import FramesEncoder
+from streamgauge.core.dialects.openai.call_frames import ChatCallFrames
+from streamgauge.core.dialects.openai.think_frames import ChatThinkFrames
+from streamgauge.core.dialects.registry import SPOKEN, dialect_of
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import Passage
+from streamgauge.core.passage import Hold, Passage
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.relaying import Relaying
+from streamgauge.core.rewriting import RewritingReading
+from streamgauge.core.transform.chain import Chain
+from streamgauge.core.transform.frames import FrameRewriter
+from streamgauge.core.transforming import TransformingEncoder, event_transforms
 from streamgauge.core.translating import Translating
 
 __all__ = ["new_passage"]
+
+_FRAMES: Mapping[
+    str, tuple[Callable[[], FrameRewriter], Callable[[Callable[[str], None]], FrameRewriter]]
+] = {
+    "chat/completions": (ChatThinkFrames, ChatCallFrames),
+    "messages": (MessagesThinkFrames, MessagesCallFrames),
+}
+"""What tells reasoning from text in an endpoint's frames, and what repairs tool calls in them."""
 
 
 def new_passage(
@@ -23,25 +42,57 @@ def new_passage(
     *,
     hide_usage: bool,
     metadata: Callable[[], bytes],
-    released: bool,
+    hold: Hold,
 ) -> Passage:
     """Return the passage of the stream that `attempt` has opened.
 
-    `hide_usage`: its usage-only frames are ours. `released`: the client has the head already.
+    `hide_usage`: its usage-only frames are ours. `hold`: what is kept back at first.
     """
     request = facts.request
     if attempt.dialect is None:
         decoder = dialect_of(request.endpoint).decoder(request.endpoint, attempt.kind)
+        rewriters = _rewriters(request.endpoint, attempt.transformers, meter)
         return Relaying(
-            StreamReading(decoder, meter),
+            RewritingReading(decoder, meter, rewriters)
+            if rewriters
+            else StreamReading(decoder, meter),
             hide_usage=hide_usage,
             mode=facts.metadata,
             metadata=metadata,
-            released=released,
+            hold=hold,
         )
     upstream, client = UPSTREAMS[attempt.dialect], CLIENTS[request.dialect]
     reading = StreamReading(upstream.decoder(), meter, upstream.splitter())
-    encoder = client.encoder(facts.telling(attempt))
+    encoder = _encoder(facts, attempt, meter)
     return Translating(
-        reading, encoder, frame_end=client.frame_end, mode=facts.metadata, metadata=metadata
+        reading,
+        encoder,
+        frame_end=client.frame_end,
+        hold=hold,
+        mode=facts.metadata,
+        metadata=metadata,
     )
+
+
+def _rewriters(endpoint: str, chain: Chain, meter: Meter) -> list[FrameRewriter]:
+    """Return what rewrites frames of a stream that passes as it is; mostly nothing does."""
+    if not chain.reads_answers or endpoint not in _FRAMES:
+        return []
+    think, calls = _FRAMES[endpoint]
+    rewriters: list[FrameRewriter] = [think()] if chain.think_tags else []
+    return [*rewriters, calls(meter.note)] if chain.tool_call_repair else rewriters
+
+
+def _encoder(facts: Facts, attempt: Attempt, meter: Meter) -> Encoder:
+    request, chain, telling = facts.request, attempt.transformers, facts.telling(attempt)
+    if chain.text is not None and request.dialect == "frames":
+        encoder: Encoder = FramesEncoder(telling, chain.text())
+    else:
+        encoder = CLIENTS[request.dialect].encoder(telling)
+    if not chain.reads_answers:
+        return encoder
+
+    def failing(error: GatewayError) -> bytes:
+        return SPOKEN[request.dialect].error_frame(error, facts.id, request.endpoint)
+
+    return TransformingEncoder(encoder, event_transforms(chain, meter.note), failing)

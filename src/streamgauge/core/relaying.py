@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import COMMENT_LIMIT, Turn
+from streamgauge.core.passage import COMMENT_LIMIT, HOLD_BYTES, HOLD_FRAMES, Hold, Turn
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
 from streamgauge.core.refusal import is_own_shape
 
 __all__ = ["Relaying"]
 
-HOLD_FRAMES = 64
-HOLD_BYTES = 256 * 1024
-"""Frames held before the head goes out are bounded by both (SPEC §14.2)."""
-
+_PROGRESS = b'"prompt_progress"'
+"""llama.cpp's sign that it works: who waits for it wants to see it (SPEC §14.2)."""
 _CONTENT = PieceKind.CONTENT
 _NOTHING = Turn.NOTHING
 
@@ -23,7 +21,7 @@ _NOTHING = Turn.NOTHING
 class Relaying:
     """The client's side of a stream of its own dialect. Implements Passage.
 
-    `hide_usage`: usage-only frames are ours and are removed. `metadata`: the mode of SPEC §10 and
+    `hold`: what is kept back at first. `hide_usage`: usage-only frames are ours and are removed. `metadata`: the mode of SPEC §10 and
     a function that returns the bytes to add. Once `over` it only meters.
     """
 
@@ -32,6 +30,7 @@ class Relaying:
         "_held",
         "_held_bytes",
         "_hide_usage",
+        "_hold",
         "_metadata",
         "_mode",
         "_reading",
@@ -51,7 +50,7 @@ class Relaying:
         hide_usage: bool,
         mode: str,
         metadata: Callable[[], bytes],
-        released: bool,
+        hold: Hold,
     ) -> None:
         self._reading = reading
         self.meter: Meter = reading.meter
@@ -61,7 +60,8 @@ class Relaying:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._comments = 0
-        self.released = released
+        self._hold = hold
+        self.released = hold is Hold.NOTHING
         self.over = False
         self.progress = False
         self.error_frame = self.error_payload = b""
@@ -128,10 +128,16 @@ class Relaying:
             return Turn.MARKER
         if kind not in (PieceKind.KEEPALIVE, PieceKind.PART):
             self.frames_out += 1
-        if kind is not PieceKind.KEEPALIVE:
+        if kind is not PieceKind.KEEPALIVE and self._shows(piece):
             self.released = True
         out.append(piece.raw)
         return Turn.NOTHING
+
+    def _shows(self, piece: Piece) -> bool:
+        """Whether a frame without content may be seen at once."""
+        if self._hold is not Hold.FRAMES:
+            return True
+        return piece.kind is PieceKind.PART or _PROGRESS in piece.raw
 
     def _mark(self, raw: bytes, out: list[bytes]) -> None:
         self.over = self.released = True
@@ -142,7 +148,7 @@ class Relaying:
         out += (raw, added) if self._mode == "after_done" else (added, raw)
 
     def _release(self, out: list[bytes]) -> bytes:
-        """Return the bytes that may go, or hold them while nothing but keep-alives has come."""
+        """Return the bytes that may go, or hold them."""
         if self.released:
             if self._held:
                 out[:0] = self.take_held()
@@ -169,8 +175,15 @@ class Relaying:
         """Return the upstream's error frame as it came, where clients of `dialect` can read it."""
         return self.error_frame if is_own_shape(dialect, self.error_payload) else None
 
-    def keepalive(self) -> None:
-        """Return None: the dialect's own fits everywhere."""
+    def keep_alive(self, alive: bytes) -> bytes:
+        """Return the dialect's own, behind what was held: the head goes out with it.
+
+        What is held for another attempt's sake stays.
+        """
+        if self._hold is Hold.FRAMES and not self.released:
+            return alive
+        self.released = True
+        return b"".join([*self.take_held(), alive])
 
     def fail(self, error: GatewayError) -> None:
         """Return None: the dialect's error frame fits everywhere."""

@@ -8,7 +8,7 @@ from streamgauge.core.dialects.base import Encoder, SelfEnding
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Ended, Event
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import COMMENT_LIMIT, EMPTY, Turn
+from streamgauge.core.passage import COMMENT_LIMIT, EMPTY, HOLD_BYTES, HOLD_FRAMES, Hold, Turn
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
 
 __all__ = ["Translating"]
@@ -30,6 +30,8 @@ class Translating:
         "_comments",
         "_encoder",
         "_frame_end",
+        "_held",
+        "_holding",
         "_metadata",
         "_mode",
         "_reading",
@@ -46,6 +48,7 @@ class Translating:
         encoder: Encoder,
         *,
         frame_end: bytes,
+        hold: Hold,
         mode: str,
         metadata: Callable[[], bytes],
     ) -> None:
@@ -56,6 +59,8 @@ class Translating:
         self._mode = mode
         self._metadata = metadata
         self._comments = 0
+        self._holding = hold is Hold.FRAMES
+        self._held = b""
         self.released = False
         self.over = False
         self.progress = False
@@ -79,7 +84,9 @@ class Translating:
     @property
     def awaits_marker(self) -> bool:
         """Whether the finish came: only usage and the end marker may still follow."""
-        return self._encoder.finished and not self.over
+        # The encoder knows the choices that have begun, the meter how many were asked for.
+        finished = self._encoder.finished and self.meter.finish_reason is not None
+        return finished and not self.over
 
     def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
         """Return what `data` brought and the frames to send now. Raises FrameTooLarge."""
@@ -89,6 +96,8 @@ class Translating:
             self.progress = True
             self._comments = 0
             out = self._encoder.encode(pieces[0].events)
+            if self._holding:
+                out = self._let_go(out)
             if out:
                 self.released = True
                 self.frames_out += out.count(self._frame_end)
@@ -105,10 +114,26 @@ class Translating:
                 continue
             turn, said = self._say(piece)
             out += said
+            if piece.kind is _CONTENT or turn is Turn.MARKER:
+                out = self._let_go(out)
+        if self._holding:
+            out = self._hold(out)
         if out:
             self.released = True
             self.frames_out += out.count(self._frame_end)
         return turn, out
+
+    def _let_go(self, out: bytes) -> bytes:
+        """Return what was held and `out`, and hold no more."""
+        held, self._held, self._holding = self._held, b"", False
+        return held + out
+
+    def _hold(self, out: bytes) -> bytes:
+        """Keep `out` back until content comes, within the bounds of SPEC §14.2."""
+        self._held += out
+        frames = self._held.count(self._frame_end)
+        within = frames <= HOLD_FRAMES and len(self._held) <= HOLD_BYTES
+        return b"" if within else self._let_go(b"")
 
     def _say(self, piece: Piece) -> tuple[Turn, bytes]:
         if piece.kind is PieceKind.ERROR:
@@ -133,20 +158,27 @@ class Translating:
         return self._encoder.end(usage, added)
 
     def take_held(self) -> list[bytes]:
-        """Return nothing: no frame is held."""
-        return []
+        """Return what was held, and hold no more."""
+        held = self._let_go(b"")
+        if not held:
+            return []
+        self.released = True
+        self.frames_out += held.count(self._frame_end)
+        return [held]
 
     def mute(self) -> None:
         """The client is gone: from now on only meter."""
         self.over = True
+        self._let_go(b"")
 
     def own_error(self, dialect: str) -> bytes | None:
         """Return None: the upstream's error is in another dialect."""
         return None
 
-    def keepalive(self) -> bytes | None:
-        """Return the encoder's sign of life, where it has one of its own."""
-        return self._encoder.keepalive() if isinstance(self._encoder, SelfEnding) else None
+    def keep_alive(self, alive: bytes) -> bytes:
+        """Return the encoder's sign of life, where it has one of its own, else the dialect's."""
+        own = self._encoder.keepalive() if isinstance(self._encoder, SelfEnding) else None
+        return own or alive
 
     def fail(self, error: GatewayError) -> bytes | None:
         """Return the encoder's own end of an answer that failed, where it has one."""

@@ -12,12 +12,12 @@ from streamgauge.core.actions import Action, EndClient, WakeAt
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
-from streamgauge.core.passage import Passage, Turn
+from streamgauge.core.passage import Hold, Passage, Turn
 from streamgauge.core.passages import new_passage
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of_stream, redacted_bytes
 from streamgauge.core.sse import FrameTooLarge
-from streamgauge.core.verdict import State, protocol_error, refused
+from streamgauge.core.verdict import State, limit_reached, protocol_error, refused
 
 __all__ = ["UpstreamSide"]
 
@@ -36,11 +36,16 @@ class UpstreamSide(ClientSide):
             self._books.meter,
             hide_usage=self._asked_usage,
             metadata=self._metadata,
-            released=self._head_sent,
+            hold=self._hold(),
         )
         if self._client_over:
             passage.mute()
         return passage
+
+    def _hold(self) -> Hold:
+        if self._tries.another() and not self._client_over:
+            return Hold.FRAMES
+        return Hold.NOTHING if self._head_sent else Hold.COMMENTS
 
     def _metadata(self) -> bytes:
         self._books.marked(self.attempt, self._stamps.progress)
@@ -54,6 +59,8 @@ class UpstreamSide(ClientSide):
         if not self.facts.metering and self.attempt.dialect is None:
             return self._relay_unread(data, now)
         meter, stamps = relaying.meter, self._stamps
+        if meter.content_frames + len(data) >= self._most_frames and b"\n" in data[:-1]:
+            return self._relay_by_line(relaying, data, now)
         marked = meter.ended
         stamp, stamps.progress = stamps.progress, now
         try:
@@ -74,8 +81,25 @@ class UpstreamSide(ClientSide):
             return actions + self._error_frame(relaying, now)
         if meter.ended and not marked:
             return actions + self._marked(now)
-        capped = self._left_at is not None and self._drained_enough()
-        return actions + self._cap_drain(now) if capped else actions
+        if meter.content_frames >= self._most_frames:
+            return actions + self._enough(now)
+        return actions
+
+    def _relay_by_line(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
+        """A bound is near: one read may hold many frames, and none behind the bound may pass."""
+        actions: list[Action] = []
+        for line in data.splitlines(keepends=True):
+            actions += self._relay(relaying, line, now)
+            if self.state is State.DONE or self._relaying is not relaying:
+                break
+        return actions
+
+    def _enough(self, now: float) -> list[Action]:
+        """As many frames of content came as may be: for a drain, or for the client's key."""
+        allowance = self.facts.allowance
+        if self._left_at is not None or allowance is None:
+            return self._cap_drain(now)
+        return self._fail(limit_reached(allowance.error), now)
 
     def _note_finish(self, relaying: Passage, now: float) -> None:
         stamps = self._stamps
@@ -105,7 +129,11 @@ class UpstreamSide(ClientSide):
 
     def _error_frame(self, relaying: Passage, now: float) -> list[Action]:
         """An error object came in the stream: it is the last thing the client gets (§5.3)."""
-        verdict = refused(error_of_stream(relaying.meter.failed, self.attempt))
+        failure = relaying.meter.failed
+        status = None if failure is None else failure.status
+        verdict = refused(error_of_stream(failure, self.attempt), status)
+        if (following := self._follow(verdict, now)) is not None:
+            return following
         # The client is there: a relay that is over, or muted, tells of no error.
         own = relaying.own_error(self._dialect.name) if self._head_sent else None
         if own is not None:

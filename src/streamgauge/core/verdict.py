@@ -20,10 +20,15 @@ __all__ = [
     "Verdict",
     "after_end",
     "failed",
+    "limit_reached",
     "protocol_error",
     "refused",
     "timed_out",
 ]
+
+
+_PASSING = frozenset({408, 429})
+"""Client errors that blame the moment, not the request."""
 
 
 class State(Enum):
@@ -44,15 +49,19 @@ class Verdict:
     """A terminal status, and what the client is told where it is an error.
 
     `quiet`: the client's body ends without an error, although the status is none of success.
+    `final`: no other attempt could mend it.
     """
 
     status: Status
     error: GatewayError | None = None
     quiet: bool = False
+    final: bool = False
 
 
-def _error(status: Status, http: int, code: ErrorCode, message: str) -> Verdict:
-    return Verdict(status, GatewayError(http, code, message))
+def _error(
+    status: Status, http: int, code: ErrorCode, message: str, *, final: bool = False
+) -> Verdict:
+    return Verdict(status, GatewayError(http, code, message), final=final)
 
 
 COMPLETED = Verdict(Status.COMPLETED)
@@ -69,10 +78,11 @@ OVERLOADED = _error(
 )
 
 
-def timed_out(what: str, seconds: float) -> Verdict:
+def timed_out(what: str, seconds: float, *, final: bool = False) -> Verdict:
     """Return the verdict of a deadline passed: 504 before the head (SPEC §5.5)."""
     message = f"the upstream's {what} took longer than {seconds:g} s"
-    return _error(Status.UPSTREAM_TIMEOUT, 504, ErrorCode.UPSTREAM_TIMEOUT, message)
+    code = ErrorCode.UPSTREAM_TIMEOUT
+    return _error(Status.UPSTREAM_TIMEOUT, 504, code, message, final=final)
 
 
 def protocol_error(message: str) -> Verdict:
@@ -80,9 +90,18 @@ def protocol_error(message: str) -> Verdict:
     return _error(Status.UPSTREAM_PROTOCOL_ERROR, 502, ErrorCode.UPSTREAM_PROTOCOL_ERROR, message)
 
 
-def refused(error: GatewayError) -> Verdict:
-    """Return the verdict of an error that the upstream told us."""
-    return Verdict(Status.UPSTREAM_ERROR, error)
+def refused(error: GatewayError, status: int | None = None) -> Verdict:
+    """Return the verdict of an error that the upstream told us, with its own `status` if it had one.
+
+    Most 4xx blame the request: another upstream would say the same (SPEC §14.2).
+    """
+    blames = status is not None and 400 <= status < 500 and status not in _PASSING
+    return Verdict(Status.UPSTREAM_ERROR, error, final=blames)
+
+
+def limit_reached(error: GatewayError) -> Verdict:
+    """Return the verdict of a stream that used up what its key may have (SPEC §15.4)."""
+    return Verdict(Status.LIMIT_REACHED, error, final=True)
 
 
 _FAILURES = {

@@ -1,15 +1,18 @@
-"""Learns in the background what upstreams serve: context sizes and model lists. Delays nobody."""
+"""Learns in the background what upstreams serve, and when they do again. Delays nobody."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from streamgauge.config.upstream import Kind
+from streamgauge.core.routing.breaker import Circuit
 from streamgauge.gateway.fetch import FetchError, fetch
+from streamgauge.gateway.health import Probes
 from streamgauge.gateway.ollama_pages import listed_models, running_context, shown_context
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -29,7 +32,12 @@ class Discovery:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._probes = Probes(pool, self._recovered)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def tick(self, upstreams: Iterable[UpstreamRuntime], now: float) -> None:
+        """Ask those that have failed whether they answer again, each when its time has come."""
+        self._probes.tick(upstreams, now)
 
     def context_of(self, upstream: UpstreamRuntime, model: str | None) -> int | None:
         """Return the context size in tokens, or None while it is not known (SPEC §6.7)."""
@@ -42,10 +50,13 @@ class Discovery:
         return upstream.learnt.models
 
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
-        """Ask again in the background where the answer is old."""
+        """Ask again in the background where the answer is old, but not while the circuit is open."""
+        now = time.monotonic()
+        if upstream.breaker.state(now) is not Circuit.CLOSED:
+            return
         if upstream.config.kind not in _LOCAL:
             model = None
-        asked, now = upstream.learnt.asked, time.monotonic()
+        asked = upstream.learnt.asked
         last = asked.get(model)
         if last is not None and now - last < _FRESH_SECONDS:
             return
@@ -64,9 +75,15 @@ class Discovery:
 
     async def aclose(self) -> None:
         """Drop the questions in flight."""
+        await self._probes.aclose()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _recovered(self, upstream: UpstreamRuntime) -> None:
+        """Forget when it was asked: it may have come back with another model."""
+        upstream.learnt.asked.clear()
+        self.refresh(upstream)
 
     async def _learn(self, upstream: UpstreamRuntime, model: str | None) -> None:
         size = None

@@ -16,7 +16,14 @@ FETCH_LIMIT = 8 * 1024 * 1024
 
 
 class FetchError(Exception):
-    """No whole answer came. The message holds nothing that the upstream said."""
+    """No whole answer came. The message holds nothing that the upstream said.
+
+    `ours`: we had no descriptor left for the call, which says nothing of the upstream.
+    """
+
+    def __init__(self, message: str, *, ours: bool = False) -> None:
+        super().__init__(message)
+        self.ours = ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class _Collector:
             self.call.send(self._request)
 
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
-        self._fail(f"no answer: {kind.value}")
+        self._fail(f"no answer: {kind.value}", ours=kind is FailKind.EXHAUSTED)
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         self._status, self._headers = status, headers
@@ -66,9 +73,9 @@ class _Collector:
         elif not self.done.done():
             self.done.set_result(Fetched(self._status, self._headers, bytes(self._body)))
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str, *, ours: bool = False) -> None:
         if not self.done.done():
-            self.done.set_exception(FetchError(message))
+            self.done.set_exception(FetchError(message, ours=ours))
 
 
 async def fetch(

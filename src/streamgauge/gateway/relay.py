@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol, assert_never
 
 from streamgauge.core.actions import (
     Action,
+    AttemptOver,
     BeginAttempt,
     BeginRecord,
     CloseUpstream,
@@ -29,29 +29,20 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.exchange import Exchange
-from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.record import AttemptRecord, ExchangeRecord
 from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
+from streamgauge.gateway.legs import Leg, Trial, header_text
 from streamgauge.gateway.response_headers import (
     answer_headers,
     lossy_headers,
+    own_limits,
     retry_after,
     stream_headers,
 )
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger, LedgerError
 
-__all__ = ["Leg", "Relay", "RelayOwner"]
-
-_ANSWERED_BADLY = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """Where one attempt goes: the upstream, the path there, the client's headers as they fit it."""
-
-    upstream: UpstreamRuntime
-    path: str
-    client_headers: tuple[Header, ...]
+__all__ = ["Relay", "RelayOwner"]
 
 
 class RelayOwner(Protocol):
@@ -84,6 +75,8 @@ class Relay:
         "_legs",
         "_owner",
         "_responder",
+        "_told",
+        "_trial",
         "_wake",
         "exchange",
     )
@@ -94,13 +87,17 @@ class Relay:
         exchange: Exchange,
         responder: Responder,
         legs: Sequence[Leg],
+        told: tuple[Header, ...] = (),
     ) -> None:
+        """`told`: the limits of the client's key, for the head of its answer."""
         self.exchange = exchange
         self._owner = owner
         self._responder = responder
         self._legs = legs
+        self._told = told
         self._leg = legs[0]
         self._call: UpstreamCall | None = None
+        self._trial: Trial | None = None
         self._head: tuple[Header, ...] = ()
         self._history: list[str] = []
         self._drains = False
@@ -147,18 +144,19 @@ class Relay:
 
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
         """No head came."""
-        if kind is not FailKind.EXHAUSTED:
-            self._leg.upstream.note_call(message)
+        if self._trial is not None:
+            self._trial.failed(kind, message)
         self._call = None
         self._do(self.exchange.attempt_failed(kind.value, monotonic()))
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         """The head of the answer came."""
-        self._head = headers
-        failing = f"status {status}" if status >= _ANSWERED_BADLY else None
-        self._leg.upstream.note_call(failing)
-        content_type, wait = _text(headers, b"content-type"), _text(headers, b"retry-after")
-        self._do(self.exchange.attempt_head(status, content_type, retry_after(wait), monotonic()))
+        self._head, now = headers, monotonic()
+        if self._trial is not None:
+            self._trial.answered(status, headers, now)
+        wait = retry_after(header_text(headers, b"retry-after"))
+        content_type = header_text(headers, b"content-type")
+        self._do(self.exchange.attempt_head(status, content_type, wait, now))
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
@@ -210,8 +208,9 @@ class Relay:
             case BeginAttempt():
                 self._owner.ledger.attempt(action.attempt, self._begun)
             case OpenUpstream():
-                self._history.append(self._leg.upstream.name)
-                self._call = self._owner.open_upstream(self._leg.upstream, self)
+                self._open(self._legs[action.place])
+            case AttemptOver():
+                self._judge(action.attempt)
             case SendRequest():
                 self._send_request(action)
             case PauseUpstream():
@@ -238,6 +237,18 @@ class Relay:
         now = monotonic()
         self._do(self.exchange.begun(now) if error is None else self.exchange.begin_failed(now))
 
+    def _open(self, leg: Leg) -> None:
+        self._leg = leg
+        self._head = ()
+        self._history.append(leg.upstream.name)
+        self._trial = Trial(leg.upstream, monotonic())
+        self._call = self._owner.open_upstream(leg.upstream, self)
+
+    def _judge(self, attempt: AttemptRecord) -> None:
+        """Tell the upstream what its attempt says of it."""
+        if self._trial is not None:
+            self._trial.over(attempt, monotonic())
+
     def _send_request(self, action: SendRequest) -> None:
         if self._call is None:
             return
@@ -253,12 +264,12 @@ class Relay:
     def _send_head(self) -> None:
         headers = stream_headers(self.exchange.record, self._history, self._head)
         headers += lossy_headers(self.exchange.lost)
-        self._responder.send_head(200, headers, None)
+        self._responder.send_head(200, own_limits(headers, self._told), None)
 
     def _send_answer(self, action: SendAnswer) -> None:
         record = self.exchange.record
         headers = answer_headers(record, self._history, self._head, action.retry_after)
-        headers += lossy_headers(self.exchange.lost)
+        headers = own_limits(headers + lossy_headers(self.exchange.lost), self._told)
         self._responder.send_head(action.status, headers, len(action.body))
         if action.body:
             self._responder.send(action.body)
@@ -279,13 +290,7 @@ class Relay:
         if self._drains:
             self._drains = False
             self._leg.upstream.drains -= 1
+        self._judge(action.attempts[-1])
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         self._owner.ledger.close(action.record, action.attempts)
         self._owner.relay_ended(self, action.record)
-
-
-def _text(headers: Sequence[Header], name: bytes) -> str | None:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None

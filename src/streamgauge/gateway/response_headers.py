@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.http import Header
 
@@ -12,7 +13,9 @@ __all__ = [
     "answer_headers",
     "from_upstream",
     "lossy_headers",
+    "own_limits",
     "retry_after",
+    "seconds_of",
     "stream_headers",
 ]
 
@@ -41,15 +44,17 @@ def from_upstream(headers: Sequence[Header]) -> list[Header]:
 
 def retry_after(value: str | None) -> str | None:
     """Return a `retry-after` of whole seconds, capped; None where it is no number."""
-    if value is None:
-        return None
+    seconds = None if value is None else seconds_of(value, MAX_RETRY_AFTER)
+    return None if seconds is None else str(int(seconds))
+
+
+def seconds_of(value: str, longest: float) -> float | None:
+    """Return the seconds of a `retry-after`, at most `longest`; None where it is no number."""
     try:
         seconds = float(value)
     except ValueError:
         return None
-    if not seconds >= 0:
-        return None
-    return str(int(min(seconds, MAX_RETRY_AFTER)))
+    return min(seconds, longest) if seconds >= 0 else None
 
 
 def _ours(record: ExchangeRecord, history: Sequence[str]) -> list[Header]:
@@ -84,6 +89,13 @@ def stream_headers(
     """Return the head of a stream."""
     kind = _LINES if record.dialect == "simple" else _EVENTS
     return [kind, *_STREAM, *_ours(record, history), *from_upstream(upstream)]
+
+
+def own_limits(headers: Sequence[Header], told: Sequence[Header]) -> list[Header]:
+    """Return `headers` with the limits of the client's key, `told`, instead of the upstream's."""
+    if not told:
+        return list(headers)
+    return [each for each in headers if not each[0].startswith(RATE_LIMIT_PREFIXES)] + [*told]
 
 
 def lossy_headers(lost: Sequence[str]) -> list[Header]:

@@ -6,9 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streamgauge.config.transformer_chain import chain_of
 from streamgauge.config.upstream import Kind, Upstream
 from streamgauge.core.attempt import Attempt, Drain, Limits
 from streamgauge.core.pricing import Price
+from streamgauge.core.routing.breaker import Breaker
+from streamgauge.core.routing.outcome import Outcome
 from streamgauge.core.routing.plan import Choice
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.pool import Target
@@ -32,16 +35,21 @@ class Learnt:
     asked: dict[str | None, float] = field(default_factory=dict)
 
 
-_LOCAL = frozenset({Kind.LLAMACPP, Kind.OLLAMA, Kind.VLLM})
-"""Kinds whose templates refuse a system message in the middle (SPEC §14.6)."""
+_WEIGHT = 0.2
+"""Of the newest call in the mean of response times: some ten calls are remembered."""
 
 
 class UpstreamRuntime:
-    """One configured upstream. `usable` until a probe or a call has failed (SPEC §1.4)."""
+    """One configured upstream. `usable` until a probe or a call has failed (SPEC §1.4).
+
+    `in_flight`: attempts that have begun and not ended. `response_seconds`: the moving mean of the
+    time to an answer's head, None before the first.
+    """
 
     def __init__(self, config: Upstream) -> None:
         self.config = config
         self.learnt = Learnt()
+        self.breaker = Breaker()
         self._tls_files = _stamps(config)
         origin = config.origin
         tls = tls_context(_tls_settings(config)) if origin.scheme == "https" else None
@@ -52,10 +60,14 @@ class UpstreamRuntime:
         default = 443 if origin.scheme == "https" else 80
         self.host = host if origin.port == default else f"{host}:{origin.port}"
         self.secrets = frozenset(config.secrets())
+        self._chain = chain_of(config.kind.value, config.transformers)
         self.refuses_usage = False
         self.usable = True
         self.last_error: str | None = None
         self.drains = 0
+        self.longest_wait = 60.0
+        self.in_flight = 0
+        self.response_seconds: float | None = None
         self._added = {k: v.get_secret_value() for k, v in config.headers.items()}
         self._forward = frozenset(h.lower().encode() for h in config.forward_headers)
         key = config.api_key.get_secret_value() if config.api_key else None
@@ -82,19 +94,46 @@ class UpstreamRuntime:
         self.usable = error is None
         self.last_error = error
 
+    def bound(self, failures: int, open_seconds: float, longest_wait: float) -> None:
+        """Give the circuit its bounds; where it stands and what was counted remain.
+
+        `longest_wait`: seconds for which a `retry-after` is obeyed at most.
+        """
+        self.longest_wait = longest_wait
+        self.breaker.adjust(failures, open_seconds)
+
+    def began(self, now: float) -> int:
+        """Note that an attempt begins; return its ticket for `ended`."""
+        self.in_flight += 1
+        return self.breaker.began(now)
+
+    def answered(self, seconds: float) -> None:
+        """Note how long an attempt waited for the head of its answer."""
+        mean = self.response_seconds
+        self.response_seconds = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+
+    def ended(self, outcome: Outcome, ticket: int, now: float) -> None:
+        """Note how an attempt ended, exactly once."""
+        self.in_flight -= 1
+        match outcome:
+            case Outcome.GOOD:
+                self.breaker.succeeded(now, ticket)
+            case Outcome.FAULTY:
+                self.breaker.failed(now, ticket)
+            case Outcome.SILENT:
+                self.breaker.abandoned(now, ticket)
+
     def attempt(
         self, choice: Choice, price: Price | None, context: Callable[[], int | None]
     ) -> Attempt:
         """Return one try at this upstream for what was decided."""
         c = self.config
-        local = c.kind in _LOCAL
         return Attempt(
             upstream=c.name,
             kind=c.kind.value,
-            model=choice.model,
+            model=self._model(choice.model),
             dialect=choice.dialect,
-            mid_system=local,
-            strip_attribution=local,
+            transformers=self._chain,
             price=price,
             limits=Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
             drain=Drain(c.drain.max_seconds, c.drain.max_tokens),
@@ -106,6 +145,11 @@ class UpstreamRuntime:
             secrets=self.secrets,
             context_total=context,
         )
+
+    def _model(self, model: str | None) -> str | None:
+        """Return a model's name as it is there (SPEC §14.6)."""
+        name = self._chain.model
+        return model if name is None or model is None else name(model)
 
     def request(
         self,

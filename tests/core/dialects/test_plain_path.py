@@ -19,7 +19,7 @@ from streamgauge.core.dialects.openai.decode import ChatDecoder
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.events import Event, ReasoningDelta, TextDelta
 from streamgauge.core.meter import Meter
-from streamgauge.core.passage import Turn
+from streamgauge.core.passage import Hold, Turn
 from streamgauge.core.reading import PieceKind, StreamReading
 from streamgauge.core.relaying import Relaying
 from streamgauge.core.sse import FrameKind, FrameSplitter
@@ -262,7 +262,7 @@ def relayed(endpoint: str, pieces: Iterable[bytes]) -> tuple[list[bytes], object
     """Return what the client gets, and what the relay knows at the end."""
     reading = StreamReading(dialect_of(endpoint).decoder(endpoint, "openai"), Meter(0.0))
     it = Relaying(
-        reading, hide_usage=True, mode="comment", metadata=lambda: b": told\n", released=False
+        reading, hide_usage=True, mode="comment", metadata=lambda: b": told\n", hold=Hold.COMMENTS
     )
     fed = [it.feed(data, 1.0) for data in pieces]
     turns = [turn for turn, _ in fed if turn is not Turn.NOTHING]

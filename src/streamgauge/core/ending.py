@@ -1,0 +1,209 @@
+"""How an exchange stands and how it ends: its state, what the client is sent, the one Commit.
+
+It reads neither clock nor upstream; `client_side.py` and `exchange.py` tell it when.
+"""
+
+from __future__ import annotations
+
+from streamgauge.core.actions import (
+    Action,
+    CloseUpstream,
+    EndClient,
+    SendAnswer,
+    SendData,
+    SendHead,
+)
+from streamgauge.core.answer import Answer
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.books import Books
+from streamgauge.core.deadlines import Stamps
+from streamgauge.core.dialects.registry import SPOKEN
+from streamgauge.core.passage import Passage
+from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
+from streamgauge.core.trying import Tries
+from streamgauge.core.verdict import COMPLETED, OVERLOADED, State, Verdict
+
+__all__ = ["Ending"]
+
+_UNBOUNDED = 1 << 62
+
+
+class Ending:
+    """State of one exchange. Exactly one Commit; in DONE every input answers with no action.
+
+    `record`: the row, closed once the state is DONE. `lost`: what the translation of the request
+    could not carry, once it was sent (SPEC §13.3).
+    """
+
+    __slots__ = (
+        "_answer",
+        "_asked_usage",
+        "_begins",
+        "_blocked",
+        "_begun",
+        "_books",
+        "_client_over",
+        "_connected",
+        "_dialect",
+        "_head_sent",
+        "_left_at",
+        "_most_frames",
+        "_relaying",
+        "_retry_at",
+        "_stamps",
+        "_told_at",
+        "_tries",
+        "_unread_tail",
+        "_until",
+        "_upstream_open",
+        "_verdict",
+        "attempt",
+        "facts",
+        "lost",
+        "record",
+        "state",
+    )
+
+    def __init__(self, facts: Facts, now: float) -> None:
+        self.facts = facts
+        self.state = State.PLANNING
+        self.attempt: Attempt = facts.attempts[0]
+        self._dialect = SPOKEN[facts.request.dialect]
+        self._books = Books(facts, now)
+        self.record: ExchangeRecord = self._books.record
+        self._stamps = Stamps(now)
+        self._begun = self._connected = False
+        self._begins = 0  # rows on their way to the ledger
+        self._tries = Tries(facts)
+        self._retry_at: float | None = None
+        self._blocked = False  # the client reads nothing just now
+        self._upstream_open = False
+        self._asked_usage = False
+        self._answer: Answer | None = None
+        self._relaying: Passage | None = None
+        self._verdict = COMPLETED  # how it will end, once the client's part is over
+        self._until: float | None = None
+        self._left_at: float | None = None
+        self._client_over = False
+        self._head_sent = False
+        self._unread_tail = b""  # the last bytes that passed with `metering: off`
+        # The content frames after which a limit is reached, or a drain over.
+        self._most_frames = _UNBOUNDED if facts.allowance is None else facts.allowance.frames
+        self._told_at = now  # the last bytes to the client
+        self.lost: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.facts.id} {self.state.name}>"
+
+    @property
+    def parsed_frames(self) -> int:
+        """Frames decoded so far; 0 where `metering: off` reads none (SPEC §4.9)."""
+        return 0 if self._relaying is None else self._relaying.parsed
+
+    @property
+    def draining(self) -> bool:
+        """Whether the upstream is read on for a client that has left."""
+        return self.state is State.DRAINING and self._left_at is not None
+
+    @property
+    def _inside(self) -> bool:
+        """Whether the client has a part of a frame, in which nothing of ours may stand."""
+        if tail := self._unread_tail:
+            return not tail.endswith((b"\n\n", b"\n\r\n", b"\r\r"))
+        return self._relaying is not None and self._relaying.inside
+
+    def _send(self, data: bytes, now: float) -> list[Action]:
+        self._told_at = now
+        if self.record.bytes_out:
+            self.record.bytes_out += len(data)
+        else:
+            self._books.to_client(len(data))
+        if self._head_sent:
+            return [SendData(data)]
+        self._head_sent = True
+        self.state = State.STREAMING
+        self.record.http_status = 200
+        return [SendHead(), SendData(data)]
+
+    def _fail(
+        self, verdict: Verdict, now: float, *, retry_after: str | None = None
+    ) -> list[Action]:
+        """End with `verdict`; the client, where it is still there, is told in its dialect.
+
+        Where another attempt may mend it, that one begins instead.
+        """
+        if self.state is State.DRAINING:
+            return self._finish(self._verdict, now)
+        if (following := self._follow(verdict, now)) is not None:
+            return following
+        told = [] if self._client_over else self._end_client(verdict, now, retry_after)
+        self._client_over = True
+        return [*told, *self._finish(verdict, now)]
+
+    def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
+        relaying, error = self._relaying, verdict.error
+        if error is None:
+            closing = b"" if relaying is None else b"".join(relaying.take_held()) + relaying.close()
+            told = self._send(closing, now) if closing else []
+            return [*told, EndClient()] if self._head_sent else []
+        if not self._head_sent:
+            self.record.http_status = self._dialect.error_status(error)
+            body = self._dialect.error_body(error, self.facts.id)
+            self._books.to_client(len(body))
+            wait = "1" if verdict is OVERLOADED else retry_after
+            return [SendAnswer(self.record.http_status, body, wait)]
+        frame = None if relaying is None else relaying.fail(error)
+        if frame is None:
+            frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
+            if relaying is not None:
+                relaying.frames_out += 1
+        if self._inside:
+            frame = b"\n\n" + frame
+        return [*self._send(frame, now), EndClient()]
+
+    def _close_upstream(self) -> list[Action]:
+        if not self._upstream_open:
+            return []
+        self._upstream_open = False
+        return [CloseUpstream()]
+
+    def _finish(self, verdict: Verdict, now: float) -> list[Action]:
+        """The one place where an exchange ends."""
+        disposition = self._disposition()
+        closing = self._close_upstream()
+        self.state = State.DONE
+        if self._left_at is not None:
+            self.record.drain_ms = round((now - self._left_at) * 1000, 3)
+        if self._relaying is not None and self.facts.reads(self.attempt):
+            told = self._relaying
+            self.record.frames_out = told.frames_out if told.released else 0
+        commit = self._books.close(
+            verdict,
+            self.attempt,
+            now,
+            delivered=self._delivered(verdict),
+            disposition=disposition,
+        )
+        return [*closing, commit]
+
+    def _disposition(self) -> Disposition:
+        meter = self._books.meter
+        if Anomaly.DRAIN_CAPPED in meter.anomalies:
+            return Disposition.DRAIN_CAPPED
+        if self._upstream_open and not meter.ended:
+            return Disposition.CANCELLED
+        return Disposition.READ_TO_END if self._left_at is None else Disposition.DRAINED
+
+    def _follow(self, verdict: Verdict, now: float) -> list[Action] | None:
+        """Return the beginning of the attempt that follows a failure, None where none does."""
+        raise NotImplementedError
+
+    def _delivered_something(self) -> bool:
+        relaying = self._relaying
+        told = relaying is not None and relaying.released and relaying.frames_out > 0
+        return told or bool(self._unread_tail)
+
+    def _delivered(self, verdict: Verdict) -> Delivered:
+        if verdict.status is Status.COMPLETED:
+            return Delivered.ALL
+        return Delivered.PART if self._delivered_something() else Delivered.NONE

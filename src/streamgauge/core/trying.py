@@ -1,0 +1,73 @@
+"""Which attempt follows one that failed, and when. It knows no stream and no row (SPEC §14.2, §14.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamgauge.core.attempt import Facts
+from streamgauge.core.record import Status
+from streamgauge.core.routing.retries import backoff
+from streamgauge.core.verdict import Verdict
+
+__all__ = ["Following", "Tries", "may_be_mended"]
+
+_MENDABLE = frozenset(
+    {
+        Status.UPSTREAM_ERROR,
+        Status.UPSTREAM_TIMEOUT,
+        Status.UPSTREAM_PROTOCOL_ERROR,
+        Status.STREAM_INCOMPLETE,
+    }
+)
+
+
+def may_be_mended(verdict: Verdict) -> bool:
+    """Return whether another attempt could end better."""
+    return verdict.status in _MENDABLE and not verdict.final and not verdict.quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The next attempt: its place in `Facts.attempts`, and the seconds to wait before it."""
+
+    index: int
+    delay: float = 0.0
+
+
+class Tries:
+    """The attempts of one exchange in their order. `index`: the place of the current one."""
+
+    __slots__ = ("_facts", "_failed_at", "_repeated", "index")
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._failed_at: float | None = None
+        self._repeated = False
+        self.index = 0
+
+    def another(self) -> bool:
+        """Return whether a request that was sent could still be sent elsewhere."""
+        return self._next_place() is not None
+
+    def _next_place(self) -> int | None:
+        retries, attempts = self._facts.retries, self._facts.attempts
+        places = range(self.index + 1, len(attempts))
+        return next((place for place in places if retries.admits(attempts[place])), None)
+
+    def following(self, now: float, *, sent: bool) -> Following | None:
+        """Return what comes after a failure at `now`, or None; `sent`: request bytes had left.
+
+        What was sent goes elsewhere or nowhere; what was not may be tried there once more.
+        """
+        retries = self._facts.retries
+        if self._failed_at is None:
+            self._failed_at = now
+        elif retries.chain_seconds and now - self._failed_at > retries.chain_seconds:
+            return None
+        if (place := self._next_place()) is not None:
+            self.index = place
+            return Following(place)
+        if sent or self._repeated or not retries.spend(now):
+            return None
+        self._repeated = True
+        return Following(self.index, backoff(1, retries.chance()))

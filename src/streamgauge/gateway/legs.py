@@ -1,0 +1,66 @@
+"""The ways that one exchange may go, and what each one tells of its upstream. Knows no stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamgauge.core.record import AttemptRecord
+from streamgauge.core.routing.outcome import outcome_of
+from streamgauge.gateway.http import FailKind, Header
+from streamgauge.gateway.response_headers import seconds_of
+from streamgauge.gateway.upstreams import UpstreamRuntime
+
+__all__ = ["Leg", "Trial", "header_text"]
+
+_ANSWERED_BADLY = 500
+_COOLING = frozenset({429, 503})
+"""With these an upstream says when it wants to be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Where one attempt goes: the upstream, the path there, the client's headers as they fit it."""
+
+    upstream: UpstreamRuntime
+    path: str
+    client_headers: tuple[Header, ...]
+
+
+class Trial:
+    """One attempt as its upstream is judged by it: begun when it is made, judged once."""
+
+    __slots__ = ("_began", "_ticket", "_upstream")
+
+    def __init__(self, upstream: UpstreamRuntime, now: float) -> None:
+        self._upstream = upstream
+        self._began = now
+        self._ticket: int | None = upstream.began(now)
+
+    def failed(self, kind: FailKind, message: str) -> None:
+        """No head came. That we had no descriptor left says nothing of the upstream."""
+        if kind is not FailKind.EXHAUSTED:
+            self._upstream.note_call(message)
+
+    def answered(self, status: int, headers: Sequence[Header], now: float) -> None:
+        """The head of an answer came."""
+        upstream = self._upstream
+        upstream.answered(now - self._began)
+        upstream.note_call(f"status {status}" if status >= _ANSWERED_BADLY else None)
+        if status in _COOLING and (wait := header_text(headers, b"retry-after")) is not None:
+            if (seconds := seconds_of(wait, upstream.longest_wait)) is not None:
+                upstream.breaker.cool(now + seconds)
+
+    def over(self, attempt: AttemptRecord, now: float) -> None:
+        """The attempt has ended."""
+        if self._ticket is not None:
+            self._upstream.ended(outcome_of(attempt), self._ticket, now)
+            self._ticket = None
+
+
+def header_text(headers: Sequence[Header], name: bytes) -> str | None:
+    """Return the first value of a header, None without it; `name` in lower case."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return None
