@@ -86,7 +86,8 @@ def request_of(client: DialectName, *, stream: bool = True, **more: Any) -> Chat
 class Play:
     """One exchange with `now` in seconds since its start. `log`: every action so far.
 
-    An attempt with a `dialect` is translated: the conversation is read from the request.
+    An attempt with a `dialect` is translated: the conversation is read from the request. `others`:
+    the attempts that may follow the first one.
     """
 
     def __init__(
@@ -95,14 +96,16 @@ class Play:
         *,
         kind: str = "openai",
         attempt: dict[str, Any] | None = None,
+        others: Sequence[Attempt] = (),
         **facts: Any,
     ) -> None:
         built = Attempt("up", kind, "m", **(attempt or {}))
         asked = chat_request() if request is None else request
         told = {"metadata": "off", **facts}
-        if built.dialect is not None:
+        planned = (built, *others)
+        if any(each.dialect is not None for each in planned):
             told.setdefault("conversation", CLIENTS[asked.dialect].read(asked.fields))
-        self.facts = Facts("exchange-id-00001", "boot", STARTED_AT, asked, (built,), "r", **told)
+        self.facts = Facts("exchange-id-00001", "boot", STARTED_AT, asked, planned, "r", **told)
         self.exchange = Exchange(self.facts, START)
         self.log: list[Action] = []
         self.now = 0.0

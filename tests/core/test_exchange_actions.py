@@ -7,6 +7,7 @@ import json
 import pytest
 
 from streamgauge.core.actions import (
+    AttemptOver,
     BeginAttempt,
     BeginRecord,
     CloseUpstream,
@@ -80,7 +81,8 @@ def test_every_action_of_a_second_try_without_the_option() -> None:
     first = play.of(BeginRecord)[0].attempt
     play.data(b'{"error": "unknown field stream_options"}')
     actions = play.do("upstream_end", "complete", at=2.0)
-    remember, begin, opened = actions
+    remember, over, begin, opened = actions
+    assert over == AttemptOver(first)
     assert (remember, opened) == (RememberRefusal("up"), OpenUpstream(2))
     assert isinstance(begin, BeginAttempt)
     assert (begin.attempt.n, begin.attempt.upstream) == (2, "up")
