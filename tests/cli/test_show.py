@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamgauge.cli.show import show
 from streamgauge.core.record import Status
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
 
-from .books import NOW, an_attempt, an_exchange, write
+from .books import NOW, PRICE, an_attempt, an_exchange, write
 
 ID = "0199aaaa-first"
 
@@ -133,6 +134,16 @@ def test_the_cost_is_worked_out_term_by_term(tmp_path: Path) -> None:
         "fee 0.001",
         "booked 0.0032 EUR from config",
     ]
+
+
+def test_the_service_tier_of_the_price_is_named(tmp_path: Path) -> None:
+    flex = replace(PRICE, service_tier="flex")
+    bare = replace(flex, upstream=None, model=None)
+    assert page_of(tmp_path, price=flex.as_json())["cost"][0] == (
+        "price of sim / gemma*, served as flex"
+    )
+    (tmp_path / "one.db").unlink()
+    assert page_of(tmp_path, price=bare.as_json())["cost"][0] == "price of served as flex"
 
 
 @pytest.mark.parametrize(

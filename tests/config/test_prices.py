@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import genai_prices
 import pytest
+from pydantic import ValidationError
 
+from streamgauge.config.load import LoadOptions, load
 from streamgauge.config.price_entry import PriceEntry
 from streamgauge.config.prices import PriceBook
-from streamgauge.core.pricing import Price, cost_of
+from streamgauge.config.problems import ConfigError
+from streamgauge.core.pricing import Price, Rates, ServiceTier, Tier, cost_of
 from streamgauge.core.usage import TokenUsage
 
 NOW = 1_780_000_000_000_000
@@ -146,3 +151,95 @@ def test_thousands_of_invented_models_do_not_fill_the_memory() -> None:
     for n in range(1500):
         assert prices.price_for("u", "anthropic", f"invented-{n}", NOW) is None
     assert len(prices._models) <= 1024
+
+
+def test_tiers_are_kept_with_their_rates() -> None:
+    tier = {"above": 1000, "input": 3, "output": 4, "cache_read": "0.5"}
+    entry = {
+        "input": 1,
+        "output": 2,
+        "tiers": [tier],
+        "service_tiers": [{"name": "FLEX", "input": "0.5", "output": 1, "tiers": [tier]}],
+    }
+    price = book(entry).price_for("u", "sim", "m", NOW)
+    unit = 10**9
+    long = (Tier(1000, Rates(3 * unit, 4 * unit, unit // 2)),)
+    assert price == Price(
+        "config",
+        "USD",
+        unit,
+        2 * unit,
+        upstream="*",
+        model="*",
+        tiers=long,
+        service_tiers=(ServiceTier("flex", Rates(unit // 2, unit), long),),
+    )
+
+
+def test_a_found_price_says_which_entry_it_is() -> None:
+    prices = book({"model": "a", "input": 1}, {"model": "b", "input": 1}, {"model": "b", "input": 2, "valid_from": "2026-02-01"})  # fmt: skip
+    entries = [
+        None if (found := prices.find("u", kind, model, NOW)) is None else (found.entry,)
+        for kind, model in [("sim", "a"), ("sim", "b"), ("openai", "gpt-4o"), ("sim", "c")]
+    ]
+    assert entries == [(0,), (2,), (None,), None]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("model", "gpt[45", "a [ is not closed"),
+        ("upstream", "a[!b", "a [ is not closed"),
+        ("currency", "", "not empty"),
+        ("currency", "US$", "2 to 8 letters"),
+        ("tiers", [{"above": 0, "input": 1}], "greater than or equal to 1"),
+        ("tiers", [{"above": 2, "input": 1}, {"above": 2, "input": 1}], "must rise"),
+        ("tiers", [{"above": 2}], "required"),
+        ("service_tiers", [{"name": "default", "input": 1}], "is the usual tier"),
+        ("service_tiers", [{"name": "a b", "input": 1}], "what the upstream calls it"),
+        (
+            "service_tiers",
+            [{"name": "flex", "input": 1}, {"name": "Flex", "input": 2}],
+            "each name once",
+        ),
+    ],
+)
+def test_a_mistake_in_a_price_is_named(key: str, value: object, says: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        PriceEntry.model_validate({"input": 1, key: value})
+
+
+@pytest.mark.parametrize("glob", ["*", "gpt-[45]*", "llama[[]q4]", "a[!b]c", "[]]", "a]"])
+def test_a_closed_bracket_is_a_glob(glob: str) -> None:
+    assert PriceEntry.model_validate({"input": 1, "model": glob}).model == glob
+
+
+def test_mistakes_in_prices_are_told_with_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "prices:\n"
+        "- model: 'gpt-[4'\n"
+        "  input: 3 USD\n"
+        "  tiers: [{above: 9, input: 1},\n"
+        "          {above: 9, input: 1}]\n"
+        "  service_tiers:\n"
+        "  - {nme: flex, input: 1}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(LoadOptions(file, environ={}))
+    assert [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems] == [
+        "2:3: prices[0].model: must be a glob; a [ is not closed",
+        "3:3: prices[0].input: must be a decimal number, such as 0.15; this is none",
+        "4:3: prices[0].tiers: must rise: each tier is above the one before it",
+        "7:5: prices[0].service_tiers[0].name: is required",
+        "7:6: prices[0].service_tiers[0].nme: unknown key; must be one of input, output, "
+        "cache_read, cache_write, reasoning, name, tiers (did you mean 'name'?)",
+    ]
+
+
+def test_the_entries_of_the_docs_are_legal(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "cost.md").read_text()
+    file = tmp_path / "streamgauge.yaml"
+    file.write_text(page.split("```yaml\n")[1].split("```")[0])
+    prices = load(LoadOptions(file, environ={})).config.prices
+    assert [price.currency for price in prices] == ["USD", "USD", "sat"]

@@ -63,8 +63,10 @@ def _usage_of(request: Row) -> TokenUsage:
 
 
 def _named(price: Price) -> Lines:
-    named = [text for text in (price.upstream, price.model) if text]
-    return [("price of", " / ".join(named))] if named else []
+    named = " / ".join(text for text in (price.upstream, price.model) if text)
+    if price.service_tier:
+        named = f"{named}, served as {price.service_tier}".removeprefix(", ")
+    return [("price of", named)] if named else []
 
 
 def _products(terms: Sequence[Term], price: Price, signs: Signs) -> Lines:

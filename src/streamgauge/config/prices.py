@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -15,12 +16,27 @@ from streamgauge.core.pricing import Price, Rates, Tier
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
-__all__ = ["PriceBook"]
+__all__ = ["LISTED_KINDS", "Found", "PriceBook", "list_version"]
 
-_LISTED_KINDS = frozenset({"anthropic", "openai", "openrouter"})
+LISTED_KINDS = frozenset({"anthropic", "openai", "openrouter"})
 """Kinds that are providers of the list, under the same names. The others run on own machines."""
 _MAX_CACHED = 1024
 """Clients choose model names: the cache starts anew when somebody tries out thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A price, and which of the `prices` entries it is, counted from 0; None where it is listed."""
+
+    price: Price
+    entry: int | None
+
+
+def list_version() -> str:
+    """Return the version of the price list that is installed."""
+    from genai_prices import __version__
+
+    return __version__
 
 
 class PriceBook:
@@ -32,42 +48,48 @@ class PriceBook:
 
     def warm(self, kinds: Iterable[str]) -> None:
         """Load the list now if one of `kinds` is in it: 0.2 s that no request should wait for."""
-        for kind in _LISTED_KINDS.intersection(kinds):
-            self._find(kind, "")
+        for kind in LISTED_KINDS.intersection(kinds):
+            self._model(kind, "")
 
     def price_for(self, upstream: str, kind: str, model: str | None, at_us: int) -> Price | None:
         """Return the price of `model` at `at_us` (µs since the epoch), or None if unknown."""
-        configured = self._configured(upstream, model, at_us)
-        if configured is not None or model is None or kind not in _LISTED_KINDS:
-            return configured
-        return self._listed(upstream, kind, model, at_us)
+        found = self.find(upstream, kind, model, at_us)
+        return None if found is None else found.price
 
-    def _configured(self, upstream: str, model: str | None, at_us: int) -> Price | None:
+    def find(self, upstream: str, kind: str, model: str | None, at_us: int) -> Found | None:
+        """Return the same price with where it comes from."""
+        configured = self._configured(upstream, model, at_us)
+        if configured is not None or model is None or kind not in LISTED_KINDS:
+            return configured
+        listed = self._listed(upstream, kind, model, at_us)
+        return None if listed is None else Found(listed, None)
+
+    def _configured(self, upstream: str, model: str | None, at_us: int) -> Found | None:
         """The first entry that fits names the globs; of theirs the latest that holds is used."""
         fitting = [
-            price
-            for price in self._entries
+            Found(price, index)
+            for index, price in enumerate(self._entries)
             if fnmatchcase(upstream, str(price.upstream))
             and fnmatchcase(model or "", str(price.model))
             and (price.valid_from is None or price.valid_from <= at_us)
         ]
-        globs = {(price.upstream, price.model) for price in fitting[:1]}
-        same = [price for price in fitting if (price.upstream, price.model) in globs]
-        return max(same, key=_age, default=None)
+        globs = {_globs(found.price) for found in fitting[:1]}
+        same = [found for found in fitting if _globs(found.price) in globs]
+        return max(same, key=lambda found: _age(found.price), default=None)
 
     def _listed(self, upstream: str, kind: str, model: str, at_us: int) -> Price | None:
         key = (kind, model)
         if key not in self._models:
             if len(self._models) >= _MAX_CACHED:
                 self._models.clear()
-            self._models[key] = self._find(kind, model)
+            self._models[key] = self._model(kind, model)
         info = self._models[key]
         if info is None:
             return None
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
         return _as_price(info.get_prices(moment), upstream, info.id)
 
-    def _find(self, kind: str, model: str) -> ModelInfo | None:
+    def _model(self, kind: str, model: str) -> ModelInfo | None:
         from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
         providers = get_snapshot().providers
@@ -77,20 +99,22 @@ class PriceBook:
         return provider.find_model(model, all_providers=providers)
 
 
+def _globs(price: Price) -> tuple[str | None, str | None]:
+    return price.upstream, price.model
+
+
 def _age(price: Price) -> tuple[bool, int]:
     return (price.valid_from is not None, price.valid_from or 0)
 
 
 def _as_price(listed: ModelPrice, upstream: str, model: str) -> Price | None:
     """Return the list's rates in ours; None for models that are not charged by input tokens."""
-    from genai_prices import __version__
-
     rates = _rates(listed, 0)
     if rates is None:
         return None
     tiers = ((start, _rates(listed, start + 1)) for start in _starts(listed))
     return Price(
-        source=f"genai-prices {__version__}",
+        source=f"genai-prices {list_version()}",
         currency="USD",
         input=rates.input,
         output=rates.output,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
 
-from streamgauge.core.nano import nano_from_decimal, nano_rounded, nano_text
+from streamgauge.core.nano import nano_rounded
+from streamgauge.core.price import CONFIG_SOURCE, Money, Price, Rates, ServiceTier, Tier
 from streamgauge.core.usage import TokenUsage
 
 __all__ = [
@@ -18,6 +17,7 @@ __all__ = [
     "Money",
     "Price",
     "Rates",
+    "ServiceTier",
     "Term",
     "Tier",
     "book_cost",
@@ -27,7 +27,6 @@ __all__ = [
     "terms_of",
 ]
 
-CONFIG_SOURCE = "config"
 UPSTREAM_SOURCE = "upstream"
 _RATE_UNIT = 1_000_000
 
@@ -43,118 +42,6 @@ class CostReason(StrEnum):
     """The price has no rate for output, as for an embedding model, yet there was output."""
     USAGE_IMPOSSIBLE = "usage_impossible"
     """A count is negative, or the parts are more than their whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in whole nano-units (1e-9) of `currency`. Unlike currencies are never added."""
-
-    nano: int
-    currency: str
-
-    def __str__(self) -> str:
-        return f"{nano_text(self.nano)} {self.currency}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Nano-units for a million tokens. A part without its own rate is charged as its whole.
-
-    `output` None: output is not priced at all (embedding models).
-    """
-
-    input: int
-    output: int | None
-    cache_read: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """Rates that hold for *all* tokens of a call whose input is more than `above` tokens."""
-
-    above: int
-    rates: Rates
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one model costs at one upstream, as it stands in a row.
-
-    Rates in nano-units for a million tokens, `fee` in nano-units a request, `valid_from` in µs
-    since the epoch. `source`: `config` or `genai-prices <version>`. `tiers` rise by `above`.
-    """
-
-    source: str
-    currency: str
-    input: int
-    output: int | None
-    cache_read: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    fee: int = 0
-    upstream: str | None = None
-    model: str | None = None
-    valid_from: int | None = None
-    tiers: tuple[Tier, ...] = ()
-
-    @property
-    def rates(self) -> Rates:
-        """The rates below the first tier."""
-        return Rates(self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
-
-    @property
-    def is_free(self) -> bool:
-        """True when no count of tokens could ever cost anything."""
-        every = [self.rates, *(tier.rates for tier in self.tiers)]
-        return not self.fee and not any(
-            getattr(rates, field.name) for rates in every for field in fields(Rates)
-        )
-
-    def rates_for(self, input_tokens: int) -> Rates:
-        """Return the rates of a call that read `input_tokens`, cached ones included."""
-        chosen = self.rates
-        for tier in self.tiers:
-            if input_tokens > tier.above:
-                chosen = tier.rates
-        return chosen
-
-    def as_json(self) -> str:
-        """Return the row's `price` column: rates and fee as decimal text for a million tokens."""
-        plain: dict[str, Any] = {"source": self.source, "currency": self.currency}
-        plain |= _rates_as_text(self.rates)
-        plain["fee"] = nano_text(self.fee)
-        for name in ("upstream", "model", "valid_from"):
-            if (value := getattr(self, name)) is not None:
-                plain[name] = value
-        if self.tiers:
-            plain["tiers"] = [
-                {"above": tier.above, **_rates_as_text(tier.rates)} for tier in self.tiers
-            ]
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `as_json` wrote. Raises ValueError or KeyError on anything else."""
-        plain: dict[str, Any] = json.loads(text)
-        rates = _rates_from_text(plain)
-        return cls(
-            source=plain["source"],
-            currency=plain["currency"],
-            input=rates.input,
-            output=rates.output,
-            cache_read=rates.cache_read,
-            cache_write=rates.cache_write,
-            reasoning=rates.reasoning,
-            fee=nano_from_decimal(plain["fee"]),
-            upstream=plain.get("upstream"),
-            model=plain.get("model"),
-            valid_from=plain.get("valid_from"),
-            tiers=tuple(
-                Tier(tier["above"], _rates_from_text(tier)) for tier in plain.get("tiers", ())
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +82,17 @@ def cost_or_reason(usage: TokenUsage, price: Price | None) -> Money | CostReason
 def terms_of(usage: TokenUsage, price: Price) -> list[Term] | CostReason:
     """Return the products whose sum, divided by a million, plus the fee is the cost.
 
-    Parts that the upstream did not state stay in their whole. Terms of no tokens are left out.
+    Parts that the upstream did not state stay in their whole. Terms of no tokens are left out. A
+    count that is not known is not missed where tokens of its kind cost nothing (sats a request).
     """
     if usage == TokenUsage():
         return CostReason.USAGE_UNKNOWN
-    if usage.input is None:
+    if usage.input is None and (price.tiers or not price.rates.input_is_free):
         return CostReason.INPUT_UNKNOWN
-    rates = price.rates_for(usage.input)
+    rates = price.rates if usage.input is None else price.rates_for(usage.input)
     if reason := _unpriced_output(usage.output, rates):
         return reason
-    terms = _input_terms(usage.input, usage, rates)
+    terms = [] if usage.input is None else _input_terms(usage.input, usage, rates)
     if usage.output is not None and rates.output is not None:
         terms += _output_terms(usage.output, usage, rates.output, rates.reasoning)
     if any(term.tokens < 0 for term in terms):
@@ -237,9 +125,9 @@ def book_cost(usage: TokenUsage, price: Price | None, reported: str | None = Non
 
 
 def _unpriced_output(output: int | None, rates: Rates) -> CostReason | None:
-    if rates.output is not None:
-        return CostReason.OUTPUT_UNKNOWN if output is None else None
-    return CostReason.OUTPUT_UNPRICED if output else None
+    if rates.output is None:
+        return CostReason.OUTPUT_UNPRICED if output else None
+    return CostReason.OUTPUT_UNKNOWN if output is None and not rates.output_is_free else None
 
 
 def _input_terms(whole: int, usage: TokenUsage, rates: Rates) -> list[Term]:
@@ -260,21 +148,3 @@ def _output_terms(whole: int, usage: TokenUsage, rate: int, reasoning: int | Non
         Term("output", whole - usage.reasoning, rate),
         Term("reasoning", usage.reasoning, rate if reasoning is None else reasoning),
     ]
-
-
-def _rates_as_text(rates: Rates) -> dict[str, str]:
-    pairs = ((field.name, getattr(rates, field.name)) for field in fields(Rates))
-    return {name: nano_text(rate) for name, rate in pairs if rate is not None}
-
-
-def _rates_from_text(plain: dict[str, Any]) -> Rates:
-    def rate(name: str) -> int | None:
-        return nano_from_decimal(plain[name]) if name in plain else None
-
-    return Rates(
-        nano_from_decimal(plain["input"]),
-        rate("output"),
-        rate("cache_read"),
-        rate("cache_write"),
-        rate("reasoning"),
-    )

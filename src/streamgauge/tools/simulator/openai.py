@@ -217,7 +217,7 @@ class ChatAnswer:
         if self._flavour is Flavour.OPENROUTER:
             chunk |= {"id": f"gen-{plan.call}", "provider": "Sim"}
         if self._flavour is Flavour.OPENAI:
-            chunk["service_tier"] = "default"
+            chunk["service_tier"] = plan.service_tier
             if self._usage:
                 chunk["usage"] = None
         return chunk

@@ -63,6 +63,7 @@ class Plan:
     ms_per_token: float
     prompt_ms: float
     redacted: str | None = None
+    service_tier: str = "default"
 
     @property
     def signature(self) -> str:
@@ -127,8 +128,14 @@ def plan_answer(
         stated=control.usage if isinstance(control.usage, dict) else {},
         ms_per_token=gap if gap else _NOMINAL_MS,
         prompt_ms=control.first_ms if control.first_ms else _NOMINAL_MS * tokens,
+        service_tier=_service_tier(body.get("service_tier")),
         redacted=b64encode(f"sim-redacted {call}".encode()).decode() if control.redacted else None,
     )
+
+
+def _service_tier(asked: object) -> str:
+    """Return the tier that the answer is served as: the one asked for, as OpenAI does when it can."""
+    return asked if isinstance(asked, str) and asked != "auto" else "default"
 
 
 def _this_turn(control: Control, prompt: Prompt) -> Control:
