@@ -21,7 +21,9 @@ from streamgauge.config.fields import (
     redactable,
     refuse,
 )
+from streamgauge.config.globs import Glob
 from streamgauge.config.headers import check_forwarded, check_headers, header_secrets
+from streamgauge.config.transformers import Transformers
 
 __all__ = [
     "DrainBounds",
@@ -137,9 +139,6 @@ def _inject_usage(value: object) -> object:
     raise refuse("must be true, false or force")
 
 
-Glob = Text
-
-
 class Upstream(Section):
     """One model server."""
 
@@ -173,6 +172,11 @@ class Upstream(Section):
         default="translate",
         description="How Anthropic clients reach llamacpp, ollama and vllm: translated to their "
         "own chat API, which tells more; native sends /v1/messages as it is.",
+    )
+    transformers: Transformers = Field(
+        default=(),
+        description="What is changed in requests and answers, in this order: names, or one name "
+        "with its parameters (docs/transformers.md).",
     )
     on_disconnect: OnDisconnect = Field(
         default=OnDisconnect.AUTO, description="When the client leaves: cancel, drain, or auto."

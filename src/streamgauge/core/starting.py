@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.chat import ChatRequest, UpstreamDialect, upstream_body
+from streamgauge.core.chat import ChatRequest, DialectName, UpstreamDialect, upstream_body
 from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
+from streamgauge.core.transform.body import Form
 
 __all__ = ["asks_usage", "new_attempt_record", "new_record", "request_body", "running_option"]
 
 _TAKES_OPTION = frozenset({"chat/completions", "completions"})
+_SPOKEN: Mapping[DialectName, UpstreamDialect] = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "simple": "openai",
+    "frames": "openai",
+}
+"""What a request that goes upstream as it is was written in."""
+_CHAT: Mapping[UpstreamDialect, str] = {
+    "openai": "chat/completions",
+    "anthropic": "messages",
+    "ollama": "chat",
+}
+"""The endpoint that a translated request goes to, as transformers know it."""
 
 
 def new_record(facts: Facts) -> ExchangeRecord:
@@ -80,7 +97,8 @@ def request_body(facts: Facts, attempt: Attempt, asks: bool) -> Written:
         include_usage=asks,
         running_usage=running_option(attempt, request),
     )
-    return Written(body)
+    form = Form(_SPOKEN[request.dialect], attempt.kind, request.endpoint)
+    return Written(attempt.transformers.body_as_is(body, form, request.fields))
 
 
 def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: bool) -> Written:
@@ -93,7 +111,10 @@ def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: 
         stream=facts.request.stream,
         include_usage=asks,
         running_usage=running_option(attempt, facts.request) is not None,
-        mid_system=attempt.mid_system,
-        strip_attribution=attempt.strip_attribution,
     )
-    return UPSTREAMS[dialect].write(conversation, wish)  # names what its reader lost too
+    chain = attempt.transformers
+    told = UPSTREAMS[dialect].write(
+        chain.conversation(conversation), wish
+    )  # with its reader's losses
+    form = Form(dialect, attempt.kind, _CHAT[dialect])
+    return replace(told, body=chain.body_written(told.body, form)) if chain.written else told

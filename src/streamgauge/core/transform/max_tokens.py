@@ -1,0 +1,72 @@
+"""Bounds how long an answer may become (SPEC §14.6). It knows no price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streamgauge.core.conversation import Conversation
+from streamgauge.core.transform.body import REMOVED, Changes, Form, Members
+
+__all__ = ["MaxTokens"]
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "chat/completions": ("max_tokens", "max_completion_tokens"),
+    "completions": ("max_tokens",),
+    "messages": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+}
+"""What an endpoint calls it; the first is used where none is stated."""
+_LEAST_BUDGET = 1024
+"""Anthropic takes no smaller budget of thinking, and none that is not below max_tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaxTokens:
+    """At most `cap` tokens, and `default` (else `cap`) where the client states none."""
+
+    cap: int | None = None
+    default: int | None = None
+
+    def bound(self, stated: int | None) -> int | None:
+        """Return what to ask for; None where nothing is stated and nothing is set."""
+        wanted = self.default if stated is None else stated
+        if wanted is None or self.cap is None:
+            return self.cap if wanted is None else wanted
+        return min(wanted, self.cap)
+
+    def converse(self, conversation: Conversation) -> Conversation:
+        """Return the conversation with its limit bounded."""
+        sampling = conversation.sampling
+        bounded = self.bound(sampling.max_tokens)
+        if bounded == sampling.max_tokens:
+            return conversation
+        return replace(conversation, sampling=replace(sampling, max_tokens=bounded))
+
+    def change(self, body: Members, form: Form) -> Changes:
+        """Return the limits that differ. What is no number is the upstream's to refuse."""
+        keys = _KEYS.get(form.endpoint, ())
+        stated = [key for key in keys if body.get(key) is not None]
+        if keys and not stated:
+            newer = form.kind == "openai" and form.endpoint == "chat/completions"
+            bounded = self.bound(None)
+            return {} if bounded is None else {keys[-1] if newer else keys[0]: bounded}
+        changes: Changes = {}
+        for key in stated:
+            value = body[key]
+            if type(value) is int and (bounded := self.bound(value)) != value:
+                changes[key] = bounded
+        if form.dialect == "anthropic" and "max_tokens" in changes:
+            changes |= _fitting_thought(body.get("thinking"), changes["max_tokens"])
+        return changes
+
+
+def _fitting_thought(thinking: Any, room: int) -> Changes:
+    """Return `thinking` with a budget below `room`, or without it where there is none."""
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if type(budget) is not int or budget < room:
+        return {}
+    if room <= _LEAST_BUDGET:
+        return {"thinking": REMOVED}
+    return {"thinking": {**thinking, "budget_tokens": max(_LEAST_BUDGET, room // 2)}}
