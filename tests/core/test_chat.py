@@ -18,6 +18,8 @@ from streamgauge.core.chat import (
 )
 from streamgauge.core.errors import RequestError
 
+from .playbook import chat_request
+
 RECORDED = Path(__file__).parents[1] / "data" / "recorded"
 
 
@@ -91,6 +93,14 @@ def test_a_strange_but_harmless_model_name_is_left_to_routing(model: str) -> Non
 @pytest.mark.parametrize("n", [True, 0, -1, "2", 2.0, [], {}])
 def test_an_odd_n_is_the_upstreams_to_judge(n: object) -> None:
     assert read({"n": n}).n == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "n"),
+    [("chat/completions", 2), ("completions", 2), ("messages", 1), ("responses", 1)],
+)
+def test_answers_are_asked_for_only_where_the_dialect_can(endpoint: str, n: int) -> None:
+    assert chat_request(endpoint, n=2).n == n
 
 
 @pytest.mark.parametrize(

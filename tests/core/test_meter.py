@@ -290,8 +290,41 @@ def test_a_long_stream_keeps_its_gaps_in_bounded_memory() -> None:
     assert sys.getsizeof(meter._gaps) < 64 * 1024
 
 
+# --- finish --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finished", "reason"),
+    [
+        ([], None),
+        ([(0, "stop")], None),
+        ([(1, "length")], None),
+        ([(0, "stop"), (0, "stop")], None),
+        ([(0, "stop"), (2, "stop")], None),
+        ([(0, "stop"), (1, "length")], "length"),
+        ([(1, "length"), (0, "stop")], "stop"),
+        ([(0, "stop"), (1, "length"), (0, "tool_calls")], "tool_calls"),
+    ],
+)
+def test_an_answer_has_finished_when_each_choice_that_was_asked_for_has(
+    finished: list[tuple[int, str]], reason: str | None
+) -> None:
+    events = [Finished(each, choice) for choice, each in finished]
+    meter = Meter(0.0, choices=2)
+    meter.observe([TEXT, *events], 1.0)
+    assert meter.finish_reason == reason
+    meter.observe([END], 1.0)
+    assert meter.finish_reason == (events[-1].reason if events else None), "no more can come"
+
+
+def test_the_last_reason_stated_stands() -> None:
+    assert read([STOP, Finished("tool_calls")]).finish_reason == "tool_calls"
+    assert read([STOP, Finished("length", 1)]).finish_reason == "length"
+
+
 def test_a_meter_that_has_seen_nothing_knows_nothing() -> None:
     meter = Meter(3.0)
+    assert meter.choices == 1
     assert (meter.started, meter.streaming, meter.sum_choices) == (3.0, True, False)
     known = (meter.model, meter.service_tier, meter.cost, meter.timings, meter.failed)
     assert known == (None,) * 5

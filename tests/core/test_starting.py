@@ -11,6 +11,9 @@ from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.chat import read_chat_request
 from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
 from streamgauge.core.starting import asks_usage, new_attempt_record, new_record, running_option
+from streamgauge.core.transform.chain import Chain
+from streamgauge.core.transform.mid_system import MidSystem
+from streamgauge.core.transform.strip_attribution import StripAttribution
 
 from .playbook import Play, chat_request, request_of
 
@@ -79,8 +82,8 @@ BILLING = "x-anthropic-billing-header: cc"
         ({}, "llamacpp", {"timings_per_token": None, "stream": True, "system": 2, "billed": True}),
         ({"running_usage": True}, "llamacpp", {"timings_per_token": True}),
         ({"running_usage": True}, "openai", {"timings_per_token": None}),
-        ({"mid_system": True}, "openai", {"system": 1}),
-        ({"strip_attribution": True}, "openai", {"billed": False}),
+        ({"transformers": Chain(prompt=(MidSystem(),))}, "openai", {"system": 1}),
+        ({"transformers": Chain(prompt=(StripAttribution(),))}, "openai", {"billed": False}),
     ],
 )
 def test_the_settings_of_an_upstream_reach_the_writer_of_its_requests(

@@ -38,7 +38,8 @@ ENDPOINTS: Mapping[str, DialectName] = {
 MAX_LABEL = 256
 """Longest model name or session id in characters: both become labels, in rows and on screens."""
 
-_USAGE_OPTION = frozenset({"chat/completions", "completions"})
+_COMPLETIONS = frozenset({"chat/completions", "completions"})
+"""Only these know `stream_options` and `n`."""
 _SESSION_HEADERS = (b"x-streamgauge-session", b"x-claude-code-session-id", b"x-session-id")
 
 
@@ -87,7 +88,7 @@ def read_chat_request(
         model=_model(fields.get("model")),
         stream=_stream(fields.get("stream")) and endpoint != "embeddings",
         raw=without_bom(raw),
-        n=_answers(fields.get("n")),
+        n=_answers(fields.get("n")) if endpoint in _COMPLETIONS else 1,
         include_usage=_include_usage(fields.get("stream_options")),
         session_id=_session_id(headers, fields.get("metadata")),
         fields=fields,
@@ -168,7 +169,7 @@ def upstream_body(
     body = request.raw
     if model is not None and model != request.model:
         body = set_key(body, ("model",), _json(model))
-    if request.stream and request.endpoint in _USAGE_OPTION:
+    if request.stream and request.endpoint in _COMPLETIONS:
         for path in _switched_on(request, include_usage, running_usage):
             body = set_key(body, path, b"true")
     return body

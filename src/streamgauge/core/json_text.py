@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from streamgauge.core.errors import RequestError
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "read_object", "set_key", "without_bom"]
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "patch_keys", "read_object", "set_key", "without_bom"]
 
 MAX_DEPTH = 128
 """Deepest nesting accepted (FAULTS S5): far beyond any real request, far below any stack."""
@@ -145,3 +146,34 @@ def _span_of(text: str, wanted: str) -> tuple[int, int] | None:
         if text[at] == ",":
             at = _skip_blank(text, at + 1)
     return None
+
+
+def patch_keys(raw: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """Return the JSON object `raw` with the top-level members of `changes` set; None removes one.
+
+    Every byte of the other members stays as it is; a missing key is put first. `raw` must have
+    passed `read_object`.
+    """
+    text = raw.decode("utf-8")
+    kept: list[tuple[str, str]] = []  # each member, and what stands between it and the next
+    left = {key: None if value is None else value.decode() for key, value in changes.items()}
+    start = at = _skip_blank(text, text.index("{") + 1)
+    end = start
+    while text[at] != "}":
+        key, value_at = _scan_value(text, at)
+        value_at = _skip_blank(text, _skip_blank(text, value_at) + 1)
+        _, end = _scan_value(text, value_at)
+        then = _skip_blank(text, end)
+        if text[then] == ",":
+            then = _skip_blank(text, then + 1)
+        if key not in left:
+            kept.append((text[at:end], text[end:then]))
+        elif (value := left.pop(key)) is not None:
+            kept.append((text[at:value_at] + value, text[end:then]))
+        at = then
+    added = [f"{json.dumps(key)}:{value}" for key, value in left.items() if value is not None]
+    members = "".join(member + between for member, between in kept[:-1])
+    last = kept[-1][0] if kept else ""
+    return (
+        "".join((text[:start], ",".join([*added, members + last] if kept else added), text[end:]))
+    ).encode()

@@ -40,18 +40,26 @@ class Booked:
 
 
 class Meter:
-    """Sums up one answer. `started`: monotonic seconds at the last byte of the client's request."""
+    """Sums up one answer. `started`: monotonic seconds at the last byte of the client's request.
+
+    `choices`: how many were asked for. `finish_reason` is the last stated, once each has one: of an
+    answer that was cut before, nobody can say that it had finished (SPEC §5.3).
+    """
 
     __slots__ = (
         "_arguments",
+        "_finished",
         "_gap_max",
         "_gap_skip",
         "_gap_step",
         "_gaps",
         "_provider_output",
+        "_reason",
         "_running",
         "_stated",
         "anomalies",
+        "booked_as_of",
+        "choices",
         "content_frames",
         "cost",
         "ended",
@@ -70,10 +78,16 @@ class Meter:
     )
 
     def __init__(
-        self, started: float, *, streaming: bool = True, sum_choices: bool = False
+        self,
+        started: float,
+        *,
+        streaming: bool = True,
+        choices: int = 1,
+        sum_choices: bool = False,
     ) -> None:
         self.started = started
         self.streaming = streaming
+        self.choices = choices
         self.sum_choices = sum_choices
         self.frames = 0
         self.content_frames = 0
@@ -88,6 +102,8 @@ class Meter:
         self.ended = False
         self.failed: Failed | None = None
         self.anomalies: dict[str, None] = {}
+        # Of which end the row was last filled in, with nothing observed since.
+        self.booked_as_of: tuple[float, bool] | None = None
         self._stated = TokenUsage()
         self._provider_output = False  # a final output count was stated
         self._running = False  # the last count stated is cumulative, more was to follow
@@ -96,6 +112,8 @@ class Meter:
         self._gap_skip = 0
         self._gap_max: float | None = None
         self._arguments = ToolArguments()
+        self._finished: set[int] = set()  # the choices that have, of those asked for
+        self._reason: str | None = None  # the last stated, of any choice
 
     def note(self, anomaly: str) -> None:
         """Remember an anomaly, once."""
@@ -103,6 +121,7 @@ class Meter:
 
     def observe(self, events: Iterable[Event], now: float) -> bool:
         """Take in the events of one frame; return whether it held content (SPEC §6.5)."""
+        self.booked_as_of = None
         content = False
         for event in events:
             match event:
@@ -128,9 +147,10 @@ class Meter:
                     self.note(Anomaly.MODEL_CHANGED)
                 self.model = event.model
             case Finished():
-                self.finish_reason = event.reason
+                self._observe_finish(event)
             case Ended():
                 self.ended = True
+                self.finish_reason = self._reason
                 if not self._arguments.legal():
                     self.note(Anomaly.BAD_TOOL_JSON)
             case Failed():
@@ -139,6 +159,13 @@ class Meter:
                 self.note(event.anomaly)
             case _:
                 pass  # Started and ToolCallStarted say nothing that is metered
+
+    def _observe_finish(self, event: Finished) -> None:
+        self._reason = event.reason
+        if event.choice < self.choices:
+            self._finished.add(event.choice)
+        if len(self._finished) >= self.choices:
+            self.finish_reason = event.reason
 
     def _observe_content(self, now: float) -> None:
         self.content_frames += 1

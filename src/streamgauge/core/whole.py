@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from streamgauge.core.assembly import Assembly
 from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.dialects.anthropic.whole_repair import changed_content
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
+from streamgauge.core.dialects.openai.whole_repair import changed_choices
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.events import Event
+from streamgauge.core.json_text import patch_keys
 from streamgauge.core.meter import Meter
+from streamgauge.core.transform.chain import Chain
+from streamgauge.core.transform.frames import json_members, object_in
+from streamgauge.core.transforming import event_transforms, transformed
 
 __all__ = ["read_whole", "says_nothing", "whole_body", "whole_stream"]
 
@@ -39,9 +46,27 @@ def whole_body(
     facts: Facts, attempt: Attempt, body: bytes, events: Sequence[Event], meter: Meter
 ) -> bytes:
     """Return the body that the client gets: as it came, or translated from its `events`."""
+    chain = attempt.transformers
     if attempt.dialect is None:
-        return body
+        return _rewritten(facts.request.endpoint, chain, body) if chain.reads_answers else body
+    if chain.reads_answers:
+        events = transformed(event_transforms(chain, meter.note), events)
     assembly = Assembly()
     assembly.add(events)
     client = CLIENTS[facts.request.dialect]
     return client.whole(assembly.message, facts.telling(attempt), meter.booked().usage)
+
+
+_ANSWERS: Mapping[str, Callable[[dict[str, Any], Chain], dict[str, Any]]] = {
+    "chat/completions": changed_choices,
+    "messages": changed_content,
+}
+"""What an upstream's transformers change in an answer of an endpoint."""
+
+
+def _rewritten(endpoint: str, chain: Chain, body: bytes) -> bytes:
+    rewrite, answer = _ANSWERS.get(endpoint), object_in(body)
+    if rewrite is None or answer is None:
+        return body
+    changes = rewrite(answer, chain)
+    return patch_keys(body, json_members(changes)) if changes else body

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from streamgauge.config.transformer_chain import chain_of
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.anthropic.read_request import read_conversation as read_anthropic
 from streamgauge.core.dialects.anthropic.write_request import write_request as write_anthropic
@@ -16,7 +17,6 @@ from streamgauge.core.dialects.openai.read_request import read_conversation as r
 from streamgauge.core.dialects.openai.write_request import write_request as write_openai
 
 RECORDED = Path(__file__).parents[2] / "data" / "recorded"
-LOCAL = frozenset({"llamacpp", "vllm", "ollama"})
 MARK = {"type": "ephemeral"}
 PNG = "iVBORw0KGgo="
 
@@ -39,8 +39,7 @@ WRITERS: Mapping[str, tuple[str, str, Write]] = {
 def write(target: str, conversation: Conversation) -> Written:
     """Write `conversation` for a target as the gateway does by default."""
     kind, model, writer = WRITERS[target]
-    local = kind in LOCAL
-    return writer(conversation, Wish(kind, model, True, mid_system=local, strip_attribution=local))
+    return writer(chain_of(kind, ()).conversation(conversation), Wish(kind, model, True))
 
 
 def read(path: str, body: Mapping[str, Any]) -> Conversation:

@@ -380,12 +380,6 @@ def test_a_turn_that_says_nothing_is_left_out_and_the_turns_around_it_join() -> 
     assert [block["text"] for block in only["content"]] == ["a", "b"]
 
 
-def test_the_billing_line_stays_unless_it_is_not_wanted() -> None:
-    said = saying(Text("hi"), system=(Text("x-anthropic-billing-header: v"),))
-    assert "system" in written(said)
-    assert "system" not in written(said, strip_attribution=True)
-
-
 def test_equal_ids_of_several_turns_become_different_ones() -> None:
     once = (
         Message("assistant", (ToolUse("call_0", "ls", "{}"),)),

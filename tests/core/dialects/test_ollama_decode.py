@@ -118,6 +118,7 @@ LINES: dict[str, tuple[object, list[Event]]] = {
     "no message": (line(), []),
     "null message": (line() | {"message": None}, []),
     "another model": (says(content="x") | {"model": "r"}, [ModelNamed("r"), TextDelta("x")]),
+    "a model of no letter": (says(content="x") | {"model": "\u200b"}, [TextDelta("x")]),
     "unknown members": (says(content="x", images=None) | {"remote_host": "h"}, [TextDelta("x")]),
     "an error": ({"error": "ran out of memory"}, [Failed("ran out of memory")]),
     "an error with a status": (
@@ -224,6 +225,10 @@ CALLS: dict[str, tuple[object, list[Event]]] = {
     "name of another type": (
         {"id": "c", "function": {"name": 7, "arguments": {"b": [1, None]}}},
         [ToolCallStarted(0, "c", None), ToolCallDelta(0, '{"b":[1,null]}'), MISMATCH],
+    ),
+    "no function beside an odd id": (
+        {"id": 7},
+        [ToolCallStarted(0, "call_202611210200005_0", None), MISMATCH],
     ),
     "a call that is no object": ("f", [MISMATCH]),
 }

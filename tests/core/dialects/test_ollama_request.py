@@ -27,6 +27,8 @@ from streamgauge.core.conversation import (
 from streamgauge.core.dialects.base import Wish
 from streamgauge.core.dialects.ollama.write_request import write_request
 from streamgauge.core.errors import RequestError
+from streamgauge.core.transform.mid_system import mid_system
+from streamgauge.core.transform.strip_attribution import strip_attribution
 
 MARK = {"type": "ephemeral"}
 HI = Text("hi")
@@ -111,13 +113,13 @@ def test_a_system_message_in_the_middle_is_the_users_where_that_is_wished() -> N
     said = Conversation(messages=(Message("user", (HI,)), Message("system", (Text("mid"),))))
     assert [m["role"] for m in written(said)["messages"]] == ["user", "system"]
     marked = {"role": "user", "content": "hi\n\n<system-reminder>\nmid\n</system-reminder>"}
-    assert written(said, mid_system=True)["messages"] == [marked]
+    assert written(mid_system(said))["messages"] == [marked]
 
 
 def test_the_billing_line_stays_unless_it_is_not_wanted() -> None:
     said = saying(HI, system=(Text("x-anthropic-billing-header: v"),))
     assert len(written(said)["messages"]) == 2
-    assert written(said, strip_attribution=True)["messages"] == [{"role": "user", "content": "hi"}]
+    assert written(strip_attribution(said))["messages"] == [{"role": "user", "content": "hi"}]
 
 
 def test_all_settings_have_their_option() -> None:

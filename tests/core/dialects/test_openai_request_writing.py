@@ -27,6 +27,8 @@ from streamgauge.core.conversation import (
 from streamgauge.core.dialects.base import Wish
 from streamgauge.core.dialects.openai.write_request import write_request
 from streamgauge.core.errors import RequestError
+from streamgauge.core.transform.mid_system import mid_system
+from streamgauge.core.transform.strip_attribution import strip_attribution
 
 MARK = {"type": "ephemeral"}
 HI = Text("hi")
@@ -105,7 +107,7 @@ def test_system_blocks_are_one_message_with_an_empty_line_between() -> None:
 def test_the_billing_line_stays_unless_it_is_not_wanted() -> None:
     said = saying(HI, system=(Text("x-anthropic-billing-header: v"),))
     assert len(written(said)["messages"]) == 2
-    assert written(said, strip_attribution=True)["messages"] == [{"role": "user", "content": "hi"}]
+    assert written(strip_attribution(said))["messages"] == [{"role": "user", "content": "hi"}]
 
 
 def test_results_are_messages_before_what_the_user_says_and_their_images_go_behind() -> None:
@@ -153,7 +155,7 @@ def test_a_system_message_never_stands_between_a_call_and_its_result() -> None:
     )
     kept = [(m["role"], m["content"]) for m in written(said, "openai")["messages"][2:]]
     assert kept == [("tool", "out"), ("system", "mid"), ("user", "go")]
-    marked = written(said, mid_system=True)["messages"][2:]
+    marked = written(mid_system(said))["messages"][2:]
     assert [m["role"] for m in marked] == ["tool", "user"]
     assert [p["text"] for p in marked[1]["content"]] == [
         "<system-reminder>\nmid\n</system-reminder>",

@@ -123,14 +123,12 @@ def test_text_reasoning_and_calls_arrive_as_they_were_said(protocol: str) -> Non
 def test_simple_is_the_lines_of_the_specification() -> None:
     made = SimpleEncoder(QUIET)
     assert made.encode([]) == b""
-    assert not made.begun
     assert made.encode([Started()]) == b'{"type":"status","status":"thinking"}\n'
     assert made.keepalive() == b'{"type":"status","status":"thinking"}\n'
     assert made.encode([TextDelta("a")]) == b'{"type":"delta","content":"a"}\n'
     assert made.encode([TextDelta("b")]) == b'{"type":"delta","content":"b"}\n'
     assert made.keepalive() == b'{"type":"status","status":"writing"}\n'
     assert made.encode([Finished("length")]) == b""
-    assert made.begun
     assert made.finished
     assert made.end(USAGE) == b'{"type":"done","finish_reason":"length"}\n'
 
@@ -220,10 +218,17 @@ def test_half_a_surrogate_pair_becomes_one_replacement_and_nothing_else_does(pro
     assert assembled(protocol, body)["text"] == "a\ufffdb😀"
 
 
-def test_choices_beyond_the_first_are_counted() -> None:
-    made = SimpleEncoder(TELLING)
-    made.encode([TextDelta("a"), TextDelta("b", choice=1), TextDelta("c", choice=2)])
-    assert made.dropped_choices == 2
+@pytest.mark.parametrize("protocol", MAKERS)
+def test_an_empty_piece_of_arguments_adds_nothing(protocol: str) -> None:
+    call = [ToolCallStarted(0, "x", "ls"), ToolCallDelta(0, '{"a"'), ToolCallDelta(0, ":1}")]
+    bare = encoded(protocol, [*call, Finished("tool_calls")])
+    assert encoded(protocol, [*call[:2], ToolCallDelta(0, ""), call[2], Finished("stop")]) == bare
+
+
+@pytest.mark.parametrize("protocol", MAKERS)
+def test_choices_beyond_the_first_are_left_out(protocol: str) -> None:
+    every = [TextDelta("a"), TextDelta("b", choice=1), TextDelta("c", choice=2), Finished("stop")]
+    assert encoded(protocol, every) == encoded(protocol, [every[0], every[-1]])
 
 
 def test_a_refusal_is_text_and_ends_as_one() -> None:

@@ -82,10 +82,16 @@ def test_every_rule_is_broken_by_some_stream(protocol: str) -> None:
 
 def test_nothing_is_found_in_legal_streams() -> None:
     failed = line(type="done", error={"message": "boom"})
-    for pieces in (SIMPLE, OVER, [*SIMPLE[:2], failed]):
+    for pieces in (SIMPLE, OVER, [*SIMPLE[:2], failed], [b"\n", *SIMPLE]):
         assert [str(f) for f in check("simple", b"".join(pieces))] == []
     failures = framed(stamped(*ADDED, error={"message": "boom"}))
-    for pieces in (changed(0), failures, [b": keep-alive\n", *changed(0)], framed(stamped())):
+    for pieces in (
+        changed(0),
+        failures,
+        [b": keep-alive\n", *changed(0)],
+        [b": hi\n\n", *changed(0)],
+        framed(stamped()),
+    ):
         assert [str(f) for f in check("frames", b"".join(pieces))] == []
 
 

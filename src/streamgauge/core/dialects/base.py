@@ -71,8 +71,6 @@ class Splitter(Protocol):
 class Wish:
     """What the writer of an upstream's request is told beside the conversation.
 
-    `mid_system`: a system message in the middle becomes the user's, for templates that refuse it;
-    `strip_attribution`: a client's billing line at the head of the prompt goes (SPEC §14.6).
     `max_tokens_default`: for dialects that must have one.
     """
 
@@ -81,8 +79,6 @@ class Wish:
     stream: bool
     include_usage: bool = True
     running_usage: bool = False
-    mid_system: bool = False
-    strip_attribution: bool = False
     max_tokens_default: int = 4096
 
 
@@ -109,10 +105,6 @@ class Telling:
 
 class Encoder(Protocol):
     """Writes one translated answer for a client. One instance an answer: it keeps state."""
-
-    @property
-    def begun(self) -> bool:
-        """Whether a frame has gone out."""
 
     @property
     def finished(self) -> bool:

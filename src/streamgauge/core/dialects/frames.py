@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.framing import json_bytes, json_text
@@ -50,19 +50,9 @@ class FramesEncoder:
         self._seq = self._acc = self._raw = 0
 
     @property
-    def begun(self) -> bool:
-        """Whether a frame has gone out."""
-        return self._seq > 0
-
-    @property
     def finished(self) -> bool:
         """Whether a finish reason was seen."""
         return self._pieces.finished
-
-    @property
-    def dropped_choices(self) -> int:
-        """How many choices beyond the first were left out."""
-        return len(self._pieces.dropped_choices)
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """Return the frames that say `events`; finish and usage are held.
@@ -96,6 +86,8 @@ class FramesEncoder:
                     json_text(text),
                 )
                 return self._frame(text, call)
+            case _:
+                assert_never(piece.kind)
 
     def _text(self, text: str) -> bytes:
         told = clean_text(text if self._transform is None else self._transform.feed(text))

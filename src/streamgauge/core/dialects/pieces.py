@@ -44,7 +44,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 class Pieces:
     """Reads the events of one answer, its first choice only. A refusal is text."""
 
-    __slots__ = ("_calls", "_finish", "_ids", "_numbers", "_refused", "dropped_choices")
+    __slots__ = ("_calls", "_finish", "_ids", "_numbers", "_refused")
 
     def __init__(self, id: str) -> None:
         """`id`: the answer's; the ids of calls that came without one begin with it."""
@@ -53,7 +53,6 @@ class Pieces:
         self._numbers: dict[int, int] = {}  # the calls that began, by their identity
         self._finish: Finished | None = None
         self._refused = False
-        self.dropped_choices: set[int] = set()
 
     @property
     def finished(self) -> bool:
@@ -77,10 +76,7 @@ class Pieces:
     def read(self, events: Sequence[Event]) -> Iterator[Piece]:
         """Yield what `events` add. An empty text adds nothing."""
         for event in events:
-            choice = getattr(event, "choice", 0)
-            if choice:
-                self.dropped_choices.add(choice)
-            else:
+            if not getattr(event, "choice", 0):
                 yield from self._read(event)
 
     def _read(self, event: Event) -> Iterator[Piece]:

@@ -6,7 +6,7 @@ It knows no upstream's dialect. NDJSON has no comments: a status line is its sig
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.framing import json_bytes, json_text
@@ -30,32 +30,27 @@ def metadata_line(payload: bytes) -> bytes:
 class SimpleEncoder:
     """The lines of one answer. It begins with the status `thinking` and ends with one `done`."""
 
-    __slots__ = ("_pieces", "_telling", "_wrote", "begun")
+    __slots__ = ("_begun", "_pieces", "_telling", "_wrote")
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
         self._pieces = Pieces(telling.id)
         self._wrote = False
-        self.begun = False
+        self._begun = False
 
     @property
     def finished(self) -> bool:
         """Whether a finish reason was seen."""
         return self._pieces.finished
 
-    @property
-    def dropped_choices(self) -> int:
-        """How many choices beyond the first were left out."""
-        return len(self._pieces.dropped_choices)
-
     def encode(self, events: Sequence[Event]) -> bytes:
         """Return the lines that say `events`; finish and usage are held."""
         if self._wrote and (text := self._pieces.only_text(events)) is not None:
             return b'{"type":"delta","content":' + json_text(text) + b"}\n"
         lines = [self._line(piece) for piece in self._pieces.read(events)]
-        if self.begun or not events:
+        if self._begun or not events:
             return b"".join(lines)
-        self.begun = True
+        self._begun = True
         return b"".join((_THINKING, *lines))
 
     def _line(self, piece: Piece) -> bytes:
@@ -71,6 +66,8 @@ class SimpleEncoder:
                 return b'{"type":"tool_call","index":%d,"id":%b,"name":%b}\n' % told
             case PieceKind.ARGUMENTS:
                 return b'{"type":"tool_call","index":%d,"arguments":%b}\n' % (piece.index, text)
+            case _:
+                assert_never(piece.kind)
 
     def end(self, usage: TokenUsage, added: bytes = b"") -> bytes:
         """Return the lines that are left, `added` and the `done` line."""

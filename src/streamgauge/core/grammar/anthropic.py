@@ -175,7 +175,7 @@ class MessagesGrammar:
             note("reason_misfit", f"{shown(reason)} with {call}")
         if (reason == "stop_sequence") != isinstance(sequence, str):
             note("reason_misfit", f"{shown(reason)} with the sequence {shown(sequence)}")
-        if self._reason is None and reason in _WHOLE:
+        if self._reason is None and str(reason) in _WHOLE:
             self._blocks.judge_calls()
         self._reason = str(reason)
 

@@ -126,10 +126,11 @@ class Blocks:
         if block.get("input"):
             self._sheet.note("call_input_early", f"block {index} starts with an input")
         id = block.get("id")
+        if not isinstance(id, str):
+            return
         if id in self._ids:
             self._sheet.note("call_id_shared", f"block {index} has the id {shown(id)} too")
-        elif isinstance(id, str):
-            self._ids.add(id)
+        self._ids.add(id)
 
     def delta(self, event: Mapping[str, Any]) -> None:
         """Read a `content_block_delta`."""

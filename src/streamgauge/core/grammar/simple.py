@@ -39,8 +39,7 @@ class SimpleGrammar:
 
     def read(self, frame: Located) -> None:
         """Read one line."""
-        if frame.payload is None:
-            return
+        assert frame.payload is not None, "a line is data, or it is blank and no frame"
         if self._done:
             self._sheet.note("data_after_done", f"{shown(frame.payload)} follows `done`")
         elif (line := read_object(frame.payload, self._sheet)) is not None:

@@ -59,8 +59,8 @@ class MessagesEncoder:
     """
 
     __slots__ = (
+        "_begun",
         "_calls",
-        "_dropped",
         "_finish",
         "_ids",
         "_index",
@@ -71,7 +71,6 @@ class MessagesEncoder:
         "_text_head",
         "_thought_head",
         "_waiting",
-        "begun",
     )
 
     def __init__(self, telling: Telling) -> None:
@@ -79,7 +78,6 @@ class MessagesEncoder:
         self._calls = ToolCalls()
         self._waiting = self._calls.waiting
         self._ids = CallIds(f"toolu_{telling.id}")
-        self._dropped: set[int] = set()
         self._finish: Finished | None = None
         self._index = -1  # of the block begun last
         self._open_calls: dict[int, ToolCall] = {}  # by the index of the block
@@ -87,17 +85,12 @@ class MessagesEncoder:
         self._signature: str | None = None
         self._text_head: bytes | None = None
         self._thought_head: bytes | None = None
-        self.begun = False
+        self._begun = False
 
     @property
     def finished(self) -> bool:
         """Whether a finish reason was seen."""
         return self._finish is not None
-
-    @property
-    def dropped_choices(self) -> int:
-        """How many further choices the answer had: a message is one, the first."""
-        return len(self._dropped)
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """Return the frames that say `events`; the end of the message is held."""
@@ -146,8 +139,8 @@ class MessagesEncoder:
 
     def _settle(self, out: _Out) -> None:
         """Write what must stand before anything new: the message's start, calls that waited."""
-        if not self.begun:
-            self.begun = True
+        if not self._begun:
+            self._begun = True
             out.append(self._message_start())
         if self._waiting:
             self._begin_calls(self._calls.begin(), out)
@@ -192,11 +185,11 @@ class MessagesEncoder:
         self._text_head = self._thought_head = None
 
     def _write_start(self, event: Started, out: _Out) -> None:
-        if not self.begun:
+        if not self._begun:
             self._settle(out)
 
     def _write_text(self, event: TextDelta, out: _Out) -> None:
-        if not event.text or self._elsewhere(event.choice):
+        if not event.text or event.choice:
             return
         self._refused = self._refused or event.refusal
         self._settle(out)
@@ -206,7 +199,7 @@ class MessagesEncoder:
         out += (self._text_head, json_text(event.text), _DELTA_END)
 
     def _write_reasoning(self, event: ReasoningDelta, out: _Out) -> None:
-        if not event.text or self._elsewhere(event.choice):
+        if not event.text or event.choice:
             return
         out.append(self._thinking(out) + json_text(event.text) + _DELTA_END)
 
@@ -220,26 +213,26 @@ class MessagesEncoder:
 
     def _write_signature(self, event: ThoughtSigned, out: _Out) -> None:
         """A signature ends its block. Without thinking before it, it signs an empty block."""
-        if event.signature == self._signature or self._elsewhere(event.choice):
+        if event.signature == self._signature or event.choice:
             return  # some servers repeat it
         self._thinking(out)
         self._close_block(out, event.signature)
         self._signature = event.signature
 
     def _write_redacted(self, event: ThoughtRedacted, out: _Out) -> None:
-        if self._elsewhere(event.choice):
+        if event.choice:
             return
         self._settle(out)
         block = b'{"type":"redacted_thinking","data":%b}' % json_text(event.data)
         out.append(_STOP % self._open_block(block, out))
 
     def _write_call(self, event: ToolCallStarted, out: _Out) -> None:
-        if not self._elsewhere(event.choice):
+        if not event.choice:
             self._write_start(Started(), out)
             self._begin_calls(self._calls.name(event), out)
 
     def _write_arguments(self, event: ToolCallDelta, out: _Out) -> None:
-        if not self._elsewhere(event.choice):
+        if not event.choice:
             self._begin_calls(self._calls.hold(event), out)
 
     def _begin_calls(self, calls: Sequence[ToolCall], out: _Out) -> None:
@@ -255,14 +248,8 @@ class MessagesEncoder:
                 call.held.clear()
 
     def _write_finish(self, event: Finished, out: _Out) -> None:
-        if not self._elsewhere(event.choice):
+        if not event.choice:
             self._finish = kept_finish(self._finish, event)
-
-    def _elsewhere(self, choice: int) -> bool:
-        """Whether the event is of a choice that a message has no place for."""
-        if choice:
-            self._dropped.add(choice)
-        return choice != 0
 
 
 _WRITERS: Mapping[type, Callable[..., None]] = {

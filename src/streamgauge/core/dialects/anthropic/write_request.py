@@ -12,7 +12,6 @@ from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.written import encode_body
 from streamgauge.core.transform.mid_system import mid_system
-from streamgauge.core.transform.strip_attribution import strip_attribution
 
 __all__ = ["write_request"]
 
@@ -30,8 +29,6 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     A system message in the middle is always the user's here: only a beta of Anthropic's knows it.
     Raises RequestError 400 for more than one answer (`n`).
     """
-    if wish.strip_attribution:
-        conversation = strip_attribution(conversation)
     losses = Losses(conversation.lost)
     losses.note(Loss.MID_SYSTEM, any(m.role == "system" for m in conversation.messages))
     conversation = mid_system(conversation)

@@ -97,8 +97,9 @@ def _call(call: LooseObject, owner: LooseObject) -> Call:
         raw = msgspec.Raw() if given is None else msgspec.Raw(dump(given).encode())
         read = Function(function.text("name"), raw)
         owner.odd = owner.odd or function.odd
+    told = Call(call.text("id"), read)
     owner.odd = owner.odd or call.odd
-    return Call(call.text("id"), read)
+    return told
 
 
 def arguments_text(raw: msgspec.Raw) -> str:

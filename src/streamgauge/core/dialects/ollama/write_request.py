@@ -26,8 +26,7 @@ from streamgauge.core.dialects.efforts import coarse_effort, effort_of
 from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.results import Content, SplitResults
 from streamgauge.core.dialects.written import argument_object, encode_body
-from streamgauge.core.transform.mid_system import mid_system, results_at_once
-from streamgauge.core.transform.strip_attribution import strip_attribution
+from streamgauge.core.transform.mid_system import results_at_once
 
 __all__ = ["write_request"]
 
@@ -45,9 +44,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     Raises RequestError 400 for content that it has no place for: images by URL, documents other
     than text, and for more than one answer (`n`).
     """
-    if wish.strip_attribution:
-        conversation = strip_attribution(conversation)
-    conversation = (mid_system if wish.mid_system else results_at_once)(conversation)
+    conversation = results_at_once(conversation)
     if conversation.sampling.n > 1:
         raise refuse("n", "must be 1: this upstream gives one answer")
     losses = Losses(conversation.lost)

@@ -81,11 +81,6 @@ class ChatEncoder:
         self._choices: dict[int, _Choice] = {}
 
     @property
-    def begun(self) -> bool:
-        """Whether a frame has gone out."""
-        return bool(self._choices)
-
-    @property
     def finished(self) -> bool:
         """Whether a finish reason was seen, of each choice that has begun: one may still speak."""
         choices = self._choices.values()

@@ -13,8 +13,7 @@ from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.openai.kinds import Traits, traits_of
 from streamgauge.core.dialects.openai.write_messages import MessageWriter
 from streamgauge.core.dialects.written import encode_body
-from streamgauge.core.transform.mid_system import mid_system, results_at_once
-from streamgauge.core.transform.strip_attribution import strip_attribution
+from streamgauge.core.transform.mid_system import results_at_once
 
 __all__ = ["write_request"]
 
@@ -30,9 +29,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
 
     Raises RequestError 400 where content, not only a setting, cannot be carried.
     """
-    if wish.strip_attribution:
-        conversation = strip_attribution(conversation)
-    conversation = (mid_system if wish.mid_system else results_at_once)(conversation)
+    conversation = results_at_once(conversation)
     losses = Losses(conversation.lost)
     traits = traits_of(wish.kind, wish.model)
     body: Members = {} if wish.model is None else {"model": wish.model}

@@ -7,11 +7,13 @@ import pytest
 from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.errors import ErrorCode, RequestError
 from streamgauge.core.routing.plan import Asked, Candidate, Choice, Decision, Snapshot, plan
+from streamgauge.core.routing.rules import Phase, Route, Target
 
 LOCAL = Candidate("local", "llamacpp", ("qwen3-*", "tiny"))
 CLOUD = Candidate("cloud", "openai", ("gpt-*", "qwen3-max"))
 CLAUDE = Candidate("claude", "anthropic", ("claude-*",))
 ANY = Candidate("any", "openrouter")
+TO_LOCAL = Route(Phase.DEFAULT, "default", (Target("local"),))
 ALL = Snapshot((LOCAL, CLOUD, CLAUDE, ANY))
 CHATS = {"openai": "chat/completions", "anthropic": "messages", "simple": "chat/completions"}
 
@@ -46,10 +48,10 @@ def decided(
         (ALL, "openai", "/gpt-5", decided("any", "/gpt-5", "default")),
         (ALL, "openai", "QWEN3-8b", decided("any", "QWEN3-8b", "default")),
         (ALL, "openai", None, decided("any", None, "default")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", "x", decided("local", "x", "default")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", None, decided("local", None, "default")),
-        (Snapshot((LOCAL, CLOUD), "local"), "openai", "gpt-5", decided("cloud", "gpt-5", "models:cloud")),
-        (Snapshot((LOCAL, ANY), "local"), "openai", "any/x", decided("any", "x", "explicit")),
+        (Snapshot((LOCAL, ANY), TO_LOCAL), "openai", "x", decided("local", "x", "default")),
+        (Snapshot((LOCAL, ANY), TO_LOCAL), "openai", None, decided("local", None, "default")),
+        (Snapshot((LOCAL, CLOUD), TO_LOCAL), "openai", "gpt-5", decided("cloud", "gpt-5", "models:cloud")),
+        (Snapshot((LOCAL, ANY), TO_LOCAL), "openai", "any/x", decided("any", "x", "explicit")),
     ],
 )  # fmt: skip
 def test_the_first_phase_that_fits_decides(

@@ -1,0 +1,70 @@
+"""How much a request can take, read from what it says of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamgauge.core.call_bounds import CEILING, CallBounds, call_bounds
+from streamgauge.core.chat import read_chat_request
+from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.estimate import estimate_tokens
+
+HELLO = {"messages": [{"role": "user", "content": "hello " * 100}]}
+
+
+def bounds(endpoint: str, context: int | None = None, **fields: Any) -> CallBounds:
+    request = read_chat_request(endpoint, json.dumps(fields).encode(), lambda name: None)
+    return call_bounds(request, None, context)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "output"),
+    [
+        ("chat/completions", {"max_tokens": 7}, 7),
+        ("chat/completions", {"max_completion_tokens": 9, "max_tokens": 7}, 9),
+        ("chat/completions", {"max_completion_tokens": 9, "n": 3}, 27),
+        ("chat/completions", {}, None),
+        ("chat/completions", {"max_tokens": None}, None),
+        ("chat/completions", {"max_tokens": -1}, None),
+        ("chat/completions", {"max_tokens": True}, None),
+        ("chat/completions", {"max_tokens": "9"}, None),
+        ("messages", {"max_tokens": 7}, 7),
+        ("completions", {"max_tokens": 7, "prompt": "x"}, 7),
+        ("responses", {"max_output_tokens": 7, "max_tokens": 1}, 7),
+        ("embeddings", {"input": "x", "max_tokens": 5}, 0),
+    ],
+)
+def test_the_output_is_bounded_as_the_request_bounds_it(
+    endpoint: str, fields: dict[str, Any], output: int | None
+) -> None:
+    assert bounds(endpoint, **fields).output == output
+
+
+def test_without_a_bound_the_context_or_the_longest_answer_there_is_bounds_it() -> None:
+    assert bounds("messages", **HELLO).ceiling == CEILING
+    assert bounds("messages", 4096, **HELLO).ceiling == 4096
+    assert bounds("chat/completions", 4096, n=2, **HELLO).ceiling == 8192
+    assert bounds("messages", CEILING * 2, **HELLO).ceiling == CEILING
+    assert bounds("embeddings", 4096, input="x").ceiling == 0
+
+
+def test_the_input_is_a_quarter_more_than_it_is_estimated() -> None:
+    estimate = estimate_tokens(CLIENTS["openai"].read(HELLO))
+    assert estimate > 100
+    assert bounds("chat/completions", **HELLO).input == estimate + estimate // 4
+
+
+def test_a_conversation_that_was_read_already_is_not_read_again() -> None:
+    request = read_chat_request("messages", b'{"messages": 1}', lambda name: None)
+    assert call_bounds(request, CLIENTS["openai"].read(HELLO), None).input > 100
+
+
+@pytest.mark.parametrize("endpoint", ["chat/completions", "embeddings", "completions"])
+def test_what_no_reader_understands_is_a_token_for_four_bytes(endpoint: str) -> None:
+    fields = {"messages": [{"role": "nobody"}], "input": "x" * 400}
+    size = len(json.dumps(fields).encode())
+    tokens = -(-size // 4)
+    assert bounds(endpoint, **fields).input == tokens + tokens // 4
