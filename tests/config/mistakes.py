@@ -6,7 +6,10 @@ file holds CANARY as a key, and as far as its mistake allows a good upstream: no
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from .routing_mistakes import ROUTING_MISTAKES
 
 __all__ = ["CANARY", "MISTAKES", "Mistake"]
 
@@ -16,7 +19,7 @@ _SERVER = (
     "host, port, workers, drain_seconds, max_streams, max_body_mb, half_close, allowed_hosts, "
     "keepalive_seconds, header_seconds, body_seconds, write_seconds"
 )
-_TOP = "server, control, upstreams, routing, prices, metadata, metering, ledger, log"
+_TOP = "server, control, upstreams, routing, prices, metadata, metering, keys, ledger, log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +265,17 @@ _BOTH = (
     (
         "a data listener for everybody",
         "server.host",
-        "is not loopback, and client keys are not served yet; "
-        "listen on 127.0.0.1, or give --insecure-no-auth",
-        "server: {«host: 0.0.0.0}\n",
-        '[server]\n«host = "0.0.0.0"\n',
+        "is not loopback, and keys.required is false; "
+        "leave that out, listen on 127.0.0.1, or give --insecure-no-auth",
+        "server: {«host: 0.0.0.0}\nkeys: {required: false}\n",
+        '[server]\n«host = "0.0.0.0"\n[keys]\nrequired = false\n',
+    ),
+    (
+        "a rule about keys that is none",
+        "keys.required",
+        "must be auto, true or false",
+        "keys: {«required: always}\n",
+        '[keys]\n«required = "always"\n',
     ),
     (
         "a control listener for everybody",
@@ -305,10 +315,10 @@ _BOTH = (
     ),
     (
         "what is not served yet",
-        "routing.rules",
+        "capture",
         "not served yet in this release; leave it out",
-        "routing: {«rules: [{name: batch, to: [good]}]}\n",
-        '[[routing.«rules]]\nname = "batch"\nto = ["good"]\n',
+        "«capture: {dir: x}\n",
+        '[«capture]\ndir = "x"\n',
     ),
     (
         "a default that is not served yet",
@@ -430,6 +440,7 @@ _GOOD = {
 
 
 def _mistake(name: str, suffix: str, path: str, words: str, marked: str) -> Mistake:
+    marked = re.sub(r"\bCANARY\b", CANARY, marked)
     before = marked[: marked.index("«")]
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     text = marked.replace("«", "")
@@ -438,9 +449,10 @@ def _mistake(name: str, suffix: str, path: str, words: str, marked: str) -> Mist
     return Mistake(name, suffix, text, line, column, path, words)
 
 
+_ALL = (*_BOTH, *ROUTING_MISTAKES)
 MISTAKES = (
-    *(_mistake(name, "yaml", path, words, yaml) for name, path, words, yaml, _ in _BOTH),
-    *(_mistake(name, "toml", path, words, toml) for name, path, words, _, toml in _BOTH),
+    *(_mistake(name, "yaml", path, words, yaml) for name, path, words, yaml, _ in _ALL),
+    *(_mistake(name, "toml", path, words, toml) for name, path, words, _, toml in _ALL),
     *(_mistake(name, "yaml", path, words, yaml) for name, path, words, yaml in _YAML_ONLY),
     *(_mistake(name, "toml", path, words, toml) for name, path, words, toml in _TOML_ONLY),
 )

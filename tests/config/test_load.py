@@ -265,12 +265,20 @@ def test_a_wrong_flag_is_named_as_the_origin(error_lines: Callable[..., list[str
 def test_a_bind_outside_loopback_is_refused_unless_the_flag_allows_it(
     load_text: Callable[..., Loaded], error_lines: Callable[..., list[str]], host: str
 ) -> None:
-    text = f"server: {{host: '{host}'}}"
+    text = f"server: {{host: '{host}'}}\nkeys: {{required: false}}"
     assert error_lines(text) == [
-        "streamgauge.yaml:1:10: server.host: is not loopback, and client keys are not served yet; "
-        "listen on 127.0.0.1, or give --insecure-no-auth"
+        "streamgauge.yaml:1:10: server.host: is not loopback, and keys.required is false; "
+        "leave that out, listen on 127.0.0.1, or give --insecure-no-auth"
     ]
     assert load_text(text, insecure_no_auth=True).config.server.host == host
+
+
+@pytest.mark.parametrize("required", ["auto", "true"])
+def test_a_bind_outside_loopback_is_left_to_the_ledgers_keys_where_they_are_asked_for(
+    load_text: Callable[..., Loaded], required: str
+) -> None:
+    text = f"server: {{host: 0.0.0.0}}\nkeys: {{required: {required}}}"
+    assert load_text(text).config.keys.required == required
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])

@@ -11,6 +11,10 @@ from streamgauge.config import ConfigError, LoadOptions, load
 
 KINDS = "llamacpp, ollama, vllm, openai, openrouter, anthropic, sim"
 UPSTREAM = "upstreams:\n- name: a\n  kind: sim\n  base_url: http://127.0.0.1:1\n"
+TRANSFORMERS = (
+    "system_to_messages, mid_system, strip_attribution, strip_cache_control, max_tokens, sampling, "
+    "reasoning, openrouter_prefix, tool_call_repair, markdown_html, num_ctx"
+)
 NUMBER = "must be a decimal number, such as 0.15"
 
 ONE_LINE = [
@@ -68,14 +72,15 @@ ONE_LINE = [
         "sessions: {supersede: explicit}",
         "1:12: sessions.supersede: not served yet in this release; must be off, or left out",
     ),
-    ("keys: {required: true}", "1:1: keys: not served yet in this release; leave it out"),
+    ("keys: {required: maybe}", "1:8: keys.required: must be auto, true or false"),
+    ("keys: {required: 1}", "1:8: keys.required: must be auto, true or false"),
     (
         "integrity: comment",
         "1:1: integrity: not served yet in this release; must be off, or left out",
     ),
     ("capture: {dir: x}", "1:1: capture: not served yet in this release; leave it out"),
     ("exporters: {otlp: x}", "1:13: exporters.otlp: not served yet in this release; leave it out"),
-    ("routing: {rules: [1]}", "1:11: routing.rules: not served yet in this release; leave it out"),
+    ("routing: {rules: [1]}", "1:19: routing.rules[0]: must be a mapping of keys to values"),
     (
         "routing: {default: {to: [x]}}",
         "1:26: routing.default.to[0]: no such upstream; must be empty, as there are no upstreams",
@@ -152,7 +157,56 @@ IN_AN_UPSTREAM = [
         "forward_headers: authorization is never forwarded; see pass_through_auth",
     ),
     ("expose: [/metrics]", "expose[0]: must be one of /, /props, /slots; got '/metrics'"),
-    ("transformers: [x]", "transformers: not served yet in this release; leave it out"),
+    (
+        "transformers: [max_tokn]",
+        f"transformers[0]: no such transformer; must be one of {TRANSFORMERS} "
+        "(did you mean 'max_tokens'?)",
+    ),
+    (
+        "transformers: [{max_tokns: {cap: 1}}]",
+        f"transformers[0].max_tokns: unknown key; must be one of {TRANSFORMERS} "
+        "(did you mean 'max_tokens'?)",
+    ),
+    (
+        "transformers: [{max_tokens: {cap: many}}]",
+        "transformers[0].max_tokens.cap: must be a whole number",
+    ),
+    ("transformers: [max_tokens]", "transformers[0].max_tokens: needs cap, default or both"),
+    (
+        "transformers: [{sampling: {temperature: 5}}]",
+        "transformers[0].sampling.temperature: must be at most 2; got 5",
+    ),
+    (
+        "transformers: [{sampling: {temprature: 1}}]",
+        "transformers[0].sampling.temprature: unknown key; must be one of temperature, top_p, "
+        "top_k, seed, presence_penalty, frequency_penalty, stop, drop "
+        "(did you mean 'temperature'?)",
+    ),
+    (
+        "transformers: [{sampling: {seed: 1, drop: [seed]}}]",
+        "transformers[0].sampling: sets and drops seed; keep one",
+    ),
+    (
+        "transformers: [{reasoning: {effort: hihg}}]",
+        "transformers[0].reasoning.effort: must be one of minimal, low, medium, high, xhigh, max; "
+        "got 'hihg' (did you mean 'high'?)",
+    ),
+    (
+        "transformers: [{reasoning: {drop: true, budget: 5}}]",
+        "transformers[0].reasoning: drop stands alone, without enabled, effort and budget",
+    ),
+    (
+        "transformers: [-sampling]",
+        "transformers[0]: only mid_system and strip_attribution are ever on by default; leave it out",
+    ),
+    (
+        "transformers: [{num_ctx: 1, mid_system: true}]",
+        "transformers[0]: must be a name, or one name with its parameters",
+    ),
+    (
+        "transformers: [mid_system, -mid_system]",
+        "transformers: names mid_system twice; keep one",
+    ),
     (
         "on_disconnect: drian",
         "on_disconnect: must be one of auto, cancel, drain; got 'drian' (did you mean 'drain'?)",

@@ -30,6 +30,8 @@ SEEN_BY_AN_EDITOR = {
     "zero where there must be some", "a switch that is a word", "more workers than are served",
     "a price that is no number", "an address without a scheme", "a mistyped section", "a mistyped key", "a mistyped word", "a mistyped kind",
     "a setting that is missing", "no spool", "one value where a list is due", "a date that is none",
+    "a mistyped strategy", "a mistyped scenario", "a model map without a target",
+    "a rule without conditions", "a cap without a currency", "a threshold that is no number",
     "one upstream where a list is due", "what is not served yet", "a default that is not served yet",
 }  # fmt: skip
 

@@ -14,7 +14,8 @@ from streamgauge.control.app import control_app
 from streamgauge.control.guard import Access
 from streamgauge.control.plane import Applied, NotNow, Vitals
 from streamgauge.control.server import ControlServer
-from streamgauge.gateway.runtime import ConfigState, Runtime
+from streamgauge.core.routing.breaker import Circuit, Condition
+from streamgauge.gateway.runtime import ConfigState, Runtime, UpstreamState
 from streamgauge.ledger.base import LedgerStats
 
 __all__ = ["RUNTIME", "Answer", "FakePlane", "Listener", "listening", "stats", "vitals"]
@@ -34,6 +35,13 @@ RUNTIME = Runtime(
     loop_lag_ms=1.5,
     parsed_frames=900,
     holds=0,
+    upstreams={
+        "local": UpstreamState(Circuit.CLOSED, Condition.OK, None),
+        "far": UpstreamState(Circuit.OPEN, Condition.UNHEALTHY, "3 failures in a row"),
+        "slow": UpstreamState(
+            Circuit.HALF_OPEN, Condition.DEGRADED, "2 of the last 9 calls failed"
+        ),
+    },
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamgauge.control.tries import FailedTries
+from streamgauge.gateway.tries import FailedTries
 
 from .listener_rig import FakePlane, Listener, listening
 

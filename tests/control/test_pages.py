@@ -141,6 +141,8 @@ def test_metrics_show_what_the_gateway_tells(headers: tuple[str, ...]) -> None:
     }
     assert found["streamgauge_unrecorded_refusals_total"] == {("bad_http",): 3}
     assert found["streamgauge_upstream_usable"] == {("local",): 1, ("far",): 0}
+    assert found["streamgauge_upstream_circuit"] == {("local",): 0, ("slow",): 1, ("far",): 2}
+    assert found["streamgauge_upstream_health"] == {("local",): 0, ("slow",): 1, ("far",): 2}
     assert found["streamgauge_config_reloads_total"] == {("applied",): 4, ("refused",): 1}
     assert found["streamgauge_build_info"] == {(__version__,): 1}
     single = {

@@ -318,7 +318,8 @@ async def stand(
 ) -> AsyncIterator[Stand]:
     """Run a gateway in front of a simulator with the captures and cases of the tests.
 
-    `also`: further upstreams. `odd`: what the upstream sends may be illegal streams, which pass as they came.
+    `also`: further upstreams. `odd`: what the upstream sends may be illegal streams, which pass as
+    they came.
     """
     simulator = Simulator()
     cases = folder / "cases.json"
@@ -327,7 +328,7 @@ async def stand(
     built = Stand(folder, simulator, max_page_count, spool_bytes, odd)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
-        await built.start({"upstreams": [first], "routing": PATIENT, **(config or {})})
+        await built.start({"upstreams": [first, *also], "routing": PATIENT, **(config or {})})
         try:
             yield built
         finally:

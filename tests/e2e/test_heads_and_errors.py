@@ -99,7 +99,7 @@ async def test_an_endpoint_that_the_upstream_has_not_has_no_route(tmp_path: Path
 async def test_a_ledger_that_cannot_be_written_is_a_503_before_any_upstream_call(
     tmp_path: Path,
 ) -> None:
-    async with stand(tmp_path, max_page_count=24, spool_bytes=64 << 10) as it:
+    async with stand(tmp_path, max_page_count=27, spool_bytes=64 << 10) as it:
         answers = [await it.ask(*OPENAI)]
         while answers[-1].status == 200 and len(answers) < 500:  # until disk and spool are full
             answers.append(await it.ask(*OPENAI))

@@ -51,10 +51,11 @@ ROWS = {
     "F46": "a dripped header or body: closed or 408",
     "F47": "idle connections by the thousand, no descriptors left: normal calls go on",
     "F48": "the clock jumps: durations stay right",
+    "F51": "fifty clients and a dead upstream: at most 1.2 attempts a request, one probe",
     "F52": "answers sent twice, text behind the marker, two markers: not summed",
     "F53": "the port is taken, a second gateway on the ledger: refuses to start",
 }
-"""Row and what must hold. Fallback and circuits come with routing; F8 and F14–F19 with what they name."""
+"""Row and what must hold. F8 and F14–F19 with what they name."""
 
 MARK = "fault"
 _CELL = re.compile(r"\|\s*(F\d+)\s*\|.*\|\s*([^|]*?)\s*\|\s*([^|]*?)\s*\|$")

@@ -67,7 +67,14 @@ class App:
         self.serve(request, responder)
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str, *, posted: bool
+        self,
+        path: str | None,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        posted: bool,
+        accepted: bool,
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [(b"content-type", b"application/json")], json.dumps({"code": code}).encode()

@@ -93,7 +93,14 @@ class Pourer:
         self.pour()
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str, *, posted: bool
+        self,
+        path: str | None,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        posted: bool,
+        accepted: bool,
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [], b"{}"

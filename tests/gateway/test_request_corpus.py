@@ -49,7 +49,14 @@ class Echo:
         responder.end()
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str, *, posted: bool
+        self,
+        path: str | None,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        posted: bool,
+        accepted: bool,
     ) -> tuple[Sequence[Header], bytes]:
         return [], json.dumps({"error": {"code": code}}).encode()
 

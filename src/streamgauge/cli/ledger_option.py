@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +14,9 @@ from streamgauge.ledger.location import sqlite_path
 if TYPE_CHECKING:
     from streamgauge.ledger.reader import LedgerReader
 
-__all__ = ["ledger_option", "reading"]
+__all__ = ["ledger_option", "reading", "served_ledger_option"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _SPOOLED = (
     "the newest rows are not all here: some wait in the spool of {} until it can be written "
@@ -22,11 +24,22 @@ _SPOOLED = (
 )
 
 
-def _path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+def _read_path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+    return _path(ctx, value, _default)
+
+
+def _served_path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+    """What is written for a gateway to come never goes to what a demo has left."""
+    from streamgauge.cli.settings import served_ledger
+
+    return _path(ctx, value, served_ledger)
+
+
+def _path(ctx: click.Context, value: str | None, default: Callable[[], Path]) -> Path | None:
     if ctx.resilient_parsing:
         return None
     if value is None:
-        return _default()
+        return default()
     try:
         return sqlite_path(value)
     except ValueError as error:
@@ -42,13 +55,19 @@ def _default() -> Path:
     return path
 
 
-ledger_option = click.option(
-    "--ledger",
-    metavar="URL|FILE",
-    callback=_path,
-    help="The ledger, as its URL or as a file.  [default: the configuration's, streamgauge.db]",
-)
+def _option(callback: Callable[..., Path | None]) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--ledger",
+        metavar="URL|FILE",
+        callback=callback,
+        help="The ledger, as its URL or as a file.  [default: the configuration's, streamgauge.db]",
+    )
+
+
+ledger_option = _option(_read_path)
 """The option that these verbs share."""
+served_ledger_option = _option(_served_path)
+"""The same, where the ledger is the one that `serve` uses here, there or not."""
 
 
 @contextmanager

@@ -58,11 +58,16 @@ class LogWriter:
         """From now on write lines from `level` on."""
         self._least = LEVELS.index(level)
 
+    def shows(self, level: str) -> bool:
+        """Return whether lines of `level` are written."""
+        return LEVELS.index(level) >= self._least
+
     def __call__(self, level: str, event: str, fields: list[tuple[str, str]]) -> None:
         """Write one line; an exchange's own line has no event word in front (SPEC §9.1)."""
-        if LEVELS.index(level) < self._least:
+        if not self.shows(level):
             return
-        line = self._look.line(Entry(level, event, fields, self._clock()))
+        at = self._clock() if self._look.tells_time else None
+        line = self._look.line(Entry(level, event, fields, at))
         if self._soon is None or threading.get_ident() != self._gatherer:
             self._write(line)
             return

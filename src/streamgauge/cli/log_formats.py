@@ -46,6 +46,11 @@ class Look:
     colour: bool = False
     signs: Signs = UNICODE
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether lines show when it happened."""
+        return self.style == "pretty"
+
     def line(self, entry: Entry) -> str:
         """Return `entry` as one line, its control bytes escaped (SPEC §9.1, §9.4)."""
         return _ENCODERS[self.style](entry, self)

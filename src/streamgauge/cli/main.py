@@ -50,6 +50,9 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "ledger": Verb(
             "streamgauge.cli.ledger:ledger", "Back up, migrate, export, check the books."
         ),
+        "keys": Verb("streamgauge.cli.keys:keys", "Client keys: make, list, change, revoke."),
+        "prices": Verb("streamgauge.cli.prices:prices", "What a model costs, and who says so."),
+        "explain": Verb("streamgauge.cli.explain:explain", "Where a request would go, and why."),
         "config": Verb("streamgauge.cli.config:config", "Write, check and show the configuration."),
     }
 )

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import click
 
+from streamgauge.cli.client_keys import ClientKeys, KeysRefused
 from streamgauge.cli.control_listener import ControlPortTaken, GatewayPlane, open_control, url_of
 from streamgauge.cli.log import LogWriter, route_logging
+from streamgauge.cli.ratio_seed import seed_ratios
 from streamgauge.cli.reloading import Reloader
 from streamgauge.config.environment import Flag
 from streamgauge.config.load import Loaded, LoadOptions, load
@@ -24,9 +26,11 @@ from streamgauge.config.prices import PriceBook
 from streamgauge.config.problems import ConfigError
 from streamgauge.config.schema import Config
 from streamgauge.gateway.descriptors import raise_limit
+from streamgauge.gateway.ratio_sink import RatioSink
 from streamgauge.gateway.server import Gateway, Wiring
 from streamgauge.gateway.upstream_tls import TlsSettingsError
 from streamgauge.ledger.base import LedgerOpenError, Post
+from streamgauge.ledger.spent import spent_this_month
 from streamgauge.ledger.sqlite import SqliteLedger
 from streamgauge.ledger.upkeep import Upkeep
 from streamgauge.sinks.logline import LogLine
@@ -128,6 +132,7 @@ def now_us() -> int:
 
 
 async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int:
+    """Open the books, serve with them, and close them last."""
     loop = asyncio.get_running_loop()
     config = loaded.config
     boot_id = secrets.token_hex(16)
@@ -142,18 +147,42 @@ async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int
         )
     except LedgerOpenError as error:
         return _cannot_start(str(error))
+    insecure, post = options.insecure_no_auth, _poster(loop)
+    try:
+        with ClientKeys(config, insecure_no_auth=insecure, post=post, notice=writer) as keys:
+            return await _serve_ledger(loaded, options, writer, ledger, keys, boot_id)
+    except KeysRefused as error:
+        return _cannot_start(str(error), error.exit_code)
+    finally:
+        await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
+
+
+async def _serve_ledger(
+    loaded: Loaded,
+    options: LoadOptions,
+    writer: LogWriter,
+    ledger: SqliteLedger,
+    keys: ClientKeys,
+    boot_id: str,
+) -> int:
+    """Build a gateway on the books, let it listen, and keep the books while it does."""
+    loop = asyncio.get_running_loop()
+    config, insecure = loaded.config, options.insecure_no_auth
     prices = PriceBook(config.prices)
     counts = ExchangeCounts([upstream.name for upstream in config.upstreams])
-    sinks = (LogLine(writer), counts)
+    learner = RatioSink(lambda: gateway.generation.ratios)
+    sinks = (LogLine(writer, writer.shows), counts, learner)
     try:
-        wiring = Wiring(config, loaded.version, ledger, sinks, prices, boot_id, now_us)
+        wiring = Wiring(config, loaded.version, ledger, sinks, prices, boot_id, now_us, insecure)
         gateway = Gateway(wiring, loop)
+        keys.attach(gateway.callers, ledger.maintain, loop.call_later)
+        gateway.limiting.remember(spent_this_month(config.ledger.path, now_us()))
         host, port = await gateway.start()
+    except LedgerOpenError as error:
+        return _cannot_start(str(error))
     except TlsSettingsError as error:
-        ledger.stop(_LEDGER_STOP_SECONDS)
         return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
     except OSError as error:
-        ledger.stop(_LEDGER_STOP_SECONDS)
         where = f"{config.server.host}:{config.server.port}"
         return _cannot_start(f"cannot listen on {where} (server.port): {error}")
     upkeep = Upkeep(
@@ -163,6 +192,9 @@ async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int
         retention_days=lambda: gateway.generation.config.ledger.retention_days,
     )
     upkeep.start()
+    learning = asyncio.create_task(
+        seed_ratios(config.ledger.path, boot_id, learner), name="ratios of the ledger"
+    )
     try:
         return await _run_house(loaded, options, writer, gateway, counts, url_of(host, port))
     except ControlPortTaken as error:
@@ -170,7 +202,8 @@ async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int
         return _cannot_start(str(error))
     finally:
         upkeep.stop()
-        await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
+        learning.cancel()
+        await asyncio.gather(learning, return_exceptions=True)
 
 
 async def _run_house(
@@ -215,9 +248,9 @@ def _poster(loop: asyncio.AbstractEventLoop) -> Post:
     return post
 
 
-def _cannot_start(reason: str) -> int:
+def _cannot_start(reason: str, exit_code: int = _CANNOT_START) -> int:
     click.echo(f"streamgauge cannot start: {reason}", err=True)
-    return _CANNOT_START
+    return exit_code
 
 
 def _say(line: str) -> None:

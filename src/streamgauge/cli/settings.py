@@ -16,7 +16,7 @@ from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
 if TYPE_CHECKING:
     from streamgauge.config.document import Document
 
-__all__ = ["DEMO_LEDGER", "data_url", "default_ledger"]
+__all__ = ["DEMO_LEDGER", "data_url", "default_ledger", "served_ledger"]
 
 DEMO_LEDGER = Path("demo.db")
 """Where `streamgauge demo` keeps its rows."""
@@ -38,6 +38,12 @@ def default_ledger() -> tuple[Path, str | None]:
     if not path.exists() and DEMO_LEDGER.exists():
         return DEMO_LEDGER, f"no {path} here: this is --ledger {DEMO_LEDGER}, left by the demo"
     return path, None
+
+
+def served_ledger() -> Path:
+    """Return the ledger that `serve` would use here, there or not."""
+    url = _setting(("ledger", "url"))
+    return _path(DEFAULT_URL if url is None else str(url))
 
 
 def data_url() -> str:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any
 
 from streamgauge.config.document import Document
-from streamgauge.config.expand import Expanded
 from streamgauge.config.headers import is_credential
 from streamgauge.config.listener_checks import open_binds, same_port
 from streamgauge.config.positions import Path, path_text
-from streamgauge.config.problems import Problem, did_you_mean, one_of, shown
+from streamgauge.config.problems import Problem
+from streamgauge.config.route_checks import route_problems, upstreams_of
 
 __all__ = ["cross_problems", "literal_key_warnings"]
 
 
 def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
     """Return what is wrong between settings; each check skips what has the wrong type."""
-    found = [*_same_names(document), *_default_route(document), *_tls_files(document, cwd)]
+    found = [*_same_names(document), *route_problems(document), *_tls_files(document, cwd)]
     found += same_port(document)
     if not insecure_no_auth:
         found += open_binds(document)
@@ -45,16 +44,9 @@ def _holds_key(path: Path) -> bool:
     return False
 
 
-def _upstreams(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
-    upstreams = document.root.get("upstreams")
-    for index, upstream in enumerate(upstreams if isinstance(upstreams, list) else []):
-        if isinstance(upstream, dict):
-            yield index, upstream
-
-
 def _same_names(document: Document) -> Iterator[tuple[Path, str]]:
     first: dict[str, int] = {}
-    for index, upstream in _upstreams(document):
+    for index, upstream in upstreams_of(document):
         name = upstream.get("name")
         if isinstance(name, str) and first.setdefault(name, index) != index:
             yield (
@@ -63,27 +55,8 @@ def _same_names(document: Document) -> Iterator[tuple[Path, str]]:
             )
 
 
-def _default_route(document: Document) -> Iterator[tuple[Path, str]]:
-    path: Path = ("routing", "default", "to")
-    names = [str(upstream.get("name")) for _, upstream in _upstreams(document)]
-    targets = document.get(path)
-    for index, target in enumerate(targets if isinstance(targets, list) else []):
-        if not isinstance(target, str) or target in names:
-            continue
-        if "/" in target and target.split("/", 1)[0] in names:
-            yield (*path, index), "a model behind the upstream's name is not served yet"
-        else:
-            visible = [] if isinstance(target, Expanded) else names
-            seen = [shown(name, "…") for name in dict.fromkeys(names)]
-            allowed = one_of(seen) if seen else "empty, as there are no upstreams"
-            yield (
-                (*path, index),
-                f"no such upstream; must be {allowed}{did_you_mean(target, visible)}",
-            )
-
-
 def _tls_files(document: Document, cwd: FilePath) -> Iterator[tuple[Path, str]]:
-    for index, upstream in _upstreams(document):
+    for index, upstream in upstreams_of(document):
         if not isinstance(tls := upstream.get("tls"), dict):
             continue
         path: Path = ("upstreams", index, "tls")

@@ -10,7 +10,13 @@ from pydantic import SecretStr
 from streamgauge.config.fields import refuse
 from streamgauge.config.problems import shown
 
-__all__ = ["check_forwarded", "check_headers", "header_secrets", "is_credential"]
+__all__ = [
+    "check_conditions",
+    "check_forwarded",
+    "check_headers",
+    "header_secrets",
+    "is_credential",
+]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
@@ -45,6 +51,15 @@ def check_forwarded(names: tuple[str, ...]) -> tuple[str, ...]:
             raise refuse(f"{name.lower()} is never forwarded; see pass_through_auth")
         _check_name(name, _OURS | _NEVER_SENT)
     return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def check_conditions(headers: dict[str, str]) -> dict[str, str]:
+    """Return `headers`, which a rule looks at. Raises for names that are none, and for keys."""
+    for name in headers:
+        _check_name(name, frozenset())
+        if name.lower() in _CLIENT_KEYS:
+            raise refuse(f"{name.lower()} is no condition; use key, the label of a client key")
+    return headers
 
 
 def is_credential(name: str) -> bool:

@@ -44,14 +44,17 @@ def strict_schema() -> Node:
 
 def _plain(node: Node, definitions: Mapping[str, Node]) -> Node:
     """Write references out, give limits their names, and let `X or nothing` be X."""
+    if choices := [choice for choice in node.get("anyOf", []) if choice != {"type": "null"}]:
+        # A copy: what two places refer to is written out at both.
+        node = {**choices[0], **{key: value for key, value in node.items() if key != "anyOf"}}
     if "$ref" in node:
         node = {**definitions[node["$ref"].rpartition("/")[2]], **node}
         del node["$ref"]
-    if choices := [choice for choice in node.pop("anyOf", []) if choice != {"type": "null"}]:
-        node = {**choices[0], **node}
     found = {_LIMITS.get(key, key): value for key, value in node.items() if key not in _LEFT_OUT}
     if found.get("default", ...) is None or found.get("type") == "object":
         found.pop("default", None)
+    if "oneOf" in found:
+        found["oneOf"] = [_plain(form, definitions) for form in found["oneOf"]]
     for key in ("items", "additionalProperties"):
         if isinstance(found.get(key), dict):
             found[key] = _plain(found[key], definitions)
@@ -78,6 +81,9 @@ def _empty() -> Node:
 def _written(node: Node, required: bool) -> Node:
     """Return what a file may hold for `node`."""
     node = {key: value for key, value in node.items() if key not in ("reload", "format")}
+    if "oneOf" in node:
+        node["oneOf"] = [form if "enum" in form else _written(form, True) for form in node["oneOf"]]
+        return _variable_or(node, required)
     match node.get("type"):
         case "object":
             node = _object(node)

@@ -19,11 +19,12 @@ _FREE = {"0", "-0"}
 
 def open_binds(document: Document) -> Iterator[tuple[Path, str]]:
     """Tell of listeners that others could reach and that would ask them for nothing."""
-    if _is_open(document, "server"):
+    # Whether there is a key stands in the ledger: `serve` looks there.
+    if _is_open(document, "server") and _asks_no_key(document):
         yield (
             ("server", "host"),
-            "is not loopback, and client keys are not served yet; "
-            "listen on 127.0.0.1, or give --insecure-no-auth",
+            "is not loopback, and keys.required is false; "
+            "leave that out, listen on 127.0.0.1, or give --insecure-no-auth",
         )
     token = document.get(("control", "token"))
     has_token = isinstance(token, str) and token.strip()
@@ -51,6 +52,11 @@ def same_port(document: Document) -> Iterator[tuple[Path, str]]:
 def _is_open(document: Document, section: str) -> bool:
     host = document.get((section, "host"))
     return isinstance(host, str) and bool(host.strip()) and not is_loopback(host)
+
+
+def _asks_no_key(document: Document) -> bool:
+    required = document.get(("keys", "required"))
+    return (switched(required) if isinstance(required, Expanded) else required) is False
 
 
 def _has_control(document: Document) -> bool:

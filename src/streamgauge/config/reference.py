@@ -42,7 +42,8 @@ def _rows(fields: dict[str, Node], required: list[str], prefix: str) -> Iterator
     for name, node in fields.items():
         key = prefix + name
         if inner := _fields(node):
-            yield from _rows(inner, _required(node), f"{key}.")
+            mark = "[]" if node["type"] == "array" else ""
+            yield from _rows(inner, _required(node), f"{key}{mark}.")
             continue
         default = "required" if name in required else _default(node)
         reload = "no" if node.get("reload") is False else "yes"
@@ -60,6 +61,8 @@ def _type(node: Node) -> str:
     if "enum" in node or "const" in node:
         allowed = node["enum"] if "enum" in node else [node["const"]]
         return ", ".join(f"`{_word(value)}`" for value in allowed)
+    if "oneOf" in node:
+        return "names, or names to parameters"
     match node["type"]:
         case "array":
             return f"list of {_type(node['items'])}"

@@ -19,8 +19,10 @@ from streamgauge.config.fields import (
     redactable,
     refuse,
 )
+from streamgauge.config.keys import Keys
 from streamgauge.config.listeners import Control, Server
 from streamgauge.config.price_entry import PriceEntry
+from streamgauge.config.routing import DefaultRoute, Routing
 from streamgauge.config.upstream import Upstream
 
 __all__ = [
@@ -105,20 +107,6 @@ def _no_content(on: bool) -> bool:
     return on
 
 
-class DefaultRoute(Section):
-    """Where a request goes that no other rule sends anywhere."""
-
-    to: tuple[Text, ...] = Field(
-        default=(), max_length=1, description="The name of one upstream; empty means the first."
-    )
-
-
-class Routing(Section):
-    """Which upstream serves which request."""
-
-    default: DefaultRoute = Field(default=DefaultRoute(), description="The only route yet.")
-
-
 class Ledger(Section):
     """Where the rows are kept."""
 
@@ -184,13 +172,14 @@ class Config(Section):
         default=True,
         description="off: answers are passed on unread, and no tokens are known; translated ones are read.",
     )
+    keys: Keys = Field(default=Keys(), description="Client keys; see docs/keys.md.")
     ledger: Ledger = Field(default=Ledger(), description="Where the rows are kept.")
     log: Log = Field(default=Log(), description="What is written to stderr.")
 
     @property
     def default_upstream(self) -> Upstream | None:
         """The upstream of requests that name none: the default route's, else the first."""
-        names = self.routing.default.to
+        names = [item.partition("/")[0] for item in self.routing.default.to]
         wanted = (up for up in self.upstreams if not names or up.name == names[0])
         return next(wanted, None)
 

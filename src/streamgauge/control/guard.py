@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamgauge.control.tries import FailedTries
+from streamgauge.gateway.tries import FailedTries
 
 __all__ = ["Access", "Guard", "Refused", "refusal"]
 

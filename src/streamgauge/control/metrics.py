@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -12,11 +12,19 @@ from prometheus_client.registry import Collector
 
 from streamgauge import __version__
 from streamgauge.control.plane import Vitals
+from streamgauge.core.routing.breaker import Circuit, Condition
 from streamgauge.gateway.runtime import Runtime
 
 __all__ = ["Exposition", "exposition"]
 
 _PREFIX = "streamgauge_"
+_CIRCUITS: Mapping[Circuit, float] = {Circuit.CLOSED: 0, Circuit.HALF_OPEN: 1, Circuit.OPEN: 2}
+_HEALTHS: Mapping[Condition, float] = {
+    Condition.OK: 0,
+    Condition.DEGRADED: 1,
+    Condition.UNHEALTHY: 2,
+}
+"""States as numbers, the better the lower, so that an alert can compare them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,13 @@ def _of_runtime(now: Runtime) -> Iterator[Metric]:
     lag = now.loop_lag_ms / 1000
     yield _gauge("loop_lag_seconds", "Worst lateness of the data loop of late.", lag)
     yield _counter("parsed_frames", "Frames read by the meter.", now.parsed_frames)
+    states = now.upstreams.items()
+    circuits = [([name], _CIRCUITS[state.circuit]) for name, state in states]
+    what = "0 while the circuit is closed, 1 half-open, 2 open."
+    yield _labelled_gauge("upstream_circuit", what, ["upstream"], circuits)
+    healths = [([name], _HEALTHS[state.health]) for name, state in states]
+    what = "0 while the upstream is ok, 1 degraded, 2 unhealthy."
+    yield _labelled_gauge("upstream_health", what, ["upstream"], healths)
 
 
 def _of_exchanges(vitals: Vitals) -> Iterator[Metric]:

@@ -27,16 +27,27 @@ class ErrorCode(StrEnum):
 
 
 class GatewayError(Exception):
-    """A failure that the client is told of: HTTP `status`, `code`, and a message without secrets."""
+    """A failure that the client is told of: HTTP `status`, `code`, and a message without secrets.
+
+    `retry_after`: whole seconds after which another try makes sense, where that is known.
+    """
 
     def __init__(
-        self, status: int, code: ErrorCode, message: str, *, param: str | None = None
+        self,
+        status: int,
+        code: ErrorCode,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.message = message
         self.param = param
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class RequestError(GatewayError):

@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from streamgauge.config.schema import Begin, Config
-from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.attempt import Attempt, Facts, Retries
 from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
 from streamgauge.core.conversation import Conversation
+from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
+from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.routing.plan import Asked
+from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import RequestHead
 
 __all__ = ["Origin", "asked_of", "check_content_type", "facts_of", "read_chat"]
 
 _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
+_BYTES_A_TOKEN = 4
 _PROTOCOL = re.compile(r"(?:^|&)protocol=([^&]*)")
 _PROTOCOLS: Mapping[str, DialectName] = {"openai": "openai", "simple": "simple", "frames": "frames"}
 _ONE_ANSWER = frozenset({"simple", "frames"})
@@ -26,12 +31,13 @@ _LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The exchange's id, which gateway and configuration took it in, and when (µs, epoch)."""
+    """The exchange's id, which gateway and configuration took it in, when (µs, epoch), and whose key."""
 
     id: str
     boot_id: str
     config_version: str
     now_us: int
+    key_id: str | None = None
 
 
 def facts_of(
@@ -42,6 +48,7 @@ def facts_of(
     route: str,
     config: Config,
     origin: Origin,
+    retries: Retries,
 ) -> Facts:
     """Return what the exchange is told. Raises RequestError for an unknown metadata mode."""
     return Facts(
@@ -56,11 +63,13 @@ def facts_of(
             head.header(b"x-request-id") or head.header(b"x-client-request-id")
         ),
         client_app=_label(head.header(b"user-agent")),
+        key_id=origin.key_id,
         config_version=origin.config_version,
         metadata=_metadata_mode(head) or config.metadata.value,
         metering=config.metering,
         begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
         keepalive_seconds=config.server.keepalive_seconds,
+        retries=retries,
     )
 
 
@@ -82,16 +91,42 @@ def _label(text: str | None) -> str | None:
 
 
 def read_chat(head: RequestHead, endpoint: str, body: bytes) -> ChatRequest:
-    """Return the request that head and body are. Raises RequestError."""
+    """Return the request that head and body are. Raises RequestError, also if it was here before."""
+    check_hop(head.headers)
     chat = read_chat_request(endpoint, body, head.header, _asked_protocol(head, endpoint))
     if chat.n > 1 and chat.dialect in _ONE_ANSWER:
         raise RequestError(f"n must be 1: {chat.dialect} carries one answer", param="n")
     return chat
 
 
-def asked_of(chat: ChatRequest) -> Asked:
-    """Return what routing looks at of a request."""
-    return Asked(chat.dialect, chat.endpoint, chat.model, chat.as_is)
+def asked_of(
+    chat: ChatRequest, head: RequestHead | None = None, key_label: str | None = None
+) -> Asked:
+    """Return what routing looks at of a request. `key_label`: of the key that it came with."""
+    return Asked(
+        chat.dialect,
+        chat.endpoint,
+        chat.model,
+        chat.as_is,
+        key_label,
+        chat.session_id,
+        len(chat.raw),
+        chat.fields,
+        _no_header if head is None else head.header,
+        partial(_input_tokens, chat),
+    )
+
+
+def _no_header(name: bytes) -> str | None:
+    return None
+
+
+def _input_tokens(chat: ChatRequest) -> int:
+    """Return the input tokens as estimated; of what is no chat, a quarter of the body's bytes."""
+    try:
+        return estimate_tokens(CLIENTS[chat.dialect].read(chat.fields))
+    except RequestError:  # whether it is a chat is for the upstream to say
+        return len(chat.raw) // _BYTES_A_TOKEN
 
 
 def _asked_protocol(head: RequestHead, endpoint: str) -> DialectName | None:

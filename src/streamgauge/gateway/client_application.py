@@ -102,11 +102,19 @@ class Application(Protocol):
         """Answer `request` through `responder`, now or later."""
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str, *, posted: bool
+        self,
+        path: str | None,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        posted: bool,
+        accepted: bool,
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of our refusal, in the dialect that `path` looks like.
 
         `posted`: the whole head of a POST was read, so that it may leave a row (SPEC §8.1).
+        `accepted`: `accept_head` let it pass, so that its key, if one is needed, is valid.
         """
 
     def connection_opened(self, connection: OpenConnection) -> None:

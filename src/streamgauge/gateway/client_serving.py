@@ -103,7 +103,7 @@ class ClientServing:
     def _serve_burst(self) -> None:
         more = False
         try:
-            more = all(self._step() for _ in range(_BURST))
+            more = self._take_steps()
         except RequestError as refusal:
             self._refuse(refusal.status, refusal.code, refusal.message)
         finally:
@@ -112,6 +112,13 @@ class ClientServing:
             asyncio.get_running_loop().call_soon(self._serve_burst)
         else:
             self._adjust_reading()
+
+    def _take_steps(self) -> bool:
+        """Return whether there may be more to do after a burst."""
+        left = _BURST
+        while left and self._step():
+            left -= 1
+        return not left
 
     def _step(self) -> bool:
         """Read one head or one body. Returns whether there may be more to do."""
@@ -179,7 +186,12 @@ class ClientServing:
         """Answer in the dialect that the path looks like, and close."""
         reader = self._reader
         headers, body = self._application.bad_request(
-            reader.path, status, code, message, posted=reader.posted
+            reader.path,
+            status,
+            code,
+            message,
+            posted=reader.posted,
+            accepted=self._head is not None,
         )
         self._answer(EarlyAnswer(status, headers, body), keep_alive=False)
 

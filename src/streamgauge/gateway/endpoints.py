@@ -29,6 +29,7 @@ class Route(Enum):
     STREAM_STATE = auto()
     STREAM_STOP = auto()
     STOP_BY_BODY = auto()
+    COST = auto()
     HEALTH = auto()
     READY = auto()
     PAGE = auto()
@@ -51,6 +52,7 @@ _FIXED: Mapping[str, Endpoint] = {
     "messages/count_tokens": Endpoint(Route.COUNT_TOKENS, "", _POST),
     "models": Endpoint(Route.MODELS, "", _GET),
     "chat/stop": Endpoint(Route.STOP_BY_BODY, "", _POST),
+    "cost": Endpoint(Route.COST, "", _POST),
     "healthz": Endpoint(Route.HEALTH, "", _GET),
     "readyz": Endpoint(Route.READY, "", _GET),
     "": Endpoint(Route.PAGE, "/", _GET),

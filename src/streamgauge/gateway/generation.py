@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.config.upstream import Upstream
-from streamgauge.core.routing.plan import Candidate, Snapshot
+from streamgauge.core.routing.plan import Snapshot
+from streamgauge.core.routing.ratios import Ratios
+from streamgauge.core.routing.strategies import Live
 from streamgauge.gateway.client_application import ClientSettings
+from streamgauge.gateway.snapshot import snapshot_of
+from streamgauge.gateway.standings import Habits, live_of
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
 __all__ = ["Generation", "generation_of"]
@@ -20,7 +24,8 @@ class Generation:
     """Everything that new connections and new exchanges are given. It is never changed, only replaced.
 
     An exchange takes what it needs when it begins and keeps it, whatever is swapped in later.
-    `version` is the rows' `config_version`.
+    `version` is the rows' `config_version`. `ratios` go on being learnt, through every reload, and
+    so do routing's `habits`. `live`: how the upstreams stand, for core/routing.
     """
 
     config: Config
@@ -29,6 +34,19 @@ class Generation:
     upstreams: Mapping[str, UpstreamRuntime]
     snapshot: Snapshot
     clients: ClientSettings
+    ratios: Ratios
+    habits: Habits
+    live: Live
+
+    def take_effect(self) -> None:
+        """Give the upstreams' circuits this configuration's bounds, when it is swapped in."""
+        routing = self.config.routing
+        for upstream in self.upstreams.values():
+            upstream.bound(
+                routing.breaker.failures,
+                routing.breaker.open_seconds,
+                routing.retries.max_retry_after,
+            )
 
 
 def generation_of(
@@ -39,19 +57,19 @@ def generation_of(
     So they keep their connections and what was learnt. Raises TlsSettingsError, with nothing changed.
     """
     known = {} if before is None else before.upstreams
+    upstreams = {u.name: _runtime(u, known.get(u.name)) for u in config.upstreams}
+    ratios = Ratios() if before is None else before.ratios
+    habits = Habits() if before is None else before.habits
     return Generation(
         config=config,
         version=version,
         prices=prices,
-        upstreams={u.name: _runtime(u, known.get(u.name)) for u in config.upstreams},
-        snapshot=Snapshot(
-            tuple(
-                Candidate(u.name, u.kind.value, u.models, u.messages_api == "native")
-                for u in config.upstreams
-            ),
-            default=next(iter(config.routing.default.to), None),
-        ),
+        upstreams=upstreams,
+        snapshot=snapshot_of(config),
         clients=_client_settings(config),
+        ratios=ratios,
+        habits=habits,
+        live=live_of(upstreams, prices, ratios, habits),
     )
 
 

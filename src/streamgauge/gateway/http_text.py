@@ -40,9 +40,8 @@ def framing_of(method: str, minor: int, status: int, length: int | None) -> Body
 
 def asks_close(headers: Iterable[Header]) -> bool:
     """Whether `headers` of an answer ask to close the connection after it."""
-    return any(
-        name.lower() == b"connection" and b"close" in value.lower() for name, value in headers
-    )
+    said = [value.lower() for name, value in headers if name.lower() == b"connection"]
+    return b"close" in b",".join(said)
 
 
 def render_head(
@@ -59,7 +58,7 @@ def render_head(
     holds a line end or NUL: it would split the response.
     """
     lines = [b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b""))]
-    lines += [b"%b: %b" % field for field in headers if field[0].lower() not in _OWNED]
+    lines += [name + b": " + value for name, value in headers if name.lower() not in _OWNED]
     if framing is BodyFraming.CHUNKED:
         lines.append(b"transfer-encoding: chunked")
     elif length is not None and status not in (204, 304):

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.errors import GatewayError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
 from streamgauge.gateway.admission import Origin, asked_of, facts_of, read_chat
+from streamgauge.gateway.callers import Caller, check_model
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, upstream_path
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
-from streamgauge.gateway.relay import Leg, Relay, RelayOwner
+from streamgauge.gateway.legs import Leg
+from streamgauge.gateway.limiting import Limiting
+from streamgauge.gateway.relay import Relay, RelayOwner
 from streamgauge.gateway.request_headers import translated_headers
+from streamgauge.gateway.retrying import Retrying
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
 __all__ = ["Opening", "OpeningHost"]
@@ -28,6 +35,7 @@ class OpeningHost(RelayOwner, Protocol):
     """What is needed of the gateway, beside what its relays need."""
 
     discovery: Discovery
+    limiting: Limiting
 
     @property
     def generation(self) -> Generation:
@@ -48,18 +56,30 @@ class Opening:
         self._ids = ids
         self._boot_id = boot_id
         self._now_us = now_us
+        self._retrying = Retrying()
 
-    def open(self, endpoint: Endpoint, request: Request, responder: Responder) -> Relay:
+    def open(
+        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+    ) -> Relay:
         """Return the relay of a request, not yet started. Raises GatewayError."""
         head = request.head
         chat = read_chat(head, endpoint.name, request.body)
+        check_model(caller, chat.model)
         decision = plan(self._host.generation.snapshot, asked_of(chat))
         legs = [self._leg(endpoint, head, choice) for choice in decision.choices]
-        facts = self._facts(head, chat, decision, legs)
+        facts = self._facts(head, chat, decision, legs, caller)
         for leg, choice in zip(legs, decision.choices, strict=True):
             self._host.discovery.refresh(leg.upstream, choice.model)
-        exchange = Exchange(facts, request.received_at)
-        return Relay(self._host, exchange, responder, legs)
+        name, limiting = head.header(b"idempotency-key"), self._host.limiting
+        admission = limiting.admit(facts, caller, name, request.received_at)
+        if admission.allowance is not None:
+            facts = replace(facts, allowance=admission.allowance)
+        try:
+            exchange = Exchange(facts, request.received_at)
+        except GatewayError:
+            limiting.withdrawn(facts)
+            raise
+        return Relay(self._host, exchange, responder, legs, admission.headers)
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that a message for `model` would go to first. Raises GatewayError."""
@@ -74,7 +94,12 @@ class Opening:
         )
 
     def _facts(
-        self, head: RequestHead, chat: ChatRequest, decision: Decision, legs: list[Leg]
+        self,
+        head: RequestHead,
+        chat: ChatRequest,
+        decision: Decision,
+        legs: list[Leg],
+        caller: Caller | None,
     ) -> Facts:
         now, now_us = self._host.generation, self._now_us()
         pairs = zip(legs, decision.choices, strict=True)
@@ -82,8 +107,12 @@ class Opening:
         conversation = None
         if any(choice.dialect is not None for choice in decision.choices):
             conversation = CLIENTS[chat.dialect].read(chat.fields)
-        origin = Origin(self._ids.next(), self._boot_id, now.version, now_us)
-        return facts_of(head, chat, attempts, conversation, decision.route, now.config, origin)
+        retries = self._retrying.begin(now, time.monotonic())
+        key_id = None if caller is None else caller.key_id
+        origin = Origin(self._ids.next(), self._boot_id, now.version, now_us, key_id)
+        return facts_of(
+            head, chat, attempts, conversation, decision.route, now.config, origin, retries
+        )
 
     def _attempt(self, upstream: UpstreamRuntime, choice: Choice, now_us: int) -> Attempt:
         kind, model = upstream.config.kind.value, choice.model

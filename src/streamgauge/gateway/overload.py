@@ -120,8 +120,7 @@ class Overload:
             guest.turn_away(answer, linger=beyond <= self._budget.spare // 2)
 
     def _sockets(self) -> int:
-        pool = self._pool.stats()
-        return len(self._guests) + pool.open + pool.connecting
+        return len(self._guests) + self._pool.sockets
 
     def _make_room(self) -> bool:
         """Close those that have been idle longest. Returns whether there were any."""

@@ -87,6 +87,11 @@ class Pool:
         idle = sum(len(kept) for kept in self._idle.values())
         return PoolStats(open=len(self._open), idle=idle, connecting=len(self._dialling))
 
+    @property
+    def sockets(self) -> int:
+        """How many sockets there are, or will be in a moment."""
+        return len(self._open) + len(self._dialling)
+
     def open(self, target: Target, events: UpstreamEvents) -> UpstreamCall:
         """Return a call that tells `events`; nothing is told before this returns."""
         if self._closed:

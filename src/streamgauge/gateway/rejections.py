@@ -26,12 +26,17 @@ def refusal(
         (b"x-request-id", request_header),
         (b"request-id", request_header),
     ]
-    if error.code in (
+    if error.status == 401:  # RFC 9110 §15.5.2 asks for it
+        headers.append((b"www-authenticate", b"Bearer"))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    elif error.code in (
         ErrorCode.OVERLOADED,
         ErrorCode.LEDGER_UNAVAILABLE,
         ErrorCode.SERVER_SHUTDOWN,
     ):
         headers.append((b"retry-after", b"1"))
+    headers += error.headers
     return dialect.error_status(error), headers, dialect.error_body(error, request_id)
 
 

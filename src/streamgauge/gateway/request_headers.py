@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamgauge.core.chat import UpstreamDialect
+from streamgauge.core.keys import PREFIX
+from streamgauge.gateway.hop import HOP_HEADER, HOP_LINE
 from streamgauge.gateway.http import Header
 
 __all__ = ["Credentials", "translated_headers", "upstream_request"]
 
 _PASSED = frozenset(
-    {b"accept", b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate"}
+    {b"accept", b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate", HOP_HEADER}
 )
 _OWN = frozenset({b"authorization", b"x-api-key", b"host", b"content-length", b"connection"})
+_OURS = PREFIX.encode()
 _VENDORS = (b"anthropic-", b"openai-")
 _VERSION: Header = (b"anthropic-version", b"2023-06-01")
 # With it llama.cpp generates on after a disconnect, and «cancelled» would be a lie (SPEC §3.6).
@@ -48,10 +51,12 @@ def upstream_request(
         lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
     lines.append(b"accept-encoding: identity")
     for name, value in client:
-        if name not in own and name not in _NEVER and _passes(name, forward):
+        listed = name in _PASSED or name in forward or name.startswith(b"openai-")
+        if listed and name not in own and name not in _OWN and name not in _NEVER:
             lines.append(name + b": " + value)
     lines += _credential_lines(credentials, client, own.keys())
     lines += [name + b": " + value.encode("latin-1") for name, value in own.items()]
+    lines.append(HOP_LINE)
     if idempotency_key is not None and b"idempotency-key" not in own:
         lines.append(b"idempotency-key: " + idempotency_key.encode("latin-1"))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -67,17 +72,13 @@ def translated_headers(
     return (*kept, _VERSION) if dialect == "anthropic" else kept
 
 
-def _passes(name: bytes, forward: frozenset[bytes]) -> bool:
-    if name in _OWN:
-        return False
-    return name in _PASSED or name in forward or (name.startswith(b"openai-"))
-
-
 def _credential_lines(
     credentials: Credentials, client: Sequence[Header], own: object
 ) -> list[bytes]:
     if credentials.pass_through:
-        return [n + b": " + v for n, v in client if n in (b"authorization", b"x-api-key")]
+        # The client's own keys for the upstream, never one of ours (FAULTS S8).
+        named = (b"authorization", b"x-api-key")
+        return [n + b": " + v for n, v in client if n in named and _OURS not in v]
     if credentials.key is None:
         return []
     key = credentials.key.encode("latin-1")

@@ -113,7 +113,8 @@ class RequestReader:
         if end is None:
             return None
         self._posted = self._buffer.startswith(b"POST ")
-        raw = bytes(self._buffer[:end])
+        with memoryview(self._buffer) as whole:
+            raw = bytes(whole[:end])
         head = check_head(raw, self._allowed_hosts)
         self._begin_second_reading(head, raw)
         if head.length is not None and head.length > self._max_body:
@@ -149,7 +150,7 @@ class RequestReader:
         self._second = _SecondReading()
         self._parser = httptools.HttpRequestParser(self._second)
         fields = head.headers
-        if any(name == b"upgrade" for name, _ in fields):
+        if b"upgrade" in [name for name, _ in fields]:
             # RFC 9110 §7.8 lets a server ignore Upgrade, but llhttp obeys it and would take the
             # body for another protocol's bytes: it gets the head without that field.
             fields = tuple(field for field in fields if field[0] != b"upgrade")

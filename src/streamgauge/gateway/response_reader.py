@@ -214,7 +214,8 @@ class ResponseReader:
         status = int(status_line[9:12])
         if status < _FIRST_FINAL and status != SWITCHING_PROTOCOLS:
             return
-        headers = tuple(_split_field(line) for line in fields)
+        split = [line.partition(b":") for line in fields]
+        headers = tuple([(name.lower(), value.strip(b" \t")) for name, _, value in split])
         self._begin_body(status, headers, status_line[:8] == b"HTTP/1.1")
         if self.state is ReaderState.BODY:
             self._start_parser(head)
@@ -240,11 +241,6 @@ class ResponseReader:
         self._idle_bytes += size
         if self._idle_bytes > FRAMING_LIMIT:
             raise ResponseError(f"over {FRAMING_LIMIT} bytes of framing without body")
-
-
-def _split_field(line: bytes) -> Header:
-    name, _, value = line.partition(b":")
-    return name.lower(), value.strip(b" \t")
 
 
 def _fault_of(head: bytes) -> str:
@@ -276,5 +272,6 @@ def _framing_of(headers: tuple[Header, ...], modern: bool) -> _Framing:
 
 
 def _says_close(headers: tuple[Header, ...]) -> bool:
-    tokens = b",".join(_values(headers, b"connection")).lower().split(b",")
-    return any(token.strip() == b"close" for token in tokens)
+    values = _values(headers, b"connection")
+    tokens = b",".join(values).lower().split(b",")
+    return bool(values) and b"close" in [token.strip() for token in tokens]

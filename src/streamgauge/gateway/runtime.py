@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamgauge.core.routing.breaker import Circuit, Condition, health
+from streamgauge.gateway.limiting import Limiting
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
 
-__all__ = ["ConfigState", "Runtime", "Watched", "open_descriptors", "runtime_of"]
+__all__ = [
+    "ConfigState",
+    "Runtime",
+    "UpstreamState",
+    "Watched",
+    "open_descriptors",
+    "runtime_of",
+]
 
 _DESCRIPTORS = "/proc/self/fd"
 
@@ -32,6 +43,15 @@ class ConfigState:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """How one upstream stands: its circuit and its health, which has a reason unless it is ok."""
+
+    circuit: Circuit
+    health: Condition
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """The numbers of `GET /admin/runtime`, under their names there. None is unknown.
 
@@ -39,7 +59,8 @@ class Runtime:
     counts the idle ones of `pool_idle` too. `descriptors`: of the whole process. `registry`: entries
     of the table by which a stream is stopped. `drains`: streams read on after their client left.
     `ledger_queue`: operations not yet committed. `spool`: bytes waiting in it. `parsed_frames`: since
-    the start. `holds`: sums of money held for running calls.
+    the start. `holds`: calls that hold something of their
+    key's limits. `upstreams`: by their names.
     """
 
     streams: int
@@ -55,6 +76,7 @@ class Runtime:
     loop_lag_ms: float
     parsed_frames: int
     holds: int
+    upstreams: Mapping[str, UpstreamState]
 
 
 class Watched(Protocol):
@@ -71,6 +93,14 @@ class Watched(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Its books."""
+
+    @property
+    def limiting(self) -> Limiting:
+        """What its callers hold of their limits."""
+
+    @property
+    def upstreams(self) -> Mapping[str, UpstreamRuntime]:
+        """Its upstreams, by their names."""
 
     @property
     def client_sockets(self) -> int:
@@ -91,6 +121,7 @@ def runtime_of(gateway: Watched, descriptors: int | None) -> Runtime:
     `descriptors` are counted elsewhere: with thousands open that takes longer than a frame may wait.
     """
     relays = [relay.exchange for relay in gateway.relays.values()]
+    now = time.monotonic()
     pool, ledger = gateway.pool.stats(), gateway.ledger.stats()
     return Runtime(
         streams=len(relays),
@@ -105,8 +136,14 @@ def runtime_of(gateway: Watched, descriptors: int | None) -> Runtime:
         spool=ledger.spool_bytes,
         loop_lag_ms=round(gateway.loop_lag_ms, 3),
         parsed_frames=gateway.parsed_frames + sum(exchange.parsed_frames for exchange in relays),
-        holds=0,  # there are no limits yet for which money could be held
+        holds=gateway.limiting.holds,
+        upstreams={name: _state_of(up, now) for name, up in gateway.upstreams.items()},
     )
+
+
+def _state_of(upstream: UpstreamRuntime, now: float) -> UpstreamState:
+    found = health(upstream.breaker, now)
+    return UpstreamState(upstream.breaker.state(now), found.condition, found.reason)
 
 
 def open_descriptors() -> int | None:

@@ -13,6 +13,7 @@ from streamgauge.config.schema import Config
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.admission import check_content_type
+from streamgauge.gateway.callers import Caller, callers_of
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
@@ -20,6 +21,7 @@ from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
 from streamgauge.gateway.ids import IdSource
+from streamgauge.gateway.limiting import Limiting
 from streamgauge.gateway.opening import Opening
 from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
@@ -42,7 +44,10 @@ _BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the command line puts together for a gateway. `boot_id` is the rows' `owner`."""
+    """What the command line puts together for a gateway. `boot_id` is the rows' `owner`.
+
+    `insecure_no_auth`: a listener beyond loopback is no reason to ask for keys.
+    """
 
     config: Config
     config_version: str
@@ -51,6 +56,7 @@ class Wiring:
     prices: PriceBook
     boot_id: str
     now_us: Callable[[], int]
+    insecure_no_auth: bool = False
 
 
 class Gateway:
@@ -59,6 +65,7 @@ class Gateway:
     def __init__(self, wiring: Wiring, loop: asyncio.AbstractEventLoop) -> None:
         self._wiring = wiring
         self._current = generation_of(wiring.config, wiring.config_version, wiring.prices)
+        self._current.take_effect()
         self._loop = loop
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -67,6 +74,7 @@ class Gateway:
         self.pool = Pool(loop, PoolSettings())
         self.discovery = Discovery(self.pool)
         self.relays: dict[str, Relay] = {}
+        self.limiting = Limiting(self.relays)
         self.stopping = False
         self.parsed_frames = 0
         self.config_state = ConfigState(wiring.config_version)
@@ -74,6 +82,7 @@ class Gateway:
         self.refusals = Refusals(
             wiring.ledger, wiring.sinks, wiring.boot_id, wiring.now_us, self._ids
         )
+        self.callers = callers_of(wiring.config, wiring.now_us, wiring.insecure_no_auth)
         self._opening = Opening(self, self._ids, wiring.boot_id, wiring.now_us)
         self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
         self._pages = SidePages(self)
@@ -140,6 +149,7 @@ class Gateway:
             relay.tick()
         for connection in list(self._connections):
             connection.tick(now)
+        self.discovery.tick(self.upstreams.values(), now)
         self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
 
     # --- the configuration in use --------------------------------------------------------------
@@ -157,7 +167,9 @@ class Gateway:
     def apply(self, generation: Generation) -> None:
         """Swap the configuration for all that begins from now on; what runs keeps its own (F7)."""
         self._current = generation
+        generation.take_effect()
         self.config_state = ConfigState(generation.version)
+        self.callers.require(generation.config.keys.required)
         self.pool.keep_only(upstream.target.key for upstream in self.upstreams.values())
         if not self.stopping:
             self._discover()
@@ -195,6 +207,7 @@ class Gateway:
         """Forget the relay and hand its record to the sinks."""
         self.relays.pop(record.id, None)
         self.parsed_frames += relay.exchange.parsed_frames
+        self.limiting.ended(record, time.monotonic())
         self.refusals.tell(record)
         if not self.relays:
             self._empty.set()
@@ -224,10 +237,17 @@ class Gateway:
             raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
         if head.method not in endpoint.methods:
             raise RequestError(f"use {endpoint.methods[0]} here", status=405)
+        self._caller(endpoint, head)
         if head.method == "POST":
             check_content_type(head)
             if endpoint.route is Route.METERED:
                 self._check_room()
+
+    def _caller(self, endpoint: Endpoint, head: RequestHead) -> Caller | None:
+        """Return who asks. Raises GatewayError for who may not, before any of the body is read."""
+        if self._pages.is_public(endpoint, head.method):
+            return None
+        return self.callers.authenticate(head, head.peer, time.monotonic())
 
     def _check_room(self) -> None:
         if self.stopping:
@@ -235,11 +255,19 @@ class Gateway:
         self._overload.check_stream(self.relays, self._current.config.server.max_streams)
 
     def bad_request(
-        self, path: str | None, status: int, code: str, message: str, *, posted: bool
+        self,
+        path: str | None,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        posted: bool,
+        accepted: bool,
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of a refusal by the connection itself."""
         error = GatewayError(status, ErrorCode(code), message)
-        _, headers, body = self.refusals.refuse(path, error, row=posted)
+        row = posted and (accepted or not self.callers.required)
+        _, headers, body = self.refusals.refuse(path, error, row=row)
         return headers, body
 
     def handle(self, request: Request, responder: Responder) -> None:
@@ -247,20 +275,21 @@ class Gateway:
         endpoint = find_endpoint(request.head.path)
         if endpoint is None:
             raise RuntimeError("a path that was accepted is not there")
+        caller = None
         try:
+            caller = self._caller(endpoint, request.head)  # a key may have died meanwhile
             if endpoint.route is Route.METERED:
                 self._check_room()  # others may have begun while the body came
-                self._begin(endpoint, request, responder)
+                self._begin(endpoint, request, responder, caller)
             else:
-                self._pages.answer(endpoint, request, responder)
+                self._pages.answer(endpoint, request, responder, caller)
         except GatewayError as error:
-            status, headers, body = self.refusals.refuse(request.head.path, error)
-            responder.send_head(status, headers, len(body))
-            responder.send(body)
-            responder.end()
+            self.refusals.answer(responder, request.head.path, error, caller)
 
-    def _begin(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
-        relay = self._opening.open(endpoint, request, responder)
+    def _begin(
+        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+    ) -> None:
+        relay = self._opening.open(endpoint, request, responder, caller)
         exchange = relay.exchange
         self.relays[exchange.facts.id] = relay
         self.refusals.tell(exchange.record, start=True)

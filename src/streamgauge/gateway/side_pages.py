@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.json_text import read_object
+from streamgauge.gateway.callers import Caller, check_model
+from streamgauge.gateway.costs import cost_answer
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, Route, beta_query
 from streamgauge.gateway.fetch import FetchError, fetch
+from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Header, Request, Responder
 from streamgauge.gateway.pages import (
     count_estimate,
@@ -34,6 +38,7 @@ _ESTIMATED: Header = (b"x-streamgauge-count", b"estimated")
 _COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
 """Kinds that may count tokens themselves; a 404 of theirs is answered with an estimate."""
 _PAGE_HEADERS = (b"content-type",)
+_PUBLIC = frozenset({Route.HEALTH, Route.READY})
 
 
 class Host(Protocol):
@@ -52,6 +57,10 @@ class Host(Protocol):
     @property
     def ledger(self) -> Ledger:
         """The books."""
+
+    @property
+    def generation(self) -> Generation:
+        """The configuration in use, with its prices and what was learnt."""
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that serves `model`. Raises RequestError."""
@@ -76,27 +85,40 @@ class SidePages:
             return True
         return self._exposing(endpoint.name) is not None
 
+    def is_public(self, endpoint: Endpoint, method: str) -> bool:
+        """Return whether the page is for everyone: health, and the look that clients begin with."""
+        if endpoint.route in _PUBLIC:
+            return True
+        if endpoint.name != "/" or endpoint.route is not Route.PAGE:
+            return False
+        return method == "HEAD" and self._exposing("/") is None
+
     def _exposing(self, page: str) -> UpstreamRuntime | None:
         ups = self._host.upstreams.values()
         return next((up for up in ups if page in up.config.expose), None)
 
-    def answer(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
-        """Answer one request. Raises GatewayError."""
+    def answer(
+        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+    ) -> None:
+        """Answer one request of `caller`. Raises GatewayError."""
         match endpoint.route:
             case Route.HEALTH:
                 _send(responder, 200, {"status": "ok"})
             case Route.READY:
                 self._ready(responder)
             case Route.STREAM_STATE:
-                _send(responder, 200, stream_state(self._relay(endpoint.name).exchange))
+                _send(responder, 200, stream_state(self._relay(endpoint.name, caller).exchange))
             case Route.STREAM_STOP:
-                self._stop(endpoint.name, responder)
+                self._stop(endpoint.name, responder, caller)
             case Route.STOP_BY_BODY:
-                self._stop(_stream_id(request.body), responder)
+                self._stop(_stream_id(request.body), responder, caller)
+            case Route.COST:
+                now_us = time.time_ns() // 1000
+                _send_raw(responder, *cost_answer(self._host, request, caller, now_us))
             case Route.MODELS:
-                self._run(self._models(endpoint, request, responder), request, responder)
+                self._run(self._models(endpoint, request, responder, caller), request, responder)
             case Route.COUNT_TOKENS:
-                self._run(self._count(request, responder), request, responder)
+                self._run(self._count(request, responder, caller), request, responder)
             case _:
                 self._page(endpoint, request, responder)
 
@@ -139,17 +161,21 @@ class SidePages:
         }
         _send(responder, 503 if reasons else 200, page)
 
-    def _relay(self, stream_id: str) -> Relay:
+    def _relay(self, stream_id: str, caller: Caller | None) -> Relay:
+        """Return a stream of `caller`; another key's is not there for it (FAULTS S3)."""
         relay = self._host.relays.get(stream_id)
-        if relay is None:
+        key_id = None if caller is None else caller.key_id
+        if relay is None or relay.exchange.record.key_id != key_id:
             raise RequestError("there is no such stream", status=404, code=ErrorCode.NO_ROUTE)
         return relay
 
-    def _stop(self, stream_id: str, responder: Responder) -> None:
-        self._relay(stream_id).stop()
+    def _stop(self, stream_id: str, responder: Responder, caller: Caller | None) -> None:
+        self._relay(stream_id, caller).stop()
         _send(responder, 200, {"id": stream_id, "stopped": True})
 
-    async def _models(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
+    async def _models(
+        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+    ) -> None:
         host = self._host
         for upstream in host.upstreams.values():
             host.discovery.refresh(upstream)
@@ -159,6 +185,8 @@ class SidePages:
         for upstream in host.upstreams.values():
             names.update(host.discovery.models_of(upstream))
             names.update(m for m in upstream.config.models if not set(m) & set("*?["))
+        if caller is not None:
+            names = {name for name in names if caller.may_use(name)}
         anthropic = request.head.header(b"anthropic-version") is not None
         if not endpoint.name:
             return _send(responder, 200, models_page(names, anthropic=anthropic))
@@ -167,11 +195,13 @@ class SidePages:
             raise RequestError("there is no such model", status=404, code=ErrorCode.NO_ROUTE)
         return _send(responder, 200, model_entry(name, anthropic=anthropic))
 
-    async def _count(self, request: Request, responder: Responder) -> None:
+    async def _count(self, request: Request, responder: Responder, caller: Caller | None) -> None:
         """The upstream's own count where it has one, else an estimate that says so (SPEC §13.5)."""
         fields = read_object(request.body)
         model = fields.get("model")
-        upstream = self._host.decide("anthropic", model if isinstance(model, str) else None)
+        asked = model if isinstance(model, str) else None
+        check_model(caller, asked)
+        upstream = self._host.decide("anthropic", asked)
         if upstream.config.kind.value in _COUNTING:
             path = f"/v1/messages/count_tokens{beta_query(request.head.query)}"
             try:

@@ -18,9 +18,6 @@ RECEIVE_BUFFER_BYTES = 128 * 1024
 """Asked of the kernel, which doubles it for its bookkeeping: 256 KiB a socket (SPEC §4.3)."""
 
 
-_WAITING = select.POLLIN | select.POLLHUP | select.POLLERR
-
-
 class ConnectionUser(Protocol):
     """The call that a connection serves now."""
 
@@ -51,6 +48,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "_buffer",
         "_opened",
         "_owner",
+        "_poll",
         "_transport",
         "idle_since",
         "key",
@@ -77,6 +75,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._opened = opened
         self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
 
     def __repr__(self) -> str:
         if self._transport is None or self._transport.is_closing():
@@ -105,9 +104,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """
         if self._transport is None or self._transport.is_closing():
             return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not any(event & _WAITING for _, event in poll.poll(0))
+        return not self._poll.poll(0)
 
     def write(self, data: bytes) -> None:
         """Hand `data` to the socket; a socket already lost tells so through `lost`."""
@@ -136,6 +133,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll.register(sock.fileno(), select.POLLIN)  # POLLHUP and POLLERR come unasked
         self._opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

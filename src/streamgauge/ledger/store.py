@@ -11,8 +11,9 @@ from typing import assert_never
 
 from streamgauge.ledger.base import LedgerDamaged, LedgerUnavailable, RowRefused
 from streamgauge.ledger.operations import AddAttempt, Begin, Close, Committed, Insert, Operation
-from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row, RowShape
+from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row
 from streamgauge.ledger.schema import DAMAGE_CODES
+from streamgauge.ledger.statements import RowStatement
 
 __all__ = ["SqliteStore"]
 
@@ -44,36 +45,29 @@ _KEPT = ("id", "owner", "started_at")
 """What a close leaves as its begin wrote it."""
 
 
-def _insert(table: str, shape: RowShape) -> str:
-    places = ", ".join("?" * len(shape.names))
-    return f"INSERT INTO {table} ({', '.join(shape.names)}) VALUES ({places})"
+def _set(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in names)
 
 
-def _set(names: Sequence[str], value: str) -> str:
-    return ", ".join(f"{name} = {value.format(name)}" for name in names)
-
-
-_INSERT_REQUEST = _insert("requests", REQUESTS)
-_INSERT_ATTEMPT = _insert("attempts", ATTEMPTS)
+# The row of an exchange whose begin failed or was not awaited is written with the close: without
+# this the exchange would be lost. So is an attempt whose own row could not be written in time.
 _CLOSE_REQUEST = (
-    f"UPDATE requests SET {_set(REQUESTS.names[len(_KEPT) :], '?')} "
-    "WHERE id = ? AND status = 'in_flight'"
+    f"ON CONFLICT (id) DO UPDATE SET {_set(REQUESTS.names[len(_KEPT) :])} "
+    "WHERE requests.status = 'in_flight'"
 )
-# An attempt whose own row could not be written in time is written with the close.
-_CLOSE_ATTEMPT = (
-    f"{_INSERT_ATTEMPT} ON CONFLICT (request_id, n) "
-    f"DO UPDATE SET {_set(ATTEMPTS.names[2:], 'excluded.{}')}"
-)
+_CLOSE_ATTEMPT = f"ON CONFLICT (request_id, n) DO UPDATE SET {_set(ATTEMPTS.names[2:])}"
+# What comes again from the spool, or after a commit of unknown outcome, may be there already.
+_ONCE = "ON CONFLICT DO NOTHING"
 _PROBE = (
     "CREATE TABLE space_probe (filler)",
     "INSERT INTO space_probe VALUES (zeroblob(16384))",
     "DROP TABLE space_probe",
     "COMMIT",
 )
-# What comes again from the spool, or after a commit of unknown outcome, may be there already.
-_INSERT_REQUEST_ONCE = f"{_INSERT_REQUEST} ON CONFLICT DO NOTHING"
-_INSERT_ATTEMPT_ONCE = f"{_INSERT_ATTEMPT} ON CONFLICT DO NOTHING"
-_EXISTS = "SELECT 1 FROM requests WHERE id = ?"
+
+
+class _ClosedBefore(Exception):
+    """One of several closes found its row closed: which one is not known."""
 
 
 class SqliteStore:
@@ -92,6 +86,12 @@ class SqliteStore:
         self._wait_ms: int | None = None
         self._damage: LedgerDamaged | None = None
         self._cut_above = _LOG_BYTES
+        self._insert_request = RowStatement("requests", REQUESTS)
+        self._insert_attempt = RowStatement("attempts", ATTEMPTS)
+        self._insert_request_once = RowStatement("requests", REQUESTS, _ONCE)
+        self._insert_attempt_once = RowStatement("attempts", ATTEMPTS, _ONCE)
+        self._close_request = RowStatement("requests", REQUESTS, _CLOSE_REQUEST)
+        self._close_attempt = RowStatement("attempts", ATTEMPTS, _CLOSE_ATTEMPT)
         self._again = False
         self._rows = 0
         self._double_closes = 0
@@ -105,7 +105,7 @@ class SqliteStore:
             self._wait_for_locks(self._busy_ms if patient else _IMPATIENT_MS)
             try:
                 return self._together(operations)
-            except _ROW_FAULTS:
+            except (*_ROW_FAULTS, _ClosedBefore):
                 return self._one_by_one(operations)
 
     def maintain(self, run: Callable[[sqlite3.Connection], None]) -> None:
@@ -175,10 +175,26 @@ class SqliteStore:
 
     def _together(self, operations: Sequence[Operation]) -> Committed:
         self._start()
-        for operation in operations:
-            self._apply(operation)
+        if self._again:
+            for operation in operations:
+                self._apply(operation)
+        else:
+            self._apply_all(operations)
         self._connection.execute("COMMIT")
         return Committed((None,) * len(operations), self._rows, self._double_closes)
+
+    def _apply_all(self, operations: Sequence[Operation]) -> None:
+        """Apply each kind at once. Their order is kept where it matters: within one exchange."""
+        begins = [each for each in operations if isinstance(each, Begin)]
+        closes = [each for each in operations if isinstance(each, Close)]
+        added = [each.attempt for each in operations if isinstance(each, AddAttempt)]
+        self._write(self._insert_request, [each.request for each in begins])
+        self._write(self._insert_attempt, [each.attempt for each in begins] + added)
+        if self._write(self._close_request, [each.request for each in closes]) < len(closes):
+            raise _ClosedBefore
+        self._write(self._close_attempt, [row for each in closes for row in each.attempts])
+        inserts = [each.request for each in operations if isinstance(each, Insert)]
+        self._write(self._insert_request, inserts)
 
     def _one_by_one(self, operations: Sequence[Operation]) -> Committed:
         self._start()
@@ -206,38 +222,30 @@ class SqliteStore:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def _apply(self, operation: Operation) -> None:
+        again = self._again
+        insert_request = self._insert_request_once if again else self._insert_request
+        insert_attempt = self._insert_attempt_once if again else self._insert_attempt
         match operation:
             case Begin(request, attempt):
-                self._insert_request(request)
-                self._insert_attempt(attempt)
+                self._write(insert_request, [request])
+                self._write(insert_attempt, [attempt])
             case AddAttempt(attempt):
-                self._insert_attempt(attempt)
+                self._write(insert_attempt, [attempt])
             case Close(request, attempts, _, _):
                 self._close_exchange(request, attempts)
             case Insert(request, _):
-                self._insert_request(request)
+                self._write(insert_request, [request])
             case _:
                 assert_never(operation)
 
     def _close_exchange(self, request: Row, attempts: tuple[Row, ...]) -> None:
-        identity = request[:1]
-        if not self._write(_CLOSE_REQUEST, request[len(_KEPT) :] + identity):
-            if self._connection.execute(_EXISTS, identity).fetchone() is not None:
-                self._double_closes += not self._again
-                return
-            # Its begin failed or was not awaited: without this the exchange would be lost.
-            self._write(_INSERT_REQUEST, request)
-        for attempt in attempts:
-            self._write(_CLOSE_ATTEMPT, attempt)
+        if self._write(self._close_request, [request]):
+            self._write(self._close_attempt, attempts)
+        else:
+            self._double_closes += not self._again
 
-    def _insert_request(self, row: Row) -> None:
-        self._write(_INSERT_REQUEST_ONCE if self._again else _INSERT_REQUEST, row)
-
-    def _insert_attempt(self, row: Row) -> None:
-        self._write(_INSERT_ATTEMPT_ONCE if self._again else _INSERT_ATTEMPT, row)
-
-    def _write(self, statement: str, row: Row) -> int:
-        changed = self._connection.execute(statement, row).rowcount
+    def _write(self, statement: RowStatement, rows: Sequence[Row]) -> int:
+        changed = statement.write(self._connection, rows)
         self._rows += changed
         return changed
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from streamgauge.core.record import ExchangeRecord, Status
 
 __all__ = ["LEVELS", "LogLine", "encode_json", "encode_logfmt", "exchange_fields", "start_fields"]
+
+_encode = msgspec.json.Encoder().encode
 
 LEVELS = ("debug", "info", "warning", "error")
 Fields = list[tuple[str, str]]
@@ -81,19 +85,34 @@ def _quoted(value: str) -> str:
 
 
 def encode_json(level: str, event: str, fields: Iterable[tuple[str, str]]) -> str:
-    """Return one JSON object on one line, with the same names."""
-    return json.dumps({"level": level, "event": event, **dict(fields)})
+    """Return one JSON object on one line, with the same names; what is not ASCII is escaped."""
+    line = {"level": level, "event": event, **dict(fields)}
+    try:
+        text = _encode(line).decode()
+    except UnicodeEncodeError:
+        text = "\x7f"  # a lone surrogate
+    # json's own way takes four times as long, and is wanted only for what it alone escapes.
+    return text if text.isascii() and "\x7f" not in text else json.dumps(line, separators=(",", ":"))
+
+
+def _all(_level: str) -> bool:
+    return True
 
 
 class LogLine:
     """Implements Sink by writing lines through `emit(level, event, fields)`."""
 
-    def __init__(self, emit: Callable[[str, str, Fields], None]) -> None:
+    def __init__(
+        self, emit: Callable[[str, str, Fields], None], shows: Callable[[str], bool] = _all
+    ) -> None:
+        """`shows` tells whether lines of a level are wanted: others are not made."""
         self._emit = emit
+        self._shows = shows
 
     def started(self, record: ExchangeRecord) -> None:
         """One line at DEBUG."""
-        self._emit("debug", "stream_start", start_fields(record))
+        if self._shows("debug"):
+            self._emit("debug", "stream_start", start_fields(record))
 
     def write(self, record: ExchangeRecord) -> None:
         """The exchange's line, and the one of its stream's life (SPEC §9.3)."""
@@ -104,4 +123,5 @@ class LogLine:
             self._emit("debug", "stream_complete", [trace, ("marker", "true")])
         elif record.streaming and record.status is Status.STREAM_INCOMPLETE:
             self._emit("warning", "stream_without_marker", [trace])
-        self._emit("info", "exchange", exchange_fields(record))
+        if self._shows("info"):
+            self._emit("info", "exchange", exchange_fields(record))

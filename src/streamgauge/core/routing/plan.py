@@ -1,86 +1,56 @@
-"""Decides which upstream serves a request, from a snapshot. It knows no socket and no health yet.
+"""Decides where a request goes, from a snapshot and how the upstreams stand. It knows no socket.
 
-Phases in order (SPEC §14.1, as far as they are served): explicit `upstream/model`, the globs of
-`upstreams[].models`, the default.
+Phases in order (SPEC §14.1): explicit `upstream/model`, the model map, rules, scenarios, the globs
+of `upstreams[].models`, the default route. The first that fits decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
 
 from streamgauge.core.chat import UpstreamDialect
-from streamgauge.core.errors import ErrorCode, RequestError
+from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
+from streamgauge.core.routing.asked import Asked, Candidate
+from streamgauge.core.routing.rules import ModelMap, Phase, Route, Rule, Strategy, Target
+from streamgauge.core.routing.scenarios import Scenario
+from streamgauge.core.routing.signals import Signals
+from streamgauge.core.routing.strategies import CALM, Live, Place, in_order
 
-__all__ = ["Asked", "Candidate", "Choice", "Decision", "Snapshot", "plan"]
+__all__ = [
+    "Asked",
+    "Candidate",
+    "Choice",
+    "Considered",
+    "Decision",
+    "Explanation",
+    "Phase",
+    "Snapshot",
+    "explain",
+    "plan",
+]
 
-_SPEAK: Mapping[str, frozenset[str]] = {
-    "openai": frozenset({"llamacpp", "ollama", "vllm", "openai", "openrouter", "sim"}),
-    "anthropic": frozenset({"anthropic", "sim"}),
-}
-"""Kinds that are spoken to in a dialect as it is."""
-_SPEAK_BOTH = frozenset({"llamacpp", "ollama", "vllm"})
-"""Kinds that have Anthropic's endpoint too, where `messages_api: native` asks for it."""
-_OWN: Mapping[str, UpstreamDialect] = {"anthropic": "anthropic", "ollama": "ollama"}
-"""What a kind is spoken to in when a request is translated; OpenAI's where it is not named."""
-_TRANSLATED = frozenset({"chat/completions", "messages"})
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What routing looks at of a request. `endpoint` without `/v1/`.
-
-    `as_is`: an upstream of its dialect can read it.
-    """
-
-    dialect: str
-    endpoint: str
-    model: str | None
-    as_is: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An upstream as routing sees it. `models`: globs; empty serves any name.
-
-    `native_messages`: Anthropic's clients reach it through its own messages endpoint.
-    """
-
-    name: str
-    kind: str
-    models: tuple[str, ...] = ()
-    native_messages: bool = False
-
-    def speaks(self, dialect: str) -> bool:
-        """Return whether a request of `dialect` can go there as it is."""
-        if dialect == "anthropic" and self.native_messages and self.kind in _SPEAK_BOTH:
-            return True
-        return self.kind in _SPEAK.get(dialect, frozenset())
-
-    def reached(self, asked: Asked) -> bool:
-        """Return whether a request can go there at all, as it is or translated."""
-        return self.speaks(asked.dialect) or asked.endpoint in _TRANSLATED
-
-    def translation(self, asked: Asked) -> UpstreamDialect | None:
-        """Return the dialect to translate to; None where the request goes as it is."""
-        return None if asked.as_is and self.speaks(asked.dialect) else _OWN.get(self.kind, "openai")
-
-    def serves(self, model: str | None) -> bool:
-        """Return whether one of the globs fits; without globs, False."""
-        return model is not None and any(fnmatchcase(model, glob) for glob in self.models)
+_KEEPS_PREFIXES = "llamacpp"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All upstreams in the configuration's order, and the default route's, if one is set."""
+    """The routing of one configuration, made ready once. `default` None: the first that is reached."""
 
     candidates: tuple[Candidate, ...]
-    default: str | None = None
+    default: Route | None = None
+    models: tuple[ModelMap, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+    _by_name: Mapping[str, Candidate] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {c.name: c for c in self.candidates})
 
     def named(self, name: str) -> Candidate | None:
         """Return the upstream of that name."""
-        return next((c for c in self.candidates if c.name == name), None)
+        return self._by_name.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,45 +71,211 @@ class Decision:
 
     choices: tuple[Choice, ...]
     route: str
+    phase: Phase = field(default=Phase.DEFAULT, compare=False)
+    strategy: Strategy = field(default=Strategy.FIRST, compare=False)
 
 
-def plan(snapshot: Snapshot, asked: Asked) -> Decision:
-    """Return the decision for a request. Raises RequestError 404 `no_route`."""
-    found = _explicit(snapshot, asked) or _by_globs(snapshot, asked) or _default(snapshot, asked)
-    if found is None:
-        raise _no_route(f"no upstream serves {_shown(asked.model)} in the {asked.dialect} dialect")
-    chosen, model, route = found
-    if not chosen.reached(asked):
-        raise _no_route(
-            f"upstream {chosen.name} ({chosen.kind}) has no {asked.endpoint}, "
-            "and only chat is translated"
-        )
-    return Decision((Choice(chosen.name, model, chosen.translation(asked)),), route)
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A candidate: the `place` at which it is tried, from 1, or None where it is left out, and why."""
+
+    upstream: str
+    model: str | None
+    dialect: UpstreamDialect | None
+    place: int | None
+    reason: str
 
 
-_Found = tuple[Candidate, str | None, str]
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with all that was considered. `error`: what the client is told where there is none."""
+
+    phase: Phase | None
+    route: str | None
+    strategy: Strategy | None
+    considered: tuple[Considered, ...]
+    error: GatewayError | None = None
 
 
-def _explicit(snapshot: Snapshot, asked: Asked) -> _Found | None:
+def plan(snapshot: Snapshot, asked: Asked, live: Live = CALM) -> Decision:
+    """Return the decision for a request.
+
+    Raises RequestError 404 `no_route`, and GatewayError 503 `upstream_error` where every circuit
+    of its route is open.
+    """
+    route = _route(snapshot, asked)
+    if route is None:
+        raise _nobody(asked)
+    places, left_out = _sort_out(snapshot, asked, route, live)
+    if not places:
+        raise _refusal(asked, route, left_out)
+    choices = tuple(_choice(snapshot, asked, place) for place in places)
+    return Decision(choices, route.name, route.phase, route.strategy)
+
+
+def explain(snapshot: Snapshot, asked: Asked, live: Live = CALM) -> Explanation:
+    """Return what `plan` would decide, and why, by the same code. It raises nothing."""
+    route = _route(snapshot, asked)
+    if route is None:
+        return Explanation(None, None, None, (), _nobody(asked))
+    found = _sort_out(snapshot, asked, route, live)
+    error = None if found[0] else _refusal(asked, route, found[1])
+    told = tuple(_considered(snapshot, asked, route, found))
+    return Explanation(route.phase, route.name, route.strategy, told, error)
+
+
+# --- which route ---------------------------------------------------------------------------------
+
+
+def _route(snapshot: Snapshot, asked: Asked) -> Route | None:
+    return (
+        _explicit(snapshot, asked)
+        or _by_conditions(snapshot, asked)
+        or _by_upstream_globs(snapshot, asked)
+        or snapshot.default
+        or _first_reached(snapshot, asked)
+    )
+
+
+def _explicit(snapshot: Snapshot, asked: Asked) -> Route | None:
     name, slash, rest = (asked.model or "").partition("/")
-    named = snapshot.named(name) if slash and rest else None
-    return None if named is None else (named, rest, "explicit")
+    if not slash or not rest or snapshot.named(name) is None:
+        return None
+    return Route(Phase.EXPLICIT, "explicit", (Target(name, rest),))
 
 
-def _by_globs(snapshot: Snapshot, asked: Asked) -> _Found | None:
+def _by_conditions(snapshot: Snapshot, asked: Asked) -> Route | None:
+    for item in snapshot.models:
+        if item.holds(asked):
+            return item.route
+    if not snapshot.rules and not snapshot.scenarios:
+        return None
+    signals = Signals(asked)
+    for rule in snapshot.rules:
+        if rule.when.holds(signals):
+            return rule.route
+    for scenario in snapshot.scenarios:
+        if scenario.holds(signals):
+            return scenario.route
+    return None
+
+
+def _by_upstream_globs(snapshot: Snapshot, asked: Asked) -> Route | None:
+    """One upstream, and no alternative: that two list a model is no leave to tell both of a prompt."""
     for candidate in snapshot.candidates:
         if candidate.serves(asked.model) and candidate.reached(asked):
-            return candidate, asked.model, f"models:{candidate.name}"
+            return Route(Phase.UPSTREAMS, f"models:{candidate.name}", (Target(candidate.name),))
     return None
 
 
-def _default(snapshot: Snapshot, asked: Asked) -> _Found | None:
-    if snapshot.default is not None and (named := snapshot.named(snapshot.default)):
-        return named, asked.model, "default"
+def _first_reached(snapshot: Snapshot, asked: Asked) -> Route | None:
     for candidate in snapshot.candidates:
         if not candidate.models and candidate.reached(asked):
-            return candidate, asked.model, "default"
+            return Route(Phase.DEFAULT, "default", (Target(candidate.name),))
     return None
+
+
+# --- which of its upstreams ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """A target that is not tried. `circuit`: for its open circuit alone, with the `wait` in seconds."""
+
+    target: Target
+    model: str | None
+    reason: str
+    circuit: bool = False
+    wait: float | None = None
+
+
+_Sorted = tuple[list[Place], list[_LeftOut]]
+
+
+def _sort_out(snapshot: Snapshot, asked: Asked, route: Route, live: Live) -> _Sorted:
+    """Return the targets of `route` that are tried, in order, and those that are not."""
+    places: list[Place] = []
+    left_out: list[_LeftOut] = []
+    for target in route.to:
+        candidate, model = snapshot.named(target.upstream), target.model or asked.model
+        if candidate is None:
+            continue  # the configuration's checks let none through
+        if reason := _unfit(candidate, asked, route, target):
+            left_out.append(_LeftOut(target, model, reason))
+        elif (standing := live.standing(target.upstream)).allows:
+            places.append(Place(target, model, candidate.kind == _KEEPS_PREFIXES))
+        else:
+            left_out.append(_LeftOut(target, model, "circuit open", True, standing.reopens_in))
+    if len(places) > 1 or route.most is not None:
+        places = in_order(route, places, live, asked.session_id)
+        left_out += [_LeftOut(p.target, p.model, p.reason) for p in places if p.over]
+        places = [place for place in places if not place.over]
+    return places, left_out
+
+
+_SERVES_ALL = frozenset({Phase.EXPLICIT, Phase.DEFAULT, Phase.COST})
+"""Phases in which an upstream is asked for a model that it does not list: nobody else would be."""
+
+
+def _unfit(candidate: Candidate, asked: Asked, route: Route, target: Target) -> str | None:
+    if not candidate.reached(asked):
+        return f"({candidate.kind}) has no {asked.endpoint}, and only chat is translated"
+    keeps_name = target.model is None and asked.model is not None
+    lists = bool(candidate.models) and route.phase not in _SERVES_ALL
+    if keeps_name and lists and not candidate.serves(asked.model):
+        return f"does not list {_shown(asked.model)}"
+    return None
+
+
+def _choice(snapshot: Snapshot, asked: Asked, place: Place) -> Choice:
+    candidate = snapshot.named(place.target.upstream)
+    dialect = None if candidate is None else candidate.translation(asked)
+    return Choice(place.target.upstream, place.model, dialect)
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def _considered(
+    snapshot: Snapshot, asked: Asked, route: Route, found: _Sorted
+) -> Iterator[Considered]:
+    places, left_out = found
+    for number, place in enumerate(places, 1):
+        choice = _choice(snapshot, asked, place)
+        reason = place.reason or _WHY[route.strategy if len(places) > 1 else Strategy.FIRST]
+        yield Considered(choice.upstream, choice.model, choice.dialect, number, reason)
+    for out in left_out:
+        wait = "" if out.wait is None else f" for another {ceil(out.wait)} s"
+        yield Considered(out.target.upstream, out.model, None, None, out.reason + wait)
+
+
+_WHY: Mapping[Strategy, str] = {
+    Strategy.FIRST: "in the order of the configuration",
+    Strategy.ROUND_ROBIN: "in turn",
+    Strategy.LEAST_BUSY: "by the calls that run there",
+    Strategy.LOWEST_LATENCY: "by its times to answer of late",
+    Strategy.CHEAPEST: "by its price",
+}
+
+
+def _refusal(asked: Asked, route: Route, left_out: Sequence[_LeftOut]) -> GatewayError:
+    """Return what the client is told when no target of its route is left."""
+    closed = [out for out in left_out if out.circuit]
+    if closed:
+        waits = [out.wait for out in closed if out.wait is not None]
+        names = ", ".join(out.target.upstream for out in closed)
+        return GatewayError(
+            503,
+            ErrorCode.UPSTREAM_ERROR,
+            f"not called, after failures of late: {names}",
+            retry_after=max(1, ceil(min(waits))) if waits else 1,
+        )
+    reasons = "; ".join(f"upstream {out.target.upstream} {out.reason}" for out in left_out)
+    return _no_route(reasons or f"no upstream serves {_shown(asked.model)} by route {route.name}")
+
+
+def _nobody(asked: Asked) -> RequestError:
+    return _no_route(f"no upstream serves {_shown(asked.model)} in the {asked.dialect} dialect")
 
 
 def _shown(model: str | None) -> str:

@@ -43,7 +43,7 @@ class RetryBudget:
         second = int(now)
         calls, spent = _within(self._calls, second), _within(self._spent, second)
         floor = FLOOR if self._percent else 0
-        if (spent + 1) * 100 > max(calls * self._percent, floor * 100):
+        if spent >= max(calls * self._percent // 100, floor):
             return False
         _add(self._spent, second)
         return True

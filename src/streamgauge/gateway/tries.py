@@ -1,4 +1,4 @@
-"""Limits failed tries at the admin token, by address (FAULTS S23). Time is an argument."""
+"""Limits failed tries at a key or a token, by address (FAULTS S23). Time is an argument."""
 
 from __future__ import annotations
 

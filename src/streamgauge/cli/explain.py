@@ -1,0 +1,165 @@
+"""`streamgauge explain`: where a request would go, and why. It calls nobody (SPEC §14.1, §18)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from streamgauge.config.schema import Config
+    from streamgauge.core.pricing import Price
+    from streamgauge.core.routing.plan import Considered, Explanation
+    from streamgauge.core.routing.strategies import Live
+
+__all__ = ["as_json", "as_text", "explain", "explanation_of"]
+
+_ENDPOINTS = ("chat/completions", "messages", "completions", "responses", "embeddings")
+_NO_ROUTE = 1
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Instead of the file serve finds.")
+@click.option(
+    "--endpoint", type=click.Choice(_ENDPOINTS), default=_ENDPOINTS[0], help="Without /v1/."
+)
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Of the request.")
+@click.option("--key", metavar="LABEL", help="The label of the client key it comes with.")
+@click.option("--request", "body", type=click.File("rb"), help="Its body, - for stdin.")
+@click.argument("model", required=False)
+@click.option("--json", "wants_json", is_flag=True, help="One JSON object.")
+def explain(
+    config: Path | None,
+    endpoint: str,
+    headers: tuple[str, ...],
+    key: str | None,
+    body: BinaryIO | None,
+    model: str | None,
+    wants_json: bool,
+) -> None:
+    """Tell where a request for MODEL would go: phase, rule, and every candidate with its reason.
+
+    By the gateway's own code, as if all upstreams were well and idle. Exit code 1: no route.
+    """
+    from streamgauge.cli.config_show import loaded_or_exit
+    from streamgauge.config.load import LoadOptions
+    from streamgauge.core.errors import RequestError
+
+    loaded = loaded_or_exit(LoadOptions(config=config, insecure_no_auth=True))
+    pairs = [_header(text) for text in headers]
+    try:
+        raw = _body(None if body is None else body.read(), model)
+        found = explanation_of(loaded.config, endpoint, raw, pairs, key)
+    except RequestError as error:
+        raise click.UsageError(f"this is no request: {error.message}") from None
+    click.echo(json.dumps(as_json(found)) if wants_json else as_text(found))
+    if found.error is not None:
+        raise SystemExit(_NO_ROUTE)
+
+
+def explanation_of(
+    config: Config,
+    endpoint: str,
+    body: bytes,
+    headers: Iterable[tuple[str, str]] = (),
+    key_label: str | None = None,
+) -> Explanation:
+    """Return what the gateway would decide with nothing in flight. Raises RequestError."""
+    from streamgauge.core.routing.plan import explain as explained
+    from streamgauge.gateway.admission import asked_of, read_chat
+    from streamgauge.gateway.http import RequestHead
+    from streamgauge.gateway.snapshot import snapshot_of
+
+    pairs = tuple((name.lower().encode(), value.encode()) for name, value in headers)
+    head = RequestHead("POST", f"/v1/{endpoint}", "", pairs, "")
+    asked = asked_of(read_chat(head, endpoint, body), head, key_label)
+    return explained(snapshot_of(config), asked, _live(config))
+
+
+def _live(config: Config) -> Live:
+    """All are well and idle; prices are as they are now."""
+    from streamgauge.config.prices import PriceBook
+    from streamgauge.core.routing.strategies import Live
+
+    book = PriceBook(config.prices)
+    kinds = {upstream.name: upstream.kind.value for upstream in config.upstreams}
+
+    def price(upstream: str, model: str | None) -> Price | None:
+        return book.price_for(upstream, kinds[upstream], model, time.time_ns() // 1000)
+
+    return Live(price=price)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise click.UsageError(f"a header is NAME=VALUE, not {text!r}")
+    return name.strip(), value.strip()
+
+
+def _body(given: bytes | None, model: str | None) -> bytes:
+    """Return the request's body; a model on the command line wins over its own."""
+    from streamgauge.core.json_text import read_object
+
+    fields: Mapping[str, Any] = {} if given is None else read_object(given)
+    if model is not None:
+        fields = {**fields, "model": model}
+    elif given is not None:
+        return given
+    return json.dumps(fields).encode()
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def as_text(found: Explanation) -> str:
+    """Return the explanation for people: what decided, then a line for each candidate."""
+    lines = []
+    if found.route is not None:
+        rule = found.route.partition(":")[2]
+        head = (("phase", found.phase), ("rule", rule), ("strategy", found.strategy))
+        lines += [f"{name:<9} {value}" for name, value in head if value]
+    lines += _table(found.considered)
+    if found.error is not None:
+        lines.append(f"{found.error.status} {found.error.code}: {found.error.message}")
+    return "\n".join(lines)
+
+
+def _table(considered: Sequence[Considered]) -> list[str]:
+    rows = []
+    for one in considered:
+        place = "-" if one.place is None else f"{one.place}."
+        manner = (
+            "left out" if one.place is None else f"as {one.dialect}" if one.dialect else "as is"
+        )
+        rows.append((place, one.upstream, one.model or "no model", manner, one.reason))
+    widths = [max((len(row[n]) for row in rows), default=0) for n in range(4)]
+    return ["  ".join([*map(str.ljust, row[:4], widths), row[4]]) for row in rows]
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    """Return the explanation for programs. A candidate without `place` is left out."""
+    error = found.error
+    return {
+        "phase": found.phase,
+        "rule": None if found.route is None else found.route.partition(":")[2] or None,
+        "route": found.route,
+        "strategy": found.strategy,
+        "candidates": [
+            {
+                "place": one.place,
+                "upstream": one.upstream,
+                "model": one.model,
+                "dialect": one.dialect,
+                "reason": one.reason,
+            }
+            for one in found.considered
+        ],
+        "error": None
+        if error is None
+        else {"status": error.status, "code": error.code, "message": error.message},
+    }

@@ -1,0 +1,144 @@
+"""The options of `streamgauge keys` and what their values are. Knows no ledger."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from streamgauge.core.pricing import Money
+
+__all__ = ["NONE", "Length", "Moment", "limit_options", "now_us"]
+
+NONE = "none"
+"""What an option is given to have no limit."""
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_MAX_COUNT = 10**12
+_MAX_NANO = 2**63 - 1
+"""What a column of the ledger can hold."""
+_MAX_GLOBS, _MAX_GLOB = 100, 200
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def now_us() -> int:
+    """Return the wall clock in µs since the epoch."""
+    return time.time_ns() // 1000
+
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # no generic before click 8.3
+
+
+class _Option(_ParamType):
+    """A value, or `none`, which becomes NONE: not given at all is None."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or value == NONE:
+            return value
+        try:
+            return self.read(value.strip())
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+
+    def read(self, text: str) -> Any:
+        """Return the value. Raises ValueError."""
+        raise NotImplementedError
+
+
+class Bound(_Option):
+    name = "a whole number of 1 or more, or none"
+
+    def read(self, text: str) -> int:
+        number = int(text)
+        if not 1 <= number <= _MAX_COUNT:
+            raise ValueError(text)
+        return number
+
+
+class Amount(_Option):
+    name = 'an amount with its currency, such as "5 USD", or none'
+
+    def read(self, text: str) -> Money:
+        from pydantic_core import PydanticCustomError
+
+        from streamgauge.config.price_entry import currency_name
+        from streamgauge.core.nano import nano_from_decimal
+        from streamgauge.core.pricing import Money
+
+        amount, currency = text.split()
+        nano = nano_from_decimal(amount)
+        if not 1 <= nano <= _MAX_NANO:
+            raise ValueError(text)
+        try:
+            return Money(nano, currency_name(currency))
+        except PydanticCustomError as error:
+            raise ValueError(text) from error
+
+
+class Globs(_Option):
+    name = "names or globs with commas between them, or none"
+
+    def read(self, text: str) -> tuple[str, ...]:
+        globs = [glob.strip() for glob in text.split(",")]
+        legal = all(glob.isprintable() and len(glob) <= _MAX_GLOB for glob in globs)
+        if not legal or not all(globs) or len(globs) > _MAX_GLOBS:
+            raise ValueError(text)
+        return tuple(dict.fromkeys(globs))
+
+
+class Moment(_Option):
+    """µs since the epoch."""
+
+    name = "a span from now (12h, 30d) or a time to come (2027-01-31), or none"
+
+    def read(self, text: str) -> int:
+        now = datetime.now().astimezone()
+        if span := _SPAN.fullmatch(text):
+            moment = now + timedelta(**{_UNITS[span[2]]: int(span[1])})
+        else:
+            moment = datetime.fromisoformat(text).astimezone()
+        if moment <= now:
+            raise ValueError(text)
+        return round(moment.timestamp() * 1_000_000)
+
+
+class Length(_Option):
+    """Seconds."""
+
+    name = "a span such as 30s, 10m, 2h or 1d, or none"
+
+    def read(self, text: str) -> float:
+        span = _SPAN.fullmatch(text)
+        if span is None:
+            raise ValueError(text)
+        return timedelta(**{_UNITS[span[2]]: int(span[1])}).total_seconds()
+
+
+def limit_options(command: Command) -> Command:
+    """Add what `create` and `set` have in common; what is not given is None."""
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
+
+
+_LIMITS = (
+    click.option("--models", type=Globs(), metavar="GLOB,…",
+                 help="Only these models, as clients name them; none: any."),
+    click.option("--max-streams", type=Bound(), metavar="N", help="Most requests at once."),
+    click.option("--rpm", type=Bound(), metavar="N", help="Most requests a minute."),
+    click.option("--tpm", type=Bound(), metavar="N", help="Most tokens a minute."),
+    click.option("--per-day", type=Amount(), metavar='"5 USD"', help="Most money a day."),
+    click.option("--per-month", type=Amount(), metavar='"50 USD"', help="Most money a month."),
+    click.option("--expires", type=Moment(), metavar="30d|TIME",
+                 help="When it stops opening: 12h, 30d, 2027-01-31."),
+)  # fmt: skip

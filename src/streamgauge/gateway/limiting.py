@@ -1,0 +1,186 @@
+"""Holds a caller's calls against its key's limits: before they begin, until their row is closed.
+
+Between the pure `core.limits` and the gateway. Knows no socket; what a limit means, the core knows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streamgauge.core.attempt import Allowance, Facts
+from streamgauge.core.call_bounds import call_bounds
+from streamgauge.core.dialects.rate_limits import rate_limit_headers
+from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.keys import Caller, KeyLimits
+from streamgauge.core.limit_terms import Demand, Grant, Limit, Refusal, Spent, Used
+from streamgauge.core.limits import Limits
+from streamgauge.core.price import Price
+from streamgauge.core.record import ExchangeRecord, Status
+from streamgauge.core.verdict import State
+from streamgauge.gateway.http import Header
+from streamgauge.gateway.idempotency import Idempotency
+from streamgauge.gateway.relay import Relay
+
+__all__ = ["Admission", "Limiting"]
+
+_NO_LIMITS = KeyLimits()
+_NAMED = b"idempotency-key"
+_NO_USE: Header = (b"x-should-retry", b"false")
+"""Understood by the vendors' libraries, which else repeat every 429."""
+_NO_DEMAND = Demand(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What an exchange that may begin is given: how far its stream may go, what its head tells."""
+
+    allowance: Allowance | None = None
+    headers: tuple[Header, ...] = ()
+
+
+_FREELY = Admission()
+
+
+class Limiting:
+    """The limits of all callers. Each exchange that was admitted is `ended` or `withdrawn` once.
+
+    `relays`: the gateway's, by the ids of their exchanges.
+    """
+
+    __slots__ = ("_grants", "_idempotency", "_limits", "_relays")
+
+    def __init__(self, relays: Mapping[str, Relay]) -> None:
+        self._relays = relays
+        self._limits = Limits()
+        self._grants: defaultdict[str, dict[str, Grant]] = defaultdict(dict)
+        self._idempotency = Idempotency()
+
+    def __repr__(self) -> str:
+        return f"<Limiting {self._limits!r} names={len(self._idempotency)}>"
+
+    @property
+    def holds(self) -> int:
+        """How many calls hold something of their key's limits."""
+        return self._limits.holds
+
+    def left(self, key_id: str, limits: KeyLimits, wall: int) -> int | None:
+        """Return the nano-units that a key may still spend; None: no limit. `wall`: µs, epoch."""
+        return self._limits.left(key_id, limits, wall)
+
+    def remember(self, spent: Iterable[Spent]) -> None:
+        """Take over what the ledger knows of the running day and month."""
+        for each in spent:
+            self._limits.spend(each.key_id, each.money, each.day)
+
+    def admit(self, facts: Facts, caller: Caller | None, name: str | None, now: float) -> Admission:
+        """Return what the exchange is given. `name`: the client's `Idempotency-Key`.
+
+        `now`: monotonic seconds. Raises GatewayError: 429 or 402 for a limit, 400, 409 or 422 for
+        the name. Nothing is then held, nor is the name taken.
+        """
+        if name is not None:
+            self._take_name(name, facts, now)
+        if caller is None or caller.limits == _NO_LIMITS:
+            return _FREELY
+        try:
+            return self._hold(facts, caller, now)
+        except GatewayError:
+            self._idempotency.ended(facts.id, called=False)
+            raise
+
+    def withdrawn(self, facts: Facts) -> None:
+        """The exchange could not begin after all: give back what it holds."""
+        self._idempotency.ended(facts.id, called=False)
+        grant = self._grant_of(facts.id, facts.key_id)
+        if grant is not None:
+            self._limits.release(grant)
+
+    def ended(self, record: ExchangeRecord, now: float) -> None:
+        """The exchange is over: settle what it holds with its row, which is closed."""
+        self._idempotency.ended(record.id, called=record.status is not Status.REJECTED)
+        if record.key_id is None:
+            return
+        used = Used.of(record)
+        ended = record.started_at if record.finished_at is None else record.finished_at
+        grant = self._grant_of(record.id, record.key_id)
+        if grant is not None:
+            self._limits.settle(grant, used, now, ended)
+        elif used.cost is not None:
+            # The key may be given a limit later in the day.
+            self._limits.spend(record.key_id, used.cost, ended)
+
+    def _take_name(self, name: str, facts: Facts, now: float) -> None:
+        request = facts.request
+        asked = f"{request.endpoint} {request.dialect}"
+        self._idempotency.begin(facts.key_id, name, asked, request.raw, facts.id, now)
+
+    def _grant_of(self, exchange_id: str, key_id: str | None) -> Grant | None:
+        grants = self._grants.get(key_id) if key_id is not None else None
+        return None if grants is None else grants.pop(exchange_id, None)
+
+    def _hold(self, facts: Facts, caller: Caller, now: float) -> Admission:
+        limits, wall, dialect = caller.limits, facts.started_at, facts.request.dialect
+        demand = _demand(facts, limits)
+        answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
+        if isinstance(answer, Refusal) and self._free_served(caller.key_id):
+            answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
+        headers = rate_limit_headers(dialect, answer.standing, wall)
+        if isinstance(answer, Refusal):
+            error = answer.as_error()
+            error.headers = headers if answer.retry_after is not None else (*headers, _NO_USE)
+            raise error
+        self._grants[caller.key_id][facts.id] = answer
+        return Admission(_allowance(answer, facts), headers)
+
+    def _free_served(self, key_id: str) -> bool:
+        """Let go of what calls hold whose client has everything; their rows close in a moment."""
+        freed = False
+        for exchange_id, grant in self._grants[key_id].items():
+            relay = self._relays.get(exchange_id)
+            if relay is not None and _is_served(relay):
+                self._limits.served(grant, Used.of(relay.exchange.record))
+                freed = True
+        return freed
+
+
+def _is_served(relay: Relay) -> bool:
+    exchange = relay.exchange
+    return exchange.state is State.DRAINING and not exchange.draining
+
+
+def _demand(facts: Facts, limits: KeyLimits) -> Demand:
+    """Return what the call may use; how much it reads is looked at only where that matters."""
+    if limits.tpm is None and limits.per_day is None and limits.per_month is None:
+        return _NO_DEMAND
+    bounds = call_bounds(facts.request, facts.conversation, _context(facts))
+    tier = facts.request.fields.get("service_tier")
+    asked = tier if isinstance(tier, str) else None
+    prices = tuple(_price(attempt.price, asked) for attempt in facts.attempts)
+    return Demand(bounds.input, bounds.output, bounds.ceiling, prices)
+
+
+def _price(price: Price | None, service_tier: str | None) -> Price | None:
+    return None if price is None else price.served_as(service_tier)
+
+
+def _context(facts: Facts) -> int | None:
+    """Return the largest context of the planned models, None where one is not known."""
+    totals = [attempt.context_total() for attempt in facts.attempts]
+    known = [total for total in totals if total is not None]
+    return max(known) if known and len(known) == len(totals) else None
+
+
+def _allowance(grant: Grant, facts: Facts) -> Allowance | None:
+    if grant.frames is None or not facts.request.stream:
+        return None
+    if grant.binding is Limit.MONEY:
+        message = "the key's money for the day or the month is used up"
+    else:
+        message = "the key's tokens for the minute are used up"
+    error = GatewayError(grant.binding.status, ErrorCode.LIMIT_REACHED, message)
+    # All that the request asks for is held: such an answer ends by itself, and only one that
+    # does not is ended.
+    covered = grant.demand.output_tokens is not None
+    return Allowance(grant.frames + covered, error)
