@@ -51,10 +51,18 @@ def test_without_a_bound_the_context_or_the_longest_answer_there_is_bounds_it() 
     assert bounds("embeddings", 4096, input="x").ceiling == 0
 
 
-def test_the_input_is_a_quarter_more_than_it_is_estimated() -> None:
-    estimate = estimate_tokens(CLIENTS["openai"].read(HELLO))
-    assert estimate > 100
-    assert bounds("chat/completions", **HELLO).input == estimate + estimate // 4
+def test_the_input_of_a_long_request_is_a_quarter_more_than_it_is_estimated() -> None:
+    long = {"messages": [{"role": "user", "content": "hello " * 1000}]}
+    estimate = estimate_tokens(CLIENTS["openai"].read(long))
+    assert estimate > 1000
+    assert bounds("chat/completions", **long).input == estimate + estimate // 4
+
+
+def test_a_picture_counts_as_one_however_short_or_long_its_request_is() -> None:
+    for url in ("https://example.com/a.png", "data:image/png;base64," + "A" * 100_000):
+        part = {"type": "image_url", "image_url": {"url": url}}
+        messages = [{"role": "user", "content": [part]}]
+        assert bounds("chat/completions", messages=messages).input == 2005  # 1604 and a quarter
 
 
 def test_a_conversation_that_was_read_already_is_not_read_again() -> None:
@@ -63,8 +71,8 @@ def test_a_conversation_that_was_read_already_is_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "embeddings", "completions"])
-def test_what_no_reader_understands_is_a_token_for_four_bytes(endpoint: str) -> None:
-    fields = {"messages": [{"role": "nobody"}], "input": "x" * 400}
+@pytest.mark.parametrize("letters", [400, 8000])
+def test_what_is_not_read_is_a_token_for_three_bytes(endpoint: str, letters: int) -> None:
+    fields = {"messages": [{"role": "nobody"}], "input": "x" * letters}
     size = len(json.dumps(fields).encode())
-    tokens = -(-size // 4)
-    assert bounds(endpoint, **fields).input == tokens + tokens // 4
+    assert bounds(endpoint, **fields).input == -(-size // 3)

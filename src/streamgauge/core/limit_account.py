@@ -6,7 +6,6 @@ Decides and changes nothing; `limits.py` does. Knows no clock, no HTTP and no di
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 
 from streamgauge.core.keys import KeyLimits
 from streamgauge.core.limit_terms import Demand, Limit, Quota, Refusal, Standing, highest_cost
@@ -95,10 +94,8 @@ class Account:
         sums = _sums_of(limits)
         if not sums:
             return None
-        standing = self.standing(limits, now)
-        currencies = {most.currency for _, most in sums}
-        if foreign := _foreign(demand, currencies):
-            return Refusal(Limit.MONEY, foreign, None, standing)
+        if foreign := _foreign(demand, sums):
+            return Refusal(Limit.MONEY, foreign, None, self.standing(limits, now))
         left = self._left(sums, wall)
         currency = sums[0][1].currency
         least = highest_cost(demand.prices, demand.input_tokens, demand.least_output)
@@ -109,7 +106,9 @@ class Account:
                 f"and the request may cost {Money(least, currency)}"
             )
             wait = self._money_wait(sums, least, wall)
-            return Refusal(Limit.MONEY, message, wait, standing)
+            return Refusal(Limit.MONEY, message, wait, self.standing(limits, now))
+        if demand.output_tokens is not None:
+            return Money(least, currency)
         most = highest_cost(demand.prices, demand.input_tokens, demand.most_output)
         return Money(min(most, max(0, left)), currency)
 
@@ -133,16 +132,21 @@ def _quota(limit: int, window: MinuteWindow, held: int, now: float) -> Quota:
 
 
 def _sums_of(limits: KeyLimits) -> list[tuple[Span, Money]]:
-    both = ((Span.DAY, limits.per_day), (Span.MONTH, limits.per_month))
-    return [(span, most) for span, most in both if most is not None]
+    if limits.per_day is None:
+        return [] if limits.per_month is None else [(Span.MONTH, limits.per_month)]
+    day = (Span.DAY, limits.per_day)
+    return [day] if limits.per_month is None else [day, (Span.MONTH, limits.per_month)]
 
 
-def _foreign(demand: Demand, currencies: Iterable[str]) -> str | None:
+def _foreign(demand: Demand, sums: list[tuple[Span, Money]]) -> str | None:
     """Say why a call cannot be held against a sum: unlike currencies are never added up (§7.2)."""
-    told = " and ".join(sorted(currencies))
-    for price in demand.prices:
-        if price is None:
-            return f"the key has a limit in {told}, and nothing states what this model costs"
-        if {price.currency} != set(currencies):
-            return f"the key has a limit in {told}, and this model is charged in {price.currency}"
+    for _, most in sums:
+        for price in demand.prices:
+            if price is None:
+                why = "nothing states what this model costs"
+            elif price.currency != most.currency:
+                why = f"this model is charged in {price.currency}"
+            else:
+                continue
+            return f"the key has a limit in {most.currency}, and {why}"
     return None

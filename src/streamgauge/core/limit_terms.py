@@ -6,7 +6,7 @@ Pure values; `limits.py` keeps the sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -158,30 +158,27 @@ def highest_cost(prices: Iterable[Price | None], input_tokens: int, output_token
     At the dearest of `prices`, all input at the dearest of its rates (written to a cache, say),
     all output at that of reasoning where it is dearer.
     """
-    return max(
-        (_highest(price, input_tokens, output_tokens) for price in _known(prices)), default=0
-    )
+    highest = 0
+    for price in prices:
+        if price is not None:
+            rates = price.rates_for(input_tokens)
+            total = input_tokens * _input_rate(rates) + output_tokens * _output_rate(rates)
+            highest = max(highest, -(-total // _RATE_UNIT) + price.fee)
+    return highest
 
 
 def paid_tokens(prices: Iterable[Price | None], input_tokens: int, nano: int) -> int | None:
     """Return how many tokens of output `nano` pays for beside the input; None: any number."""
-    counts = []
-    for price in _known(prices):
+    paid = None
+    for price in prices:
+        if price is None:
+            continue
         rates = price.rates_for(input_tokens)
         if rate := _output_rate(rates):
             left = (nano - price.fee) * _RATE_UNIT - input_tokens * _input_rate(rates)
-            counts.append(max(0, left // rate))
-    return min(counts, default=None)
-
-
-def _known(prices: Iterable[Price | None]) -> Iterator[Price]:
-    return (price for price in prices if price is not None)
-
-
-def _highest(price: Price, input_tokens: int, output_tokens: int) -> int:
-    rates = price.rates_for(input_tokens)
-    total = input_tokens * _input_rate(rates) + output_tokens * _output_rate(rates)
-    return -(-total // _RATE_UNIT) + price.fee
+            count = max(0, left // rate)
+            paid = count if paid is None else min(paid, count)
+    return paid
 
 
 def _input_rate(rates: Rates) -> int:
