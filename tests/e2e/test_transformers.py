@@ -27,8 +27,13 @@ async def sent_upstream(it: Stand) -> dict[str, Any]:
     answer = await it.ask(CLAUDE_CODE.path, CLAUDE_CODE.body, **keywords)
     assert answer.status == 200
     assert answer.clean
-    found = [seen for seen in it.simulator.requests if seen.method == "POST"]
-    body: dict[str, Any] = json.loads(found[-1].body)
+    return last_chat(it)
+
+
+def last_chat(it: Stand) -> dict[str, Any]:
+    """Return the last chat request: an upstream is asked for its models' sizes as well."""
+    found = [json.loads(seen.body) for seen in it.simulator.requests if seen.body]
+    body: dict[str, Any] = [body for body in found if "messages" in body][-1]
     return body
 
 
@@ -64,7 +69,7 @@ async def test_settings_of_a_chain_reach_the_upstream_of_both_ways(tmp_path: Pat
     async with stand(tmp_path, kind="llamacpp", transformers=told) as it:
         translated = await sent_upstream(it)
         await it.ask(CHAT, asked("openai"))
-        as_is = json.loads(it.simulator.requests[-1].body)
+        as_is = last_chat(it)
     for body in (translated, as_is):
         assert (body["max_tokens"], body["temperature"]) == (64, 0.25)
         assert "cache_control" not in json.dumps(body)
@@ -139,6 +144,6 @@ async def test_a_models_name_at_openrouter_has_its_maker(tmp_path: Path) -> None
     async with stand(tmp_path, kind="openrouter", transformers=["openrouter_prefix"]) as it:
         answer = await it.ask(CHAT, asked("openai", model="claude-sonnet-4-5"))
         row = await it.row(answer.id)
-        body = json.loads(it.simulator.requests[-1].body)
+        body = last_chat(it)
     assert body["model"] == row["upstream_model"] == "anthropic/claude-sonnet-4-5"
     assert row["requested_model"] == "claude-sonnet-4-5"

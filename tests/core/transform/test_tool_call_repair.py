@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.meter import Meter
+from streamgauge.core.passage import Hold
+from streamgauge.core.passages import new_passage
+from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
+from streamgauge.core.transforming import TransformingEncoder
 
 from ..playbook import Play, request_of
 from .chains import call, chain, chunk, event, played
@@ -169,3 +175,26 @@ def test_a_message_of_anthropics_own_tools_is_left_alone() -> None:
         event("message_stop"),
     ]
     assert played("anthropic", REPAIR, wire).body == b"".join(wire)
+
+
+def test_what_is_in_doubt_leaves_before_a_frame_that_passes_in_parts() -> None:
+    large = chunk({"content": "x" * 100_000})
+    parts = [large[at : at + 8192] for at in range(0, len(large), 8192)]
+    held = chunk(call('{"path'))
+    play = played("openai", REPAIR, [START, held, *parts, chunk(call('": 1}')), FINISH, DONE])
+    assert play.body == START + held + large + chunk(call('": 1}')) + FINISH + DONE
+
+
+def test_an_upstream_without_transformers_is_read_and_written_without_a_detour() -> None:
+    ways: list[tuple[Any, Any]] = [("openai", None), ("anthropic", "openai")]
+    chains: list[tuple[list[str], bool]] = [([], True), (["mid_system"], True), (REPAIR, False)]
+    for client, dialect in ways:
+        for transformers, plain in chains:
+            made = Attempt("up", "openai", "m", dialect, transformers=chain("openai", transformers))
+            request = request_of(client)
+            facts = Facts("id", "boot", 1, request, (made,), "r")
+            passage: Any = new_passage(
+                facts, made, Meter(0.0), hide_usage=False, metadata=bytes, hold=Hold.NOTHING
+            )
+            detour = isinstance(getattr(passage, "_encoder", None), TransformingEncoder)
+            assert (type(passage._reading) is StreamReading and not detour) is plain

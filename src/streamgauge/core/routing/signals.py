@@ -10,21 +10,34 @@ from streamgauge.core.routing.asked import Asked
 __all__ = ["Signals"]
 
 _IMAGES = frozenset({"image", "image_url", "input_image"})
-_WORDS = frozenset({"text", "input_text", "output_text", "tool_use", "tool_result", "thinking"})
+_WORDS = frozenset(
+    {
+        "text",
+        "input_text",
+        "output_text",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "redacted_thinking",
+    }
+)
 """Parts whose tokens their own bytes pay for: two bytes a token are always enough."""
 _DEAR_PART = 3000
 """Tokens of an image or a document that the body only links to: core/estimate's dearest constant."""
 _BYTES_A_TOKEN = 2
+_ASCII_A_TOKEN = 4
+"""core/estimate's count for a text of ASCII; no sign is fewer tokens than one of these."""
 _LITTLE_EFFORT = frozenset({"none", "minimal"})
 
 
 class Signals:
     """Looks into one request. Texts and parts are walked at most once, and only if somebody asks."""
 
-    __slots__ = ("_asked", "_estimate", "_estimated", "_parts", "_user_text")
+    __slots__ = ("_asked", "_chars", "_estimate", "_estimated", "_parts", "_user_text")
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
+        self._chars: tuple[int, int] | None = None
         self._parts: tuple[bool, int] | None = None
         self._user_text: str | None = None
         self._estimate: int | None = None
@@ -86,14 +99,30 @@ class Signals:
     def is_longer_than(self, tokens: int) -> bool:
         """Return whether the input is longer than `tokens`; an unknown length is not.
 
-        The estimate is made only where the body is large enough for it to come out so.
+        The estimate reads the whole conversation. It is made only where the least and the most
+        that can come of it do not decide already.
         """
-        most = self._asked.size // _BYTES_A_TOKEN
+        size, most = self._asked.size, self._asked.size // _BYTES_A_TOKEN
+        if most > tokens:
+            chars, ascii_chars = self._counted()
+            if chars // _ASCII_A_TOKEN > tokens:
+                return True
+            most = ascii_chars // _ASCII_A_TOKEN + (size - ascii_chars) // _BYTES_A_TOKEN
         if most <= tokens and most + self._walked()[1] * _DEAR_PART <= tokens:
             return False
         if not self._estimated:
             self._estimate, self._estimated = self._asked.estimate(), True
         return self._estimate is not None and self._estimate > tokens
+
+    def _counted(self) -> tuple[int, int]:
+        """Return the characters of all texts, and how many of them are in texts of ASCII only."""
+        if self._chars is None:
+            chars = ascii_chars = 0
+            for text in _texts(self._asked.fields):
+                chars += len(text)
+                ascii_chars += len(text) if text.isascii() else 0
+            self._chars = chars, ascii_chars
+        return self._chars
 
     def _walked(self) -> tuple[bool, int]:
         """Return whether there is an image, and how many parts are no words."""

@@ -7,28 +7,17 @@ said twice with one value. Text that has no such fault leaves as it came.
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from collections.abc import Callable
-from typing import Any
 
 from streamgauge.core.tool_arguments import KEPT_CHARACTERS
+from streamgauge.core.transform.argument_keys import Key, NoKey, is_same, read_key
 
 __all__ = ["ArgumentRepair"]
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _IN_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 _LITERAL = re.compile(r"[-+.0-9A-Za-z]+")
-_KEY = re.compile(r'(,?\s*)("(?:[^"\\]|\\.)*")(\s*:)', re.DOTALL)
-_KEY_BEGUN = re.compile(r',?\s*(?:"(?:[^"\\]|\\.)*\\?(?:"\s*)?|[^:,{}\[\]]*)', re.DOTALL)
-_BAD_KEY = re.compile(r"(,?\s*)([^:,{}\[\]]*?)(\s*:)", re.DOTALL)
-_NO_MORE = re.compile(r",\s*(?=\})")
-_TAGS = re.compile(r"</?arg_key>")
-_WORD = re.compile(r"[\w.$@/-]+")
-_AROUND = " \t\r\n\"'`\\:"
-_LONGEST_KEY = 1024
-"""Beyond it a key is none: each piece is looked at with all that came of its key."""
 
 _Level = dict[str, tuple[int, int]] | list[None]
 """An open bracket. Of an object: where the value of each key stands in what was said."""
@@ -37,7 +26,8 @@ _Level = dict[str, tuple[int, int]] | list[None]
 class ArgumentRepair:
     """One call's arguments. `changed`: something was repaired; `failed`: something could not be.
 
-    What it says does not depend on how the text was cut. Beyond KEPT_CHARACTERS it looks no more.
+    What it says does not depend on how the text was cut. Beyond KEPT_CHARACTERS, and behind a key
+    that is longer than any is meant to be, it looks no more.
     """
 
     __slots__ = (
@@ -213,29 +203,23 @@ class ArgumentRepair:
 
     def _next_key(self, at: int, final: bool) -> int | None:
         """Read a comma, a key and its colon: they leave together, or not at all."""
-        if none := _NO_MORE.match(self._pending, at):
-            self.changed = True
-            self._state = ArgumentRepair._behind
-            return none.end()
-        found = _KEY.match(self._pending, at)
-        if found is not None:
-            key = _clean_key(_read_key(found[2]), found[2], top=len(self._levels) == 1)
-        else:
-            if not final and self._may_be_key(at):
+        found = read_key(self._pending, at, top=len(self._levels) == 1, final=final)
+        match found:
+            case Key():
+                self.changed = self.changed or found.changed
+                if found.name is None:
+                    self._state = ArgumentRepair._behind
+                else:
+                    self._begin_member(found.name, found.text)
+                return found.end
+            case NoKey.NOT_YET:
                 return None
-            found = _BAD_KEY.match(self._pending, at)
-            key = None if found is None else _word_in(found[2])
-        if found is None or key is None or found.end() - at > _LONGEST_KEY:
-            self._fail()
-            return None
-        told = found[2] if key == _read_key(found[2]) else json.dumps(key, ensure_ascii=False)
-        self.changed = self.changed or told != found[2]
-        self._begin_member(key, found[1] + told + found[3])
-        return found.end()
-
-    def _may_be_key(self, at: int) -> bool:
-        short = len(self._pending) - at <= _LONGEST_KEY
-        return short and _KEY_BEGUN.fullmatch(self._pending, at) is not None
+            case NoKey.TOO_LONG:
+                self._over = True
+                return None
+            case NoKey.NONE:
+                self._fail()
+                return None
 
     # -- members
 
@@ -270,7 +254,7 @@ class ArgumentRepair:
         assert isinstance(level, dict)
         assert key is not None
         start, end = level[key]
-        if _same(said[start:end], said[self._value_start[-1] :]):
+        if is_same(said[start:end], said[self._value_start[-1] :]):
             self._said = [said[: len(said) - sum(map(len, muted))]]
             self._said_length = len(self._said[0])
             self.changed = True
@@ -283,37 +267,3 @@ class ArgumentRepair:
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     found = pattern.match(text, at)
     return at if found is None else found.end()
-
-
-def _read_key(text: str) -> str | None:
-    try:
-        key = json.loads(text, strict=False)
-    except ValueError:
-        return None
-    return key if isinstance(key, str) else None
-
-
-def _clean_key(key: str | None, text: str, *, top: bool) -> str | None:
-    """Return a key without what models put around it. Below the top keys may be any data."""
-    if key is None:
-        return _word_in(text)
-    return (_word_in(key) or key) if top else key
-
-
-def _word_in(text: str) -> str | None:
-    """Return the one word that `text` is when marks around it are taken off, or None."""
-    word = _TAGS.sub("", text).strip(_AROUND)
-    return word if _WORD.fullmatch(word) else None
-
-
-def _same(first: str, second: str) -> bool:
-    """Whether two JSON texts are one value; texts are compared as Unicode means them (NFC)."""
-    try:
-        return _plain(json.loads(first, strict=False)) == _plain(json.loads(second, strict=False))
-    except (ValueError, RecursionError):
-        return first == second
-
-
-def _plain(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return unicodedata.normalize("NFC", text)

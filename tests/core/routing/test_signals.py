@@ -1,0 +1,112 @@
+"""What is looked at in a request, and that it is looked at only when asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamgauge.core.chat import read_chat_request
+from streamgauge.core.routing.asked import Asked
+from streamgauge.core.routing.rules import When
+from streamgauge.core.routing.signals import Signals
+from streamgauge.gateway.admission import asked_of
+
+TEXTS = st.text(alphabet='ab c\n"字é😀', max_size=40)
+PARTS = st.one_of(
+    st.builds(lambda t: {"type": "text", "text": t}, TEXTS),
+    st.just({"type": "image_url", "image_url": {"url": "https://h/i"}}),
+)
+CONTENTS = st.one_of(TEXTS, st.lists(PARTS, min_size=1, max_size=3))
+MESSAGES = st.lists(st.builds(lambda c: {"role": "user", "content": c}, CONTENTS), max_size=5)
+TOOL = {
+    "type": "function",
+    "function": {"name": "f", "description": "what it does", "parameters": {}},
+}
+
+
+def asked(fields: dict[str, Any], escaped: bool = False) -> Asked:
+    raw = json.dumps(fields, ensure_ascii=escaped).encode()
+    return asked_of(read_chat_request("chat/completions", raw, lambda name: None))
+
+
+@given(MESSAGES, st.booleans(), st.booleans(), st.integers(0, 4000))
+def test_the_bounds_never_decide_otherwise_than_the_estimate(
+    messages: list[Any], tools: bool, escaped: bool, threshold: int
+) -> None:
+    fields = {"messages": messages, **({"tools": [TOOL]} if tools else {})}
+    request = asked(fields, escaped)
+    estimate = request.estimate()
+    assert estimate is not None
+    assert Signals(request).is_longer_than(threshold) is (estimate > threshold)
+    assert Signals(request).is_longer_than(estimate) is False
+    if estimate:
+        assert Signals(request).is_longer_than(estimate - 1) is True
+
+
+def test_what_is_clearly_short_or_clearly_long_is_not_estimated() -> None:
+    def never() -> int | None:
+        raise AssertionError("nobody need read the whole conversation")
+
+    for count, longer in ((100, False), (100_000, True)):
+        fields = {"messages": [{"role": "user", "content": "x" * count}]}
+        request = Asked(
+            "openai", "chat/completions", "m", size=count + 60, fields=fields, estimate=never
+        )
+        assert Signals(request).is_longer_than(10_000) is longer
+
+
+def test_the_estimate_is_made_once_and_an_unknown_one_decides_nothing() -> None:
+    calls = []
+
+    def unknown() -> int | None:
+        calls.append(1)
+        return None
+
+    signals = Signals(Asked("openai", "chat/completions", "m", size=1000, estimate=unknown))
+    assert [signals.is_longer_than(n) for n in (100, 200, 300)] == [False] * 3
+    assert len(calls) == 1
+
+
+@given(MESSAGES, TEXTS, st.integers(0, 300))
+def test_characters_are_those_of_the_texts(messages: list[Any], system: str, least: int) -> None:
+    contents = [system, *(m["content"] for m in messages)]
+    texts = [
+        t for c in contents for t in ([c] if isinstance(c, str) else (p.get("text", "") for p in c))
+    ]
+    request = asked({"system": system, "messages": messages})
+    assert Signals(request).has_chars(least) is (sum(map(len, texts)) >= least)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"messages": None, "tools": 3, "thinking": True, "reasoning": [], "plugins": "web"},
+        {"messages": [None, 7, {"role": "user"}, {"role": "user", "content": [None, {"type": 3}]}]},
+        {
+            "messages": {"role": "user"},
+            "input": 5,
+            "prompt": [1, 2],
+            "tools": [None, {"type": None}],
+        },
+    ],
+)
+def test_odd_requests_have_no_signal_and_break_nothing(fields: dict[str, Any]) -> None:
+    signals = Signals(Asked("openai", "chat/completions", "m", size=100, fields=fields))
+    assert [signals.has_image, signals.wants_web_search, signals.wants_thinking] == [False] * 3
+    assert signals.user_text == ""
+    assert not signals.has_chars(1)
+
+
+def test_conditions_that_others_rule_out_are_not_looked_at() -> None:
+    class Untouched(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise AssertionError(f"{key} was looked at")
+
+    request = Asked("openai", "chat/completions", "m", size=10, fields=Untouched())
+    when = When(headers=((b"x-team", When().keys),), keywords=("nightly",), min_input_chars=5)
+    assert when.holds(Signals(request)) is False
