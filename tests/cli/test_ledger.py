@@ -20,6 +20,7 @@ from streamgauge.cli.ledger import ledger
 from streamgauge.cli.progress import portion
 from streamgauge.core.record import Status
 from streamgauge.ledger.rows import REQUESTS
+from streamgauge.ledger.schema import LATEST
 from streamgauge.ledger.sqlite import SqliteLedger
 
 from .books import COST, ENVIRONMENT, NOW, RUN, an_attempt, an_exchange, write
@@ -148,11 +149,11 @@ def test_a_backup_works_while_a_gateway_runs_and_the_others_refuse(
 
 def test_migrate_tells_from_and_to_and_where_the_backup_is(old: Path) -> None:
     backup = f"{old}.schema-1.backup"
-    assert told("migrate", "--ledger", old) == f"{old}: schema 1 -> 2, backup {backup}\n"
+    assert told("migrate", "--ledger", old) == f"{old}: schema 1 -> {LATEST}, backup {backup}\n"
     assert Path(backup).exists()
-    assert told("migrate", "--ledger", old) == f"{old}: schema 2, nothing to do\n"
+    assert told("migrate", "--ledger", old) == f"{old}: schema {LATEST}, nothing to do\n"
     assert json.loads(told("migrate", "--json", "--ledger", old)) == {
-        "from": 2, "to": 2, "backup": None,
+        "from": LATEST, "to": LATEST, "backup": None,
     }  # fmt: skip
 
 

@@ -29,7 +29,9 @@ upstreams:
     running_usage: false
     tls: {ca_file: , client_cert: , client_key: , verify: true}
     timeouts: {connect: 10, first_token: 300, idle: 90, total: 0}
-routing:  {models: [], rules: [], scenarios: {}, default: {to: [], strategy: first}}
+routing:  {models: [], rules: [], scenarios: {}, default: {to: [], strategy: first},
+           retries: {max_retry_after: 60, budget_percent: 20, chain_seconds: 30},
+           breaker: {failures: 3, open_seconds: 30}}
 prices:   []
 keys:     {required: auto}
 sessions: {supersede: off, resume_seconds: 0}
@@ -95,6 +97,8 @@ models = []
 rules = []
 scenarios = {}
 default = {to = [], strategy = "first"}
+retries = {max_retry_after = 60, budget_percent = 20, chain_seconds = 30}
+breaker = {failures = 3, open_seconds = 30}
 
 [keys]
 required = "auto"

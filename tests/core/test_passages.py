@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,12 +36,18 @@ def passage(client: str, golden: Golden, hold: Hold = Hold.NOTHING) -> Passage:
     """Return the passage of a golden stream to a client; nothing in it depends on a clock."""
     attempt = Attempt("up", "openai", "m", dialect=golden.upstream)
     facts = Facts("id", "boot", 1, REQUESTS[client], (attempt,), "r", metadata="comment")
+    return passage_of(facts, attempt, hold)
+
+
+def passage_of(facts: Facts, attempt: Attempt, hold: Hold = Hold.NOTHING) -> Passage:
+    """Return the passage of `facts`, whose metadata is always the same."""
+    simple = facts.request.dialect == "simple"
     return new_passage(
         facts,
         attempt,
         Meter(0.0),
         hide_usage=False,
-        metadata=lambda: b": streamgauge {}\n" if client != "simple" else b'{"type":"metadata"}\n',
+        metadata=lambda: b'{"type":"metadata"}\n' if simple else b": streamgauge {}\n",
         hold=hold,
     )
 
@@ -68,6 +75,17 @@ def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
     """Return `body` cut at these places."""
     bounds = sorted({0, *places, len(body)})
     return [body[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+@pytest.mark.parametrize(("asked", "told"), [("asked", "asked"), (None, "m")])
+def test_an_answer_names_the_model_that_was_asked_for_else_the_attempts(
+    asked: str | None, told: str
+) -> None:
+    request = replace(REQUESTS["openai"], model=asked)
+    attempt = Attempt("up", "openai", "m", dialect="anthropic")
+    facts = Facts("id", "boot", 1, request, (attempt,), "r")
+    out, _ = played(passage_of(facts, attempt), [GOLDENS["anthropic text"].body])
+    assert out.count(f'"model":"{told}"'.encode()) == out.count(b'"model"') > 0
 
 
 def test_there_are_goldens_of_every_sort() -> None:

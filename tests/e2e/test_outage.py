@@ -171,7 +171,7 @@ def outages() -> Iterator[Any]:
     """How it is down, for how long, and how long the circuit is open; the last three as in life."""
     for seed in range(SEEDS):
         dice = random.Random(f"F51/{seed}")
-        times = dice.uniform(1.5, 2.5), dice.uniform(0.3, 0.6)
+        times = dice.uniform(1.2, 1.8), dice.uniform(0.3, 0.5)
         yield pytest.param(DOWNS[seed % 3], *times, id=str(seed))
     for down in DOWNS if FULL else ():
         yield pytest.param(down, 30.0, 30.0, id=f"{down} for 30 s")
@@ -196,12 +196,12 @@ async def test_with_a_second_upstream_nobody_notices_and_the_first_is_left_alone
         both = {"default": {"to": ["sim", "second"]}, **breaker(0.5)}
         other = {"name": "second", "kind": "sim", "base_url": second.url}
         async with stand(tmp_path, config={"routing": both}, also=[other]) as it:
-            many, since, before = await outage(it, Broken("refuses"), 2.0)
+            many, since, before = await outage(it, Broken("refuses"), 1.5)
             requests, attempts, at_first = await tried(it, since, before)
     assert set(many.statuses(since, before)) == {200}
     assert requests > CLIENTS
     assert attempts * 10 <= requests * 12
-    assert 3 <= at_first <= CLIENTS + 2.0 / 0.5
+    assert 3 <= at_first <= CLIENTS + 1.5 / 0.5
 
 
 @pytest.mark.asyncio
@@ -239,6 +239,33 @@ async def test_an_upstream_that_wants_a_wait_gets_it_but_not_for_ever(tmp_path: 
     assert left - time.monotonic() <= 1
     assert (refused.status, refused.headers["retry-after"], asked) == (503, "1", 1)
     assert busy.asked == 2
+
+
+@pytest.mark.asyncio
+async def test_a_probe_that_finds_nobody_is_not_repeated(tmp_path: Path) -> None:
+    async with stand(tmp_path, config={"routing": breaker(0.2)}) as it:
+        await it.simulator.aclose()
+        circuit = it.gateway.upstreams["sim"].breaker
+        for _ in range(3):
+            circuit.failed(time.monotonic())
+        await until(lambda: circuit.allows(time.monotonic()))
+        refused = await it.ask(CHAT, chat())
+        row = await it.row(refused.id)
+    assert (refused.status, row["attempts"]) == (502, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_probe_that_streams_on_holds_nobody_up(tmp_path: Path) -> None:
+    async with stand(tmp_path, config={"routing": breaker(0.2)}) as it, it.client() as client:
+        circuit = it.gateway.upstreams["sim"].breaker
+        for _ in range(3):
+            circuit.failed(time.monotonic())
+        await until(lambda: circuit.allows(time.monotonic()))
+        await client.post(CHAT, chat(tokens=999, gap_ms=100))
+        await client.head()
+        await until(lambda: circuit.state(time.monotonic()) is Circuit.CLOSED)
+        assert (await it.ask(CHAT, chat())).status == 200
+        assert len(it.gateway.relays) >= 1, "the long one goes on"
 
 
 @pytest.mark.asyncio

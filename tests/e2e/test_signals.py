@@ -148,7 +148,7 @@ async def test_sigusr1_prints_stacks_and_tasks_and_the_process_lives(tmp_path: P
     async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
         (stream,) = await running(gateway, simulator, chat(tokens=60, gap_ms=10))
         gateway.signal(signal.SIGUSR1)
-        await until(lambda: any("_run_house" in line for line in gateway.lines))
+        await until(lambda: any("_serve_ledger" in line for line in gateway.lines))
         assert any(line.startswith(("Thread 0x", "Current thread 0x")) for line in gateway.lines)
         assert any("Stack for <Task" in line for line in gateway.lines)
         answer = await stream

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import trustme
 from ..e2e.stand import Answer, Stand, stand, until
 from .oracle import check_row, read_wire
 from .trial import check_error, check_marker_end, dice_of, seeded, trial
-from .upstream import End, head, in_chunks, scripted
+from .upstream import End, absent, deaf, head, in_chunks, scripted
 from .wires import Wire, wire_of
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -45,31 +42,13 @@ def check_failure(wire: Wire, answer: Answer, row: dict[str, Any], status: int, 
 async def test_an_upstream_that_is_not_there_is_a_502(seed: int, tmp_path: Path) -> None:
     dice = dice_of("F20", seed)
     wire = wire_of(dice)
-    with socket.socket() as taken:  # bound, not listening: a connect is refused
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        url = f"http://127.0.0.1:{port}" if seed % 2 else f"http://{dice.choice(NO_ADDRESS)}:{port}"
+    with absent() as there:
+        url = there if seed % 2 else there.replace("127.0.0.1", dice.choice(NO_ADDRESS))
         async with stand(tmp_path, base_url=url) as it:
             answer, row = await ask(it, wire, stream=dice.random() < 0.5)
             tries = await it.attempts(answer.id)
     check_failure(wire, answer, row, 502, "upstream_error")
     assert [bool(each["may_have_been_billed"]) for each in tries] == [False] * len(tries)
-
-
-@contextlib.asynccontextmanager
-async def _deaf_listener() -> AsyncIterator[str]:
-    """A port whose queue of connections is full, so that a connect hangs."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        for _ in range(8):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                waiting.connect(address)
-        yield f"http://127.0.0.1:{address[1]}"
 
 
 @pytest.mark.fault("F21")
@@ -79,11 +58,9 @@ async def test_a_connect_that_hangs_ends_at_its_deadline(seed: int, tmp_path: Pa
     dice = dice_of("F21", seed)
     wire = wire_of(dice)
     limit = dice.choice((0.2, 0.3, 0.4))
-    async with (
-        _deaf_listener() as url,
-        stand(tmp_path, base_url=url, timeouts={"connect": limit}) as it,
-    ):
-        answer, row = await ask(it, wire, stream=dice.random() < 0.5)
+    with deaf() as url:
+        async with stand(tmp_path, base_url=url, timeouts={"connect": limit}) as it:
+            answer, row = await ask(it, wire, stream=dice.random() < 0.5)
     check_failure(wire, answer, row, 504, "upstream_timeout")
     assert row["finished_at"] - row["started_at"] >= limit * 1e6
 

@@ -8,11 +8,22 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-__all__ = ["End", "Script", "ScriptedUpstream", "Step", "head", "in_chunks", "scripted", "split"]
+__all__ = [
+    "End",
+    "Script",
+    "ScriptedUpstream",
+    "Step",
+    "absent",
+    "deaf",
+    "head",
+    "in_chunks",
+    "scripted",
+    "split",
+]
 
 
 class End(Enum):
@@ -153,6 +164,30 @@ def head(status: str = "200 OK", **fields: str) -> bytes:
 def in_chunks(*pieces: bytes) -> bytes:
     """Return each piece as one chunk, without the last one."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
+
+
+@contextlib.contextmanager
+def absent() -> Iterator[str]:
+    """A port that is taken and does not listen, so that a connect is refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[str]:
+    """A port whose queue of connections is full, so that a connect hangs."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(address)
+        yield f"http://127.0.0.1:{address[1]}"
 
 
 def split(data: bytes, sizes: Callable[[], int]) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from queue import Empty
 
 import pytest
 
@@ -48,6 +49,45 @@ def test_what_queued_during_one_commit_is_the_next(
     owner.wait("begin 49")
     assert [len(group) for group in store.groups] == [1, 49]
     assert owner.batches == [1, 49]
+
+
+@pytest.fixture
+def patient(store: FakeStore, owner: Owner) -> Iterator[Writer]:
+    writer = Writer(store, owner.calls.put, company_seconds=600)
+    yield writer
+    writer.stop(1)
+    store.connection.close()
+
+
+def test_what_nobody_waits_for_is_committed_with_the_next_begin(
+    store: FakeStore, patient: Writer, owner: Owner
+) -> None:
+    for id in ("1", "2", "3"):
+        patient.submit(close(owner, id))
+    with pytest.raises(Empty):
+        owner.calls.get(timeout=0.05)
+    patient.submit(begin(owner, "4"))
+    owner.wait("begin 4")
+    assert [len(group) for group in store.groups] == [4]
+
+
+def test_a_begin_waits_for_no_company_and_a_stop_for_none(
+    store: FakeStore, patient: Writer, owner: Owner
+) -> None:
+    patient.submit(begin(owner, "1"))
+    owner.wait("begin 1")
+    patient.submit(close(owner, "1"))
+    assert patient.stop(20)
+    assert [len(group) for group in store.groups] == [1, 1]
+
+
+def test_closes_without_company_are_committed_all_the_same(
+    store: FakeStore, writer: Writer, owner: Owner
+) -> None:
+    for id in ("1", "2"):
+        writer.submit(close(owner, id))
+        owner.wait(f"close {id}")
+    assert [len(group) for group in store.groups] == [1, 1]
 
 
 def test_order_is_kept(store: FakeStore, writer: Writer, owner: Owner) -> None:

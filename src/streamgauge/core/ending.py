@@ -198,6 +198,11 @@ class Ending:
         """Return the beginning of the attempt that follows a failure, None where none does."""
         raise NotImplementedError
 
+    @property
+    def delivers(self) -> bool:
+        """Whether something of the answer has gone to the client."""
+        return self._delivered_something()
+
     def _delivered_something(self) -> bool:
         relaying = self._relaying
         told = relaying is not None and relaying.released and relaying.frames_out > 0

@@ -59,7 +59,7 @@ class Tries:
 
         What was sent goes elsewhere or nowhere; what was not may be tried there once more.
         """
-        retries = self._facts.retries
+        retries, attempts = self._facts.retries, self._facts.attempts
         if self._failed_at is None:
             self._failed_at = now
         elif retries.chain_seconds and now - self._failed_at > retries.chain_seconds:
@@ -67,7 +67,9 @@ class Tries:
         if (place := self._next_place()) is not None:
             self.index = place
             return Following(place)
-        if sent or self._repeated or not retries.spend(now):
+        if sent or self._repeated or not retries.admits(attempts[self.index]):
+            return None
+        if not retries.spend(now):
             return None
         self._repeated = True
         return Following(self.index, backoff(1, retries.chance()))

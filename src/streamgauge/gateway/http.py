@@ -5,8 +5,8 @@ The two connections implement these; relay and server use them. Nothing here kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,13 +35,16 @@ class RequestHead:
     query: str
     headers: tuple[Header, ...]
     peer: str
+    _first: Mapping[bytes, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Looked up nine times a request, mostly in vain, and agents send two dozen fields.
+        object.__setattr__(self, "_first", dict(reversed(self.headers)))
 
     def header(self, name: bytes) -> str | None:
         """Return the first value of header `name` (lower case) as latin-1 text, or None."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1")
-        return None
+        value = self._first.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

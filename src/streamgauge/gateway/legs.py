@@ -47,9 +47,15 @@ class Trial:
         upstream = self._upstream
         upstream.answered(now - self._began)
         upstream.note_call(f"status {status}" if status >= _ANSWERED_BADLY else None)
-        if status in _COOLING and (wait := header_text(headers, b"retry-after")) is not None:
+        if status in _COOLING:
+            wait = header_text(headers, b"retry-after") or ""
             if (seconds := seconds_of(wait, upstream.longest_wait)) is not None:
                 upstream.breaker.cool(now + seconds)
+
+    def goes_on(self, now: float) -> None:
+        """Something of the answer was delivered: a probe need not end before others are let in."""
+        if self._ticket is not None:
+            self._upstream.breaker.answered(now, self._ticket)
 
     def over(self, attempt: AttemptRecord, now: float) -> None:
         """The attempt has ended."""

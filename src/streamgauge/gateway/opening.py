@@ -65,7 +65,8 @@ class Opening:
         head = request.head
         chat = read_chat(head, endpoint.name, request.body)
         check_model(caller, chat.model)
-        decision = plan(self._host.generation.snapshot, asked_of(chat))
+        now, label = self._host.generation, None if caller is None else caller.label
+        decision = plan(now.snapshot, asked_of(chat, head, label), now.live)
         legs = [self._leg(endpoint, head, choice) for choice in decision.choices]
         facts = self._facts(head, chat, decision, legs, caller)
         for leg, choice in zip(legs, decision.choices, strict=True):

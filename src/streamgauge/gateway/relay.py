@@ -175,8 +175,10 @@ class Relay:
 
     def tick(self) -> None:
         """Look at the clock."""
-        actions = self.exchange.tick(monotonic())
-        if actions:
+        now = monotonic()
+        if self._trial is not None and self.exchange.delivers:
+            self._trial.goes_on(now)
+        if actions := self.exchange.tick(now):
             self._do(actions)
 
     def stop(self) -> None:

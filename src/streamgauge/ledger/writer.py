@@ -6,9 +6,9 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from enum import IntEnum
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import final
 
 from streamgauge.ledger.answers import Answers
 from streamgauge.ledger.base import LedgerStats, LedgerUnavailable, Notice, Post
@@ -34,8 +34,8 @@ _KEPT_INSERTS = 10_000
 """Rejections kept while nothing can be written, some 20 MB: anyone can cause them, none is owed."""
 
 _COMPANY_SECONDS = 0.005
-"""How long a close, for which nobody waits, stays for a begin to be committed with: two commits in
-five were of closes alone, at 0.3 ms of CPU each."""
+"""How long what nobody waits for stays for a begin to be committed with: of short requests two
+commits in five were of closes alone, at 0.3 ms of CPU each."""
 
 _RETRY_SECONDS = 0.25
 """From a failed commit to the next try."""
@@ -47,15 +47,12 @@ _GRACE_SECONDS = 0.5
 """Beyond a stop's deadline, so that the thread can answer what it gives up."""
 
 
-@final
-class _Knock:
-    """Says that something patient came."""
+class _Call(IntEnum):
+    """What the thread has been told since it last took what is queued."""
 
-    __slots__ = ()
-
-
-_KNOCK = _Knock()
-_Queued = Operation | Maintain | _Knock | None
+    NONE = 0
+    PATIENT = 1
+    URGENT = 2
 
 
 class Writer:
@@ -76,6 +73,7 @@ class Writer:
         queue: int = _QUEUE,
         kept_inserts: int = _KEPT_INSERTS,
         retry_seconds: float = _RETRY_SECONDS,
+        company_seconds: float = _COMPANY_SECONDS,
     ) -> None:
         self._answers = Answers(post, notice)
         self._committer = Committer(
@@ -86,10 +84,10 @@ class Writer:
             retry_seconds=retry_seconds,
         )
         self._bound = queue
-        self._queue: SimpleQueue[_Queued] = SimpleQueue()
-        # Closes and inserts. What is in here came after all that `_queue` had at that moment.
-        self._patient: deque[Operation] = deque()
-        self._knocked = False  # the thread will look into `_patient`
+        self._company_seconds = company_seconds
+        self._queue: deque[Operation | Maintain | None] = deque()
+        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._called = _Call.NONE
         self._gate = threading.Lock()
         self._open = True
         self._stopping = False
@@ -111,7 +109,7 @@ class Writer:
     def stats(self) -> LedgerStats:
         """Return the counts, from any thread."""
         return self._committer.stats(
-            queued=self._queue.qsize() + len(self._patient),
+            queued=len(self._queue),
             turned_away=self._turned_away,
             waited=self._waited,
             lost=self._lost,
@@ -142,18 +140,18 @@ class Writer:
                 now = time.monotonic()
                 self._deadline = now + timeout
                 self._patience = now + min(timeout, _REJECTED_SECONDS)
-                self._queue.put(None)
+                self._put(None)
         self._thread.join(timeout + _GRACE_SECONDS)
         return not self._thread.is_alive()
 
-    def _put(self, operation: Operation | Maintain) -> None:
-        if not isinstance(operation, Close | Insert):
-            self._queue.put(operation)
-            return
-        self._patient.append(operation)
-        if not self._knocked:  # one wake-up for many of them
-            self._knocked = True
-            self._queue.put(_KNOCK)
+    def _put(self, operation: Operation | Maintain | None) -> None:
+        """Queue it, and call the thread unless it was called as urgently before."""
+        self._queue.append(operation)
+        patient = isinstance(operation, Close | Insert | Maintain)
+        call = _Call.PATIENT if patient else _Call.URGENT
+        if self._called < call:
+            self._called = call
+            self._calls.put(call)
 
     def _known(self, operation: Operation | Maintain) -> Operation | Maintain:
         """Mark the 503 of a begin that failed as a rejection like any other: nothing was called."""
@@ -164,8 +162,7 @@ class Writer:
 
     def _full(self, operation: Operation | Maintain) -> bool:
         """Return whether `operation` finds the queue full and may be turned away; count it."""
-        queued = self._queue.qsize() + len(self._patient)
-        if queued + len(self._committer.waiting) < self._bound:
+        if len(self._queue) + len(self._committer.waiting) < self._bound:
             return False
         match operation:
             case Begin() | AddAttempt():
@@ -198,13 +195,10 @@ class Writer:
         return True
 
     def _take_queued(self) -> None:
-        """Take what is queued, the patient last: a begin that theirs followed is there by then."""
-        self._knocked = False
-        patient = [self._patient.popleft() for _ in range(len(self._patient))]
-        while not self._queue.empty():
-            self._take(self._queue.get_nowait())
-        for operation in patient:
-            self._take(operation)
+        # In this order: what is queued from now on is taken here, or calls once more.
+        self._called = _Call.NONE
+        while self._queue:
+            self._take(self._queue.popleft())
 
     def _finished(self) -> bool:
         """Whether a stop has nothing left to do, or no time for it."""
@@ -213,38 +207,26 @@ class Writer:
         return self._committer.reason is not None and self._out_of_time()
 
     def _wait(self, seconds: float | None) -> None:
-        """Wait at most `seconds` for an operation; in an outage, for one that cannot wait."""
+        """Wait at most `seconds` for a call; what is patient waits for company, or out an outage."""
         until = None if seconds is None else time.monotonic() + seconds
-        while True:
-            try:
-                operation = self._next(until)
-            except Empty:
-                return
-            self._take(operation)
-            if not self._can_commit:
-                if isinstance(operation, Begin | AddAttempt | None):
-                    return
-            elif operation is not _KNOCK:
-                return
-            else:
-                soon = time.monotonic() + _COMPANY_SECONDS
+        while self._next_call(until) is _Call.PATIENT:
+            committer = self._committer
+            if committer.reason is None or committer.spools:
+                soon = time.monotonic() + self._company_seconds
                 until = soon if until is None else min(soon, until)
 
-    def _next(self, until: float | None) -> _Queued:
+    def _next_call(self, until: float | None) -> _Call | None:
+        """Return the next call, or None where there is none until then, in monotonic seconds."""
         if until is None:
-            return self._queue.get()
+            return self._calls.get()
         left = until - time.monotonic()
-        return self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+        try:
+            return self._calls.get(timeout=left) if left > 0 else self._calls.get_nowait()
+        except Empty:
+            return None
 
-    @property
-    def _can_commit(self) -> bool:
-        """Whether what is queued need not wait for the next try; a begin is a reason to try now."""
-        return self._committer.reason is None or self._committer.spools
-
-    def _take(self, operation: _Queued) -> None:
+    def _take(self, operation: Operation | Maintain | None) -> None:
         match operation:
-            case _Knock():
-                return
             case None:
                 self._stopping = True
                 self._committer.hurry()

@@ -176,6 +176,10 @@ def test_a_system_message_in_the_middle_stays_there() -> None:
         ),
         ({"thinking": {"type": "between_tools"}}, Reasoning(True)),
         ({"thinking": {"type": "disabled"}}, Reasoning(False)),
+        (
+            {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
+            Reasoning(False, None, "low"),
+        ),
         ({"output_config": {"effort": "max"}}, Reasoning(None, None, "max")),
     ],
 )

@@ -394,6 +394,15 @@ def test_nothing_goes_out_before_the_answer_begins_or_after_it_is_told() -> None
     assert deltas(empty) == ([ROLE], "stop")
 
 
+@pytest.mark.parametrize("choice", [0, 1])
+def test_arguments_may_be_the_first_thing_of_a_choice(choice: int) -> None:
+    encoder = ChatEncoder(TELLING)
+    said = [ToolCallDelta(0, "{}", choice), ToolCallStarted(0, "c", "ls", choice)]
+    wire = b"".join(encoder.encode([event]) for event in said)
+    assert wire.count(b'"arguments":"{}"') == 1
+    assert wire.count(b'"name":"ls"') == 1
+
+
 def test_arguments_of_200_kb_pass_a_byte_at_a_time() -> None:
     text = json.dumps({"text": 'a"\\{[ü\n' * 22_000})
     encoder = ChatEncoder(TELLING)

@@ -51,6 +51,18 @@ def test_the_error_of_each_dialect(
     }
 
 
+def test_open_circuits_are_an_overload_to_anthropic_clients() -> None:
+    error = GatewayError(503, ErrorCode.UPSTREAM_ERROR, "not called", retry_after=9)
+    assert DIALECTS["openai"].error_status(error) == 503
+    assert DIALECTS["anthropic"].error_status(error) == 529
+    body = json.loads(DIALECTS["anthropic"].error_body(error, ID))
+    assert body["error"] == {
+        "type": "overloaded_error",
+        "message": "not called",
+        "code": "upstream_error",
+    }
+
+
 def test_an_error_frame_is_the_body_in_one_frame() -> None:
     error = RequestError("a\n\nb\ud800")
     for name, head in (("openai", b"data: {"), ("anthropic", b"event: error\ndata: {")):

@@ -92,6 +92,8 @@ def test_the_last_native_frame_says_its_counts_and_its_reason_and_ends(
 
 def test_a_frame_with_choices_is_never_native() -> None:
     assert decode({"stop": True, "choices": [], "content": "a"}) == []
+    odd = decode({"stop": True, "choices": 7, "content": "a"})
+    assert not any(isinstance(event, TextDelta | Ended) for event in odd)
 
 
 # --- chat ----------------------------------------------------------------------------------------

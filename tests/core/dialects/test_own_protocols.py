@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.frames import FramesEncoder
+from streamgauge.core.dialects.registry import SPOKEN
 from streamgauge.core.dialects.simple import SimpleEncoder, metadata_line
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.events import (
@@ -216,6 +217,11 @@ def test_half_a_surrogate_pair_becomes_one_replacement_and_nothing_else_does(pro
     body = encoded(protocol, [TextDelta("a\ud83db"), TextDelta("😀"), Finished("stop")])
     legal(protocol, body, ())
     assert assembled(protocol, body)["text"] == "a\ufffdb😀"
+
+
+@pytest.mark.parametrize("protocol", MAKERS)
+def test_a_protocol_is_called_by_its_name(protocol: str) -> None:
+    assert SPOKEN[protocol].name == protocol
 
 
 @pytest.mark.parametrize("protocol", MAKERS)

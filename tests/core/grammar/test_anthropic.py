@@ -140,6 +140,7 @@ LEGAL: dict[str, list[bytes]] = {
 def test_a_stream_that_breaks_a_rule_is_told_so(rule: str, pieces: list[bytes]) -> None:
     found = check("anthropic", b"".join(pieces))
     assert rule in {finding.rule for finding in found}
+    assert all(isinstance(finding.text, str) and finding.text for finding in found)
     others = {f.rule for f in found if f.level is Level.ERROR} - {rule}
     left = {
         "unfinished_frame": {"data_after_stop"},

@@ -130,6 +130,11 @@ LEGAL: dict[str, list[bytes]] = {
     "nothing said": [ROLE, *TAIL],
     "finish with content": [ROLE, chunk(said(content="a", finish="stop")), DONE],
     "null texts": [chunk(said(role="assistant", content=None)), chunk(said(tool_calls=None, reasoning_content="h")), *TAIL],
+    "usage all of which was cached, or reasoning": [
+        *OPENAI[:3],
+        chunk(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 5}, "completion_tokens_details": {"reasoning_tokens": 3}}),
+        DONE,
+    ],
     "usage null": [chunk(said(role="assistant"), usage=None), *TAIL],
     "empty list of calls": [ROLE, chunk(said(content="a", tool_calls=[])), *TAIL],
     "parallel calls in one chunk": [
@@ -156,6 +161,7 @@ LEGAL: dict[str, list[bytes]] = {
 def test_a_stream_that_breaks_a_rule_is_told_so(rule: str, pieces: list[bytes]) -> None:
     found = check("openai", b"".join(pieces))
     assert rule in {finding.rule for finding in found}
+    assert all(isinstance(finding.text, str) and finding.text for finding in found)
     others = {f.rule for f in found if f.level is Level.ERROR} - {rule}
     # What was not read, or not known to have ended, leaves something behind.
     left = {"bom": set(), "unfinished_frame": {"done_missing", "data_after_done"}}

@@ -66,12 +66,16 @@ FRAMES_BROKEN: list[tuple[str, list[bytes]]] = [
 
 @pytest.mark.parametrize(("rule", "pieces"), SIMPLE_BROKEN)
 def test_lines_that_break_a_rule_are_told_so(rule: str, pieces: list[bytes]) -> None:
-    assert rule in {finding.rule for finding in check("simple", b"".join(pieces))}
+    found = check("simple", b"".join(pieces))
+    assert rule in {finding.rule for finding in found}
+    assert all(isinstance(finding.text, str) and finding.text for finding in found)
 
 
 @pytest.mark.parametrize(("rule", "pieces"), FRAMES_BROKEN)
 def test_frames_that_break_a_rule_are_told_so(rule: str, pieces: list[bytes]) -> None:
-    assert rule in {finding.rule for finding in check("frames", b"".join(pieces))}
+    found = check("frames", b"".join(pieces))
+    assert rule in {finding.rule for finding in found}
+    assert all(isinstance(finding.text, str) and finding.text for finding in found)
 
 
 @pytest.mark.parametrize("protocol", ["simple", "frames"])

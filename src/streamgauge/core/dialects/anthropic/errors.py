@@ -29,8 +29,11 @@ _KNOWN = frozenset(_TYPES.values())
 
 
 def error_status(error: GatewayError) -> int:
-    """Return the HTTP status: our own overload is 529 in this dialect."""
-    return OVERLOADED if error.status == 503 and error.code in _SHED else error.status
+    """Return the HTTP status: where we send nothing upstream just now, it is 529 in this dialect."""
+    # An upstream's own 503 keeps its status. When to come back is known of an open circuit only.
+    waits = error.code is ErrorCode.UPSTREAM_ERROR and error.retry_after is not None
+    shed = waits or error.code in _SHED
+    return OVERLOADED if error.status == 503 and shed else error.status
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
