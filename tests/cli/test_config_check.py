@@ -70,8 +70,8 @@ def test_without_any_file_it_says_that_there_is_no_upstream() -> None:
     assert "upstream  none" in result.stdout
 
 
-def test_an_open_bind_needs_the_flag() -> None:
-    Path("streamgauge.yaml").write_text("server: {host: '::'}")
+def test_an_open_bind_that_asks_for_no_key_needs_the_flag() -> None:
+    Path("streamgauge.yaml").write_text("server: {host: '::'}\nkeys: {required: false}")
     assert CliRunner().invoke(config, ["check"]).exit_code == 3
     result = CliRunner().invoke(config, ["check", "--insecure-no-auth"])
     assert result.exit_code == 0

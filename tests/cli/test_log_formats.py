@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamgauge.cli.figures import ASCII
 from streamgauge.cli.log import LogWriter
 from streamgauge.cli.log_formats import FORMATS, Entry, Look, look_of
 from streamgauge.config.schema import LogFormat
 from streamgauge.core.record import Status
-from streamgauge.sinks.logline import exchange_fields
+from streamgauge.sinks.logline import LogLine, encode_json, exchange_fields
 
 from .books import an_exchange
 
@@ -141,3 +143,19 @@ def test_lines_below_the_level_are_not_written() -> None:
     writer("info", "exchange", list(entry().fields))
     writer("warning", "stream_without_marker", [])
     assert stream.getvalue() == "warning stream_without_marker\n"
+
+
+@given(st.text(st.characters(categories=None), max_size=20))
+def test_a_json_line_is_what_json_makes_of_it_in_ascii(text: str) -> None:
+    line = encode_json("info", "log", [("message", text), ("level", text)])
+    fields = {"level": text, "event": "log", "message": text}
+    assert line == json.dumps(fields, separators=(",", ":"))
+
+
+def test_lines_of_a_level_that_is_not_shown_are_not_made() -> None:
+    made: list[str] = []
+    sink = LogLine(lambda level, event, fields: made.append(event), lambda level: level != "debug")
+    record = an_exchange("0199aaaa-bbbb-cccc", streaming=False)
+    sink.started(record)
+    sink.write(record)
+    assert made == ["exchange"]

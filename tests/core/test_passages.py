@@ -23,7 +23,7 @@ from .playbook import request_of
 from .upstream_wires import CLIENTS, heard
 
 FULL = os.environ.get("STREAMGAUGE_FULL") == "1"
-SMALL = 1400
+SMALL = 1300
 """Bytes of a stream that is cut at its every byte in the short run too."""
 MODES = ("off", "comment")
 BROKE = GatewayError(502, ErrorCode.UPSTREAM_ERROR, "broke")

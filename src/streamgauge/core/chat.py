@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ __all__ = [
     "ChatRequest",
     "DialectName",
     "UpstreamDialect",
+    "named_session",
     "read_chat_request",
     "upstream_body",
 ]
@@ -126,11 +127,15 @@ def _include_usage(options: object) -> bool | None:
 
 def _session_id(headers: Callable[[bytes], str | None], metadata: object) -> str | None:
     """Return the session by SPEC §11.7's order, the first that is not empty, or None."""
-    for name in _SESSION_HEADERS:
-        if session := _label(headers(name)):
-            return session
+    if session := named_session(headers, _SESSION_HEADERS):
+        return session
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     return _label(_session_of_user(user)) if isinstance(user, str) else None
+
+
+def named_session(headers: Callable[[bytes], str | None], names: Iterable[bytes]) -> str | None:
+    """Return the session in the first of these headers that is not empty, as rows show it."""
+    return next((found for name in names if (found := _label(headers(name)))), None)
 
 
 def _session_of_user(user_id: str) -> str | None:
@@ -150,7 +155,10 @@ def _label(text: str | None) -> str | None:
     """Return `text` fit for a row: printable characters only, at most MAX_LABEL, or None."""
     if not text:
         return None
-    return "".join(c for c in text.strip() if c.isprintable())[:MAX_LABEL] or None
+    text = text.strip()
+    if not text.isprintable():
+        text = "".join([c for c in text if c.isprintable()])
+    return text[:MAX_LABEL] or None
 
 
 def upstream_body(

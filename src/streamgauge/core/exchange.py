@@ -201,8 +201,8 @@ class Exchange(UpstreamSide):
         if meter.failed is not None:
             error = error_of_stream(meter.failed, self.attempt)
             return self._fail(refused(error, meter.failed.status), now)
+        meter.ended = True  # before it is booked: what is booked once is not booked again
         self._books.marked(self.attempt, now)
-        meter.ended = True
         if self._client_over:
             return self._finish(self._verdict, now)
         self._client_over = True

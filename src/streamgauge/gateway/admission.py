@@ -87,7 +87,9 @@ def _metadata_mode(head: RequestHead) -> str | None:
 def _label(text: str | None) -> str | None:
     if text is None:
         return None
-    return "".join(c for c in text if c.isprintable())[:_MAX_LABEL] or None
+    if not text.isprintable():
+        text = "".join([c for c in text if c.isprintable()])
+    return text[:_MAX_LABEL] or None
 
 
 def read_chat(head: RequestHead, endpoint: str, body: bytes) -> ChatRequest:

@@ -13,7 +13,9 @@ from streamgauge.core.chat import ChatRequest
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.exchange import Exchange
+from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
+from streamgauge.core.sessions import Lane, lane_of
 from streamgauge.gateway.admission import Origin, asked_of, facts_of, read_chat
 from streamgauge.gateway.callers import Caller, check_model
 from streamgauge.gateway.discovery import Discovery
@@ -22,10 +24,11 @@ from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.legs import Leg
-from streamgauge.gateway.limiting import Limiting
+from streamgauge.gateway.limiting import Admission, Limiting
 from streamgauge.gateway.relay import Relay, RelayOwner
 from streamgauge.gateway.request_headers import translated_headers
 from streamgauge.gateway.retrying import Retrying
+from streamgauge.gateway.sessions import SessionRegistry
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
 __all__ = ["Opening", "OpeningHost"]
@@ -36,6 +39,8 @@ class OpeningHost(RelayOwner, Protocol):
 
     discovery: Discovery
     limiting: Limiting
+    sessions: SessionRegistry
+    repeats: Repeats
 
     @property
     def generation(self) -> Generation:
@@ -61,7 +66,10 @@ class Opening:
     def open(
         self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
     ) -> Relay:
-        """Return the relay of a request, not yet started. Raises GatewayError."""
+        """Return the relay of a request, not yet started. Raises GatewayError.
+
+        The older stream of its session has ended by then (SPEC §11.3), unless this one is refused.
+        """
         head = request.head
         chat = read_chat(head, endpoint.name, request.body)
         check_model(caller, chat.model)
@@ -71,16 +79,33 @@ class Opening:
         facts = self._facts(head, chat, decision, legs, caller)
         for leg, choice in zip(legs, decision.choices, strict=True):
             self._host.discovery.refresh(leg.upstream, choice.model)
-        name, limiting = head.header(b"idempotency-key"), self._host.limiting
-        admission = limiting.admit(facts, caller, name, request.received_at)
-        if admission.allowance is not None:
-            facts = replace(facts, allowance=admission.allowance)
+        key_id, mode = facts.key_id, now.config.sessions.supersede
+        lane = lane_of(mode, key_id, chat, head.header)
+        admission = self._admit(facts, caller, request, lane)
+        repeats = self._host.repeats.find(key_id, chat, request.received_at)
+        facts = replace(facts, allowance=admission.allowance, repeats=repeats)
         try:
             exchange = Exchange(facts, request.received_at)
         except GatewayError:
-            limiting.withdrawn(facts)
+            self._host.limiting.withdrawn(facts)
             raise
-        return Relay(self._host, exchange, responder, legs, admission.headers)
+        relay = Relay(self._host, exchange, responder, legs, admission.headers)
+        if lane is not None:
+            self._host.sessions.begin(lane, facts.id)
+        return relay
+
+    def _admit(
+        self, facts: Facts, caller: Caller | None, request: Request, lane: Lane | None
+    ) -> Admission:
+        """Hold what the call may use of its key's limits. Raises GatewayError.
+
+        The older stream of its session ends for it already here, where it holds what is missing.
+        """
+        limiting, sessions = self._host.limiting, self._host.sessions
+        name, now = request.head.header(b"idempotency-key"), request.received_at
+        if lane is None:
+            return limiting.admit(facts, caller, name, now)
+        return limiting.admit(facts, caller, name, now, partial(sessions.vacate, lane))
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that a message for `model` would go to first. Raises GatewayError."""
@@ -116,7 +141,7 @@ class Opening:
         )
 
     def _attempt(self, upstream: UpstreamRuntime, choice: Choice, now_us: int) -> Attempt:
-        kind, model = upstream.config.kind.value, choice.model
+        kind, model = upstream.config.kind.value, upstream.model_there(choice.model)
         price = self._host.generation.prices.price_for(upstream.name, kind, model, now_us)
-        context = partial(self._host.discovery.context_of, upstream, model)
+        context = partial(self._host.discovery.context_of, upstream, choice.model)
         return upstream.attempt(choice, price, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from streamgauge.config.transformer_chain import chain_of
 from streamgauge.config.upstream import Kind, Upstream
@@ -76,6 +77,7 @@ class UpstreamRuntime:
             anthropic=config.kind is Kind.ANTHROPIC,
             pass_through=config.pass_through_auth,
         )
+        self._fixed = self._what_is_fixed()
 
     def __repr__(self) -> str:
         return f"<UpstreamRuntime {self.config.name} {'usable' if self.usable else 'failing'}>"
@@ -127,26 +129,32 @@ class UpstreamRuntime:
         self, choice: Choice, price: Price | None, context: Callable[[], int | None]
     ) -> Attempt:
         """Return one try at this upstream for what was decided."""
-        c = self.config
         return Attempt(
-            upstream=c.name,
-            kind=c.kind.value,
-            model=self._model(choice.model),
+            **self._fixed,
+            model=self.model_there(choice.model),
             dialect=choice.dialect,
-            transformers=self._chain,
             price=price,
-            limits=Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
-            drain=Drain(c.drain.max_seconds, c.drain.max_tokens),
-            on_disconnect=c.on_disconnect.value,
-            inject_usage=str(c.inject_usage).lower(),
             refuses_usage=self.refuses_usage,
-            running_usage=c.running_usage,
-            pass_through_auth=c.pass_through_auth,
-            secrets=self.secrets,
             context_total=context,
         )
 
-    def _model(self, model: str | None) -> str | None:
+    def _what_is_fixed(self) -> dict[str, Any]:
+        """Return what is the same in all attempts: worked out once, not in each request."""
+        c = self.config
+        return {
+            "upstream": c.name,
+            "kind": c.kind.value,
+            "transformers": self._chain,
+            "limits": Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
+            "drain": Drain(c.drain.max_seconds, c.drain.max_tokens),
+            "on_disconnect": c.on_disconnect.value,
+            "inject_usage": str(c.inject_usage).lower(),
+            "running_usage": c.running_usage,
+            "pass_through_auth": c.pass_through_auth,
+            "secrets": self.secrets,
+        }
+
+    def model_there(self, model: str | None) -> str | None:
         """Return a model's name as it is there (SPEC §14.6)."""
         name = self._chain.model
         return model if name is None or model is None else name(model)

@@ -11,10 +11,12 @@ __all__ = ["BATCH", "cutoff_us", "delete_older"]
 BATCH = 200
 """Rows in one call: some 5 ms of work, during which no row is committed."""
 
-# Only what is in the roll-ups, or its sums would go with it. In flight is never among closings.
+# Only what is in the roll-ups, or its sums would go with it, and what every exporter that is
+# configured has delivered: an outage loses nothing. In flight is never among closings.
 _OLD = (
     "SELECT seq, request_id FROM closings WHERE finished_at < ? "
-    "AND seq <= (SELECT rolled_up_to FROM rollup_state) ORDER BY finished_at LIMIT ?"
+    "AND seq <= (SELECT min(rolled_up_to, ifnull((SELECT min(seq) FROM export_cursors "
+    "WHERE serving = 1), rolled_up_to)) FROM rollup_state) ORDER BY finished_at LIMIT ?"
 )
 
 

@@ -62,7 +62,7 @@ class RowStatement:
         known = tuple([value is not None for value in row])
         mould = self._moulds.get(known)
         if mould is None:
-            if sum(known) < 2:
+            if len(self._moulds) >= _MOULDS or sum(known) < 2:
                 return self._whole
             mould = self._mould([i for i, is_known in enumerate(known) if is_known])
             self._moulds[known] = mould

@@ -85,13 +85,17 @@ BLOCKS: list[tuple[str, dict[str, Any], Part]] = [
     ),
     (
         "user",
-        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
-        Document("text/plain", text="a"),
+        {
+            "type": "document",
+            "title": "T",
+            "source": {"type": "text", "media_type": "text/plain", "data": "a"},
+        },
+        Document("text/plain", text="a", title="T"),
     ),
     (
         "user",
-        {"type": "document", "source": {"type": "url", "url": "http://x/y"}},
-        Document(url="http://x/y"),
+        {"type": "document", "title": "T", "source": {"type": "url", "url": "http://x/y"}},
+        Document(url="http://x/y", title="T"),
     ),
     (
         "user",
@@ -331,6 +335,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": [LS], "tool_choice": {"type": "required"}}, "tool_choice.type"),
     ({"tool_choice": {"type": "any"}}, "tool_choice"),
     ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
+    ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
     ({"thinking": {"type": "deep"}}, "thinking.type"),
     ({"output_config": {"effort": "huge"}}, "output_config.effort"),
     ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
@@ -530,15 +535,27 @@ def test_thinking_is_asked_for_as_anthropic_takes_it(
     assert (rest, lost(said)) == (fields, names)
 
 
-def test_no_thinking_is_asked_for_where_it_would_be_refused() -> None:
+@pytest.mark.parametrize("choice", [ToolChoice("any"), ToolChoice("tool", "ls")])
+def test_no_thinking_is_asked_for_where_a_call_is_forced(choice: ToolChoice) -> None:
     forced = saying(
         Text("hi"),
         tools=(Tool("ls"),),
-        tool_choice=ToolChoice("any"),
+        tool_choice=choice,
         reasoning=Reasoning(effort="low"),
         sampling=Sampling(4000),
     )
     assert ("thinking" in written(forced), lost(forced)) == (False, ("reasoning",))
+
+
+def test_half_of_an_odd_room_is_a_whole_number_of_tokens() -> None:
+    tight = saying(
+        Text("hi"), reasoning=Reasoning(effort="max"), sampling=Sampling(max_tokens=4001)
+    )
+    budget = written(tight)["thinking"]["budget_tokens"]
+    assert (budget, type(budget)) == (2000, int)
+
+
+def test_no_thinking_is_asked_for_in_a_loop_that_has_none() -> None:
     loop = (
         Message("user", (Text("hi"),)),
         Message("assistant", (Thought("hm"), ToolUse("t", "ls", "{}"))),

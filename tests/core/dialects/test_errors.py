@@ -143,6 +143,7 @@ def test_json_errors_keep_status_message_and_type(status: int) -> None:
         (429, b"slow down", ErrorCode.UPSTREAM_ERROR),
         (101, b"", ErrorCode.UPSTREAM_PROTOCOL_ERROR),
         (204, b"", ErrorCode.UPSTREAM_PROTOCOL_ERROR),
+        (300, b"", ErrorCode.UPSTREAM_ERROR),
         (302, b"", ErrorCode.UPSTREAM_ERROR),
         (307, b'{"error":"m"}', ErrorCode.UPSTREAM_ERROR),
     ],

@@ -167,6 +167,15 @@ LINES: dict[str, tuple[object, list[Event]]] = {
     "content is no string": (says(content=7, thinking="r"), [ReasoningDelta("r"), MISMATCH]),
     "message is no object": (line("hi"), [MISMATCH]),
     "done is no boolean": (says(content="x") | {"done": "true"}, [TextDelta("x"), MISMATCH]),
+    "times beside what is odd": (
+        done(model=7, prompt_eval_duration=2_000_000, eval_duration=1_500_000),
+        [
+            Finished("stop"),
+            TimingsReported(Timings(prompt_ms=2.0, predicted_ms=1.5)),
+            MISMATCH,
+            Ended(),
+        ],
+    ),
     "a count is no integer": (done(eval_count=3.5), [Finished("stop"), REFUSED, Ended()]),
     "a count is negative": (done(eval_count=-1), [Finished("stop"), REFUSED, Ended()]),
     "a count is beyond belief": (

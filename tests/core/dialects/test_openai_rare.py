@@ -78,6 +78,7 @@ def test_a_native_frame_is_read_member_by_member(
         ({"stop_type": ""}, []),
         ({"stop_type": 7}, []),
         ({"stop_type": "li\0mit"}, [Finished("limit")]),
+        ({"stop_type": "eos", "index": 1}, [Finished("eos", 1)]),
         (
             {"tokens_evaluated": 3, "tokens_predicted": 4},
             [UsageReported(TokenUsage(3, 4), running=False)],

@@ -68,6 +68,10 @@ PARTS: list[tuple[dict[str, Any], Part]] = [
     ({"type": "file", "file": {"file_data": "QUJD"}}, Document("application/pdf", "QUJD")),
     ({"type": "file", "file": {"file_data": "https://x/a.pdf"}}, Document(url="https://x/a.pdf")),
     (
+        {"type": "file", "file": {"file_data": "https://x/a.pdf", "filename": "a"}},
+        Document(url="https://x/a.pdf", title="a"),
+    ),
+    (
         {
             "type": "file",
             "file": {

@@ -199,6 +199,7 @@ def test_cache_marks_go_to_openrouter_only() -> None:
 MARKED: list[Conversation] = [
     saying(Text("a", MARK)),
     saying(HI, Image("image/png", "QUJD", cache=MARK)),
+    saying(Text("a", MARK), Image("image/png", "QUJD")),
     saying(Document("text/plain", text="a", cache=MARK)),
     saying(ToolUse("t", "ls", "{}", MARK), role="assistant"),
     saying(ToolResult("t", (), cache=MARK)),

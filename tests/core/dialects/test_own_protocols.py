@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.dialects.frames import FramesEncoder
+from streamgauge.core.dialects.plain import frames_dialect, simple_dialect
 from streamgauge.core.dialects.registry import SPOKEN
 from streamgauge.core.dialects.simple import SimpleEncoder, metadata_line
 from streamgauge.core.errors import ErrorCode, GatewayError
@@ -27,6 +28,7 @@ from streamgauge.core.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.transform.markdown_html import MarkdownHtml
 from streamgauge.core.usage import TokenUsage
 
@@ -36,6 +38,7 @@ TELLING = Telling("a" * 20, "m", 1, include_usage=True)
 QUIET = Telling("a" * 20, "m", 1)
 USAGE = TokenUsage(input=5, output=3, cache_read=0)
 ERROR = GatewayError(502, ErrorCode.STREAM_INCOMPLETE, "the upstream ended early")
+EVENT = b"event: streamgauge\ndata: {}\n\n"
 MAKERS: dict[str, Callable[[Telling], Any]] = {"simple": SimpleEncoder, "frames": FramesEncoder}
 WORDS = st.text(max_size=6)
 EVENTS = st.one_of(
@@ -221,7 +224,27 @@ def test_half_a_surrogate_pair_becomes_one_replacement_and_nothing_else_does(pro
 
 @pytest.mark.parametrize("protocol", MAKERS)
 def test_a_protocol_is_called_by_its_name(protocol: str) -> None:
+    make = {"simple": simple_dialect, "frames": frames_dialect}[protocol]
+    made = make(SPOKEN["openai"])
+    assert (made.name, made.encoder) == (protocol, MAKERS[protocol])
     assert SPOKEN[protocol].name == protocol
+
+
+@pytest.mark.parametrize(
+    ("mode", "simple", "frames"),
+    [
+        ("off", b"", b""),
+        ("comment", b'{"type":"metadata","streamgauge":{}}\n', b": streamgauge {}\n"),
+        ("chunk", b'{"type":"metadata","streamgauge":{}}\n', b": streamgauge {}\n"),
+        ("event", b'{"type":"metadata","streamgauge":{}}\n', EVENT),
+        ("after_done", b'{"type":"metadata","streamgauge":{}}\n', EVENT),
+    ],
+)
+def test_metadata_is_told_as_the_protocol_can(mode: str, simple: bytes, frames: bytes) -> None:
+    record = ExchangeRecord(id="a", owner="o", started_at=1, endpoint="chat/completions")
+    family = SPOKEN["openai"]
+    assert simple_dialect(family).metadata(mode, b"{}", record) == simple
+    assert frames_dialect(family).metadata(mode, b"{}", record) == frames
 
 
 @pytest.mark.parametrize("protocol", MAKERS)

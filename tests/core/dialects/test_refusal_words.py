@@ -91,6 +91,7 @@ tool_choice.name names no tool of this request: 'rm'
 tool_choice.type must be auto, any, none or tool
 tool_choice asks for a call, and there is no tool to call
 thinking.budget_tokens is required
+thinking.budget_tokens must be 1 or above
 thinking.type must be enabled, adaptive, between_tools or disabled
 output_config.effort must be one of high, low, max, medium, minimal, xhigh
 output_config.format.schema is required

@@ -61,6 +61,7 @@ BROKEN: list[tuple[str, list[bytes]]] = [
     ("id_changed", [ROLE, chunk(said(content="a"), id="d"), *TAIL]),
     ("model_changed", [ROLE, chunk(said(content="a"), model="n"), *TAIL]),
     ("created_changed", [ROLE, chunk(said(content="a"), created=2), *TAIL]),
+    ("created_changed", [chunk(said(role="assistant", finish="stop"), created="1"), DONE]),
     ("choices_type", [ROLE, chunk(7), *TAIL]),
     ("choices_type", [ROLE, chunk(said(), said()), *TAIL]),
     ("index_missing", [ROLE, chunk({"delta": {"content": "a"}}), *TAIL]),

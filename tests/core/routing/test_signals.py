@@ -15,7 +15,11 @@ from streamgauge.core.routing.rules import When
 from streamgauge.core.routing.signals import Signals
 from streamgauge.gateway.admission import asked_of
 
-TEXTS = st.text(alphabet='ab c\n"字é😀', max_size=40)
+SHORT = st.text(alphabet='ab c\n"字é😀', max_size=40)
+LONG = st.builds(
+    str.__mul__, st.text(alphabet="ab 字", min_size=1, max_size=4), st.integers(200, 900)
+)
+TEXTS = SHORT | LONG
 PARTS = st.one_of(
     st.builds(lambda t: {"type": "text", "text": t}, TEXTS),
     st.just({"type": "image_url", "image_url": {"url": "https://h/i"}}),
@@ -44,6 +48,7 @@ def test_the_bounds_never_decide_otherwise_than_the_estimate(
     assert Signals(request).is_longer_than(threshold) is (estimate > threshold)
     assert Signals(request).is_longer_than(estimate) is False
     if estimate:
+        assert Signals(request).is_longer_than(estimate * 3 // 4 - 1) is True
         assert Signals(request).is_longer_than(estimate - 1) is True
 
 
@@ -71,14 +76,16 @@ def test_the_estimate_is_made_once_and_an_unknown_one_decides_nothing() -> None:
     assert len(calls) == 1
 
 
-@given(MESSAGES, TEXTS, st.integers(0, 300))
+@given(MESSAGES, TEXTS, st.integers(0, 3000))
 def test_characters_are_those_of_the_texts(messages: list[Any], system: str, least: int) -> None:
     contents = [system, *(m["content"] for m in messages)]
     texts = [
         t for c in contents for t in ([c] if isinstance(c, str) else (p.get("text", "") for p in c))
     ]
     request = asked({"system": system, "messages": messages})
-    assert Signals(request).has_chars(least) is (sum(map(len, texts)) >= least)
+    chars = sum(map(len, texts))
+    assert Signals(request).has_chars(least) is (chars >= least)
+    assert [Signals(request).has_chars(n) for n in (chars, chars + 1)] == [True, False]
 
 
 @pytest.mark.parametrize(
