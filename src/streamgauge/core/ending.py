@@ -18,6 +18,8 @@ from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.books import Books
 from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.registry import SPOKEN
+from streamgauge.core.integrity import Integrity, Stamper
+from streamgauge.core.integrity_text import new_stamper
 from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
 from streamgauge.core.trying import Tries
@@ -38,6 +40,7 @@ class Ending:
     __slots__ = (
         "_answer",
         "_asked_usage",
+        "_away",
         "_begins",
         "_begun",
         "_blocked",
@@ -48,8 +51,10 @@ class Ending:
         "_head_sent",
         "_left_at",
         "_most_frames",
+        "_parked",
         "_relaying",
         "_retry_at",
+        "_stamper",
         "_stamps",
         "_told_at",
         "_tries",
@@ -81,10 +86,12 @@ class Ending:
         self._asked_usage = False
         self._answer: Answer | None = None
         self._relaying: Passage | None = None
+        self._stamper = _stamper_of(facts)
         self._verdict = COMPLETED  # how it will end, once the client's part is over
         self._until: float | None = None
         self._left_at: float | None = None
         self._client_over = False
+        self._away = self._parked = False  # its client may come back (SPEC §11.5)
         self._head_sent = False
         self._unread_tail = b""  # the last bytes that passed with `metering: off`
         # The content frames after which a limit is reached, or a drain over.
@@ -112,8 +119,13 @@ class Ending:
             return not tail.endswith((b"\n\n", b"\n\r\n", b"\r\r"))
         return self._relaying is not None and self._relaying.inside
 
-    def _send(self, data: bytes, now: float) -> list[Action]:
+    def _send(self, data: bytes, now: float, *, alive: bool = False) -> list[Action]:
+        """Send `data`; `alive`: it ends with a sign of life. The one way of bytes of a stream."""
         self._told_at = now
+        if (stamper := self._stamper) is not None:
+            data = stamper.alive(data) if alive else stamper.stamp(data)
+            if not data:
+                return []  # part of a large frame, which waits for its stamp
         if self.record.bytes_out:
             self.record.bytes_out += len(data)
         else:
@@ -158,7 +170,9 @@ class Ending:
             if relaying is not None:
                 relaying.frames_out += 1
         if self._inside:
-            frame = b"\n\n" + frame
+            frame = b"\n\n" + frame  # what the client has of a frame counts as one
+            if relaying is not None:
+                relaying.frames_out += 1
         return [*self._send(frame, now), EndClient()]
 
     def _close_upstream(self) -> list[Action]:
@@ -169,6 +183,8 @@ class Ending:
 
     def _finish(self, verdict: Verdict, now: float) -> list[Action]:
         """The one place where an exchange ends."""
+        if self._away and verdict.status is Status.COMPLETED:
+            return self._park()
         disposition = self._disposition()
         closing = self._close_upstream()
         self.state = State.DONE
@@ -177,6 +193,8 @@ class Ending:
         if self._relaying is not None and self.facts.reads(self.attempt):
             told = self._relaying
             self.record.frames_out = told.frames_out if told.released else 0
+        if self._stamper is not None and self._head_sent:
+            self._prove(self._stamper)
         commit = self._books.close(
             verdict,
             self.attempt,
@@ -185,6 +203,20 @@ class Ending:
             disposition=disposition,
         )
         return [*closing, commit]
+
+    def _park(self) -> list[Action]:
+        """All is read but by the client, who may still come for it: the row waits (SPEC §11.5)."""
+        self._parked = True
+        self._until = self._answer = None
+        self.state = State.DRAINING
+        return self._close_upstream()
+
+    def _prove(self, stamper: Stamper) -> None:
+        """Write down what was sent: seen on its way out, whatever it was made by."""
+        if stamper.frames_out is not None:
+            self.record.frames_out = stamper.frames_out
+        if self.facts.proof.mode is not Integrity.OFF:
+            self.record.stream_sha1 = stamper.stream_sha1
 
     def _disposition(self) -> Disposition:
         meter = self._books.meter
@@ -200,7 +232,9 @@ class Ending:
 
     @property
     def delivers(self) -> bool:
-        """Whether something of the answer has gone to the client."""
+        """Whether the attempt's first content has come; unread, whether any of it was passed on."""
+        if self.facts.reads(self.attempt):
+            return self._books.meter.first_content is not None
         return self._delivered_something()
 
     def _delivered_something(self) -> bool:
@@ -212,3 +246,10 @@ class Ending:
         if verdict.status is Status.COMPLETED:
             return Delivered.ALL
         return Delivered.PART if self._delivered_something() else Delivered.NONE
+
+
+def _stamper_of(facts: Facts) -> Stamper | None:
+    request = facts.request
+    if not request.stream:
+        return None
+    return new_stamper(facts.id, request.dialect, request.endpoint, facts.proof)

@@ -18,6 +18,7 @@ from streamgauge.core.meter import Meter
 from streamgauge.core.passage import Hold, Passage
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.relaying import Relaying
+from streamgauge.core.replay_watch import ReplayWatch
 from streamgauge.core.rewriting import RewritingReading
 from streamgauge.core.transform.chain import Chain
 from streamgauge.core.transform.frames import FrameRewriter
@@ -43,26 +44,28 @@ def new_passage(
     hide_usage: bool,
     metadata: Callable[[], bytes],
     hold: Hold,
+    watch: ReplayWatch | None = None,
 ) -> Passage:
     """Return the passage of the stream that `attempt` has opened.
 
-    `hide_usage`: its usage-only frames are ours. `hold`: what is kept back at first.
+    `hide_usage`: its usage-only frames are ours. `hold`: what is kept back at first. `watch`
+    looks at every frame of the upstream.
     """
     request = facts.request
     if attempt.dialect is None:
         decoder = dialect_of(request.endpoint).decoder(request.endpoint, attempt.kind)
         rewriters = _rewriters(request.endpoint, attempt.transformers, meter)
         return Relaying(
-            RewritingReading(decoder, meter, rewriters)
+            RewritingReading(decoder, meter, rewriters, watch)
             if rewriters
-            else StreamReading(decoder, meter),
+            else StreamReading(decoder, meter, watch=watch),
             hide_usage=hide_usage,
             mode=facts.metadata,
             metadata=metadata,
             hold=hold,
         )
     upstream, client = UPSTREAMS[attempt.dialect], CLIENTS[request.dialect]
-    reading = StreamReading(upstream.decoder(), meter, upstream.splitter())
+    reading = StreamReading(upstream.decoder(), meter, upstream.splitter(), watch)
     encoder = _encoder(facts, attempt, meter)
     return Translating(
         reading,

@@ -18,6 +18,7 @@ from streamgauge.core.events import (
 )
 from streamgauge.core.meter import Meter
 from streamgauge.core.record import Anomaly
+from streamgauge.core.replay_watch import ReplayWatch
 from streamgauge.core.sse import Frame, FrameKind, FrameSplitter
 
 __all__ = ["Piece", "PieceKind", "StreamReading"]
@@ -59,12 +60,19 @@ class Piece(msgspec.Struct, gc=False):
 class StreamReading:
     """One stream being read. The meter can never harm it: what it raises is an anomaly (§4.8)."""
 
-    __slots__ = ("_decoder", "_splitter", "meter", "parsed")
+    __slots__ = ("_decoder", "_splitter", "_watch", "meter", "parsed")
 
-    def __init__(self, decoder: Decoder, meter: Meter, splitter: Splitter | None = None) -> None:
-        """`splitter`: for what is no stream of server-sent events."""
+    def __init__(
+        self,
+        decoder: Decoder,
+        meter: Meter,
+        splitter: Splitter | None = None,
+        watch: ReplayWatch | None = None,
+    ) -> None:
+        """`splitter`: for what is no stream of server-sent events. `watch` looks at every frame."""
         self._splitter: Splitter = FrameSplitter() if splitter is None else splitter
         self._decoder = decoder
+        self._watch = watch
         self.meter = meter
         self.parsed = 0
 
@@ -77,6 +85,8 @@ class StreamReading:
         """Return the pieces that `data` completes. Raises FrameTooLarge."""
         whole = self._splitter.read_whole(data)
         if whole is not None:
+            if self._watch is not None:
+                self._watch.data, self._watch.whole = data, whole
             return (self._read(data, whole[0], whole[1], now),)
         pieces = [self._piece(frame, now) for frame in self._splitter.feed(data)]
         if self._splitter.bom_removed:
@@ -85,6 +95,8 @@ class StreamReading:
 
     def _piece(self, frame: Frame, now: float) -> Piece:
         if frame.kind is _DATA:
+            if self._watch is not None and frame.raw[:1] == b":":
+                self._watch.stamped(frame.raw)
             return self._read(frame.raw, frame.payload, frame.event, now)
         if frame.kind is FrameKind.PART:
             return Piece(PieceKind.PART, frame.raw)
@@ -102,6 +114,8 @@ class StreamReading:
         try:
             if payload:
                 events = self._decoder.decode(payload, event)
+            if self._watch is not None and (events or not _is_ping(event, payload)):
+                self._watch.observe(payload, events)
             if meter.ended and events:
                 events = self._late(events)
             content = meter.observe(events, now)

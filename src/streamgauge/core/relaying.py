@@ -21,8 +21,9 @@ _NOTHING = Turn.NOTHING
 class Relaying:
     """The client's side of a stream of its own dialect. Implements Passage.
 
-    `hold`: what is kept back at first. `hide_usage`: usage-only frames are ours and are removed. `metadata`: the mode of SPEC §10 and
-    a function that returns the bytes to add. Once `over` it only meters.
+    `hold`: what is kept back at first. `hide_usage`: usage-only frames are ours and are removed.
+    `metadata`: the mode of SPEC §10 and a function that returns the bytes to add. Once `over` it
+    only meters.
     """
 
     __slots__ = (

@@ -5,17 +5,20 @@ It knows no attempt's beginning and no answer that is no stream; `exchange.py` d
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+
+import msgspec
 
 from streamgauge.core.actions import Action, EndClient, WakeAt
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
+from streamgauge.core.integrity import Integrity
 from streamgauge.core.passage import Hold, Passage, Turn
 from streamgauge.core.passages import new_passage
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of_stream, redacted_bytes
+from streamgauge.core.replay_watch import ReplayWatch, Suspicion
 from streamgauge.core.sse import FrameTooLarge
 from streamgauge.core.verdict import State, limit_reached, protocol_error, refused
 
@@ -30,6 +33,8 @@ class UpstreamSide(ClientSide):
     __slots__ = ()
 
     def _new_passage(self) -> Passage:
+        if not self.facts.reads(self.attempt):
+            self._stamper = None
         passage = new_passage(
             self.facts,
             self.attempt,
@@ -37,10 +42,27 @@ class UpstreamSide(ClientSide):
             hide_usage=self._asked_usage,
             metadata=self._metadata,
             hold=self._hold(),
+            watch=self._watch(),
         )
         if self._client_over:
             passage.mute()
         return passage
+
+    def _watch(self) -> ReplayWatch | None:
+        """Return what looks at each frame of the upstream beside the meter, or None."""
+        if self.facts.proof.mode is Integrity.OFF or not self.facts.reads(self.attempt):
+            return None
+        stamper = self._stamper
+        if stamper is None:
+            return ReplayWatch(self._suspect)
+        watch = ReplayWatch(self._suspect, stamper.received if stamper.watches else None)
+        stamper.last_read = watch
+        return watch
+
+    def _suspect(self, suspicion: Suspicion) -> None:
+        self._books.meter.note(Anomaly.REPLAY_SUSPECTED)
+        if self.facts.proof.suspected is not None:
+            self.facts.proof.suspected(suspicion)
 
     def _hold(self) -> Hold:
         if self._tries.another() and not self._client_over:
@@ -50,7 +72,7 @@ class UpstreamSide(ClientSide):
     def _metadata(self) -> bytes:
         self._books.marked(self.attempt, self._stamps.progress)
         record = self.record
-        payload = json.dumps(metadata_of(record), separators=(",", ":")).encode()
+        payload = msgspec.json.encode(metadata_of(record))
         if self.attempt.dialect is not None:  # its chunk names the model as the other chunks do
             record = replace(record, response_model=self.facts.telling(self.attempt).model)
         return self._dialect.metadata(self.facts.metadata, payload, record)

@@ -1,0 +1,265 @@
+"""Numbers and hashes what one client is sent, frame by frame (SPEC §12.1). Knows no row, no dialect.
+
+A frame's payload is its data lines joined by LF, as sent. Comments and pings are no frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamgauge.core.integrity_stamp import (
+    AddedText,
+    LastRead,
+    Stamp,
+    characters,
+    short_sha1,
+    text_bytes,
+    with_member,
+    without_ids,
+)
+from streamgauge.core.ndjson import NdjsonSplitter
+from streamgauge.core.sse import READ_UP_TO, Frame, FrameKind, FrameSplitter, FrameTooLarge
+
+__all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "is_ping", "short_sha1"]
+
+_PINGS = (b'{"type":"ping"', b'{"type": "ping"')
+_OURS = b"streamgauge"
+_DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
+
+
+class Integrity(StrEnum):
+    """How a stream is proved: not at all, by the row's hash, by stamps beside or inside frames."""
+
+    OFF = "off"
+    LEDGER = "ledger"
+    COMMENT = "comment"
+    FIELD = "field"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How a dialect's end marker begins: by its payload, or by its event's name."""
+
+    payloads: tuple[bytes, ...]
+    events: frozenset[bytes] = frozenset()
+
+    def is_met(self, payload: bytes | None, event: bytes) -> bool:
+        """Return whether a frame is the end marker."""
+        return event in self.events or (payload is not None and payload.startswith(self.payloads))
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is written into a stream: stamps as comment lines or in the frames, `id:` lines."""
+
+    comments: bool = False
+    fields: bool = False
+    ids: bool = False
+    """For a resume (SPEC §11.5)."""
+    lines: bool = False
+    """The client is sent lines of JSON, where none of it fits."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the bytes change at all."""
+        return self.comments or self.fields or self.ids
+
+
+class Stamper:
+    """Takes every byte on its way to one client, and changes none unless its style asks for it.
+
+    `seq`: the number of the last frame sent. `watches`: somebody wants to know each stamp, so that
+    `received` is to be called. It never raises: what it cannot follow passes, and is unknown.
+    """
+
+    __slots__ = (
+        "_acc",
+        "_begun",
+        "_events",
+        "_fast",
+        "_hash",
+        "_held",
+        "_known",
+        "_lost",
+        "_marker",
+        "_observe",
+        "_over",
+        "_payloads",
+        "_plain",
+        "_raw",
+        "_splitter",
+        "_style",
+        "_texts",
+        "_unnumbered",
+        "last_read",
+        "seq",
+        "stream_id",
+        "watches",
+    )
+
+    def __init__(
+        self,
+        stream_id: str,
+        marker: Marker,
+        style: Style = Style(),
+        observe: Callable[[Stamp], None] | None = None,
+        texts: AddedText | None = None,
+    ) -> None:
+        """`texts`: reads what a frame adds; then that is hashed and counted, and no payload is."""
+        self.stream_id = stream_id
+        self.seq = 0
+        self.watches = style.changes or observe is not None
+        self._marker = marker
+        self._style = style
+        self._observe = observe
+        self._texts = texts
+        self._plain = not self.watches and texts is None
+        self._fast = True  # no frame is begun, and none was the end marker
+        self._payloads = (*_PINGS, *marker.payloads)
+        self._events = marker.events | {b"ping", _OURS}
+        self.last_read = LastRead()
+        """What was read of the upstream, where somebody does."""
+        self._splitter: FrameSplitter | NdjsonSplitter
+        self._splitter = NdjsonSplitter() if style.lines else FrameSplitter()
+        self._splitter.feed(b"\xef\xbb\xbf")  # whole frames are read at once from the start
+        self._hash = hashlib.sha1(usedforsecurity=False)
+        self._acc = self._raw = 0
+        self._unnumbered = 0  # behind the end marker, and our record in a protocol with stamps
+        self._held: list[bytes] = []
+        self._begun = False  # a frame too large to be hashed has been let go with its stamp
+        self._known = True
+        self._over = self._lost = False
+
+    @property
+    def frames_out(self) -> int | None:
+        """Frames with data that were sent, with those that have no number; None is unknown."""
+        return None if self._lost else self.seq + self._unnumbered
+
+    @property
+    def stream_sha1(self) -> str | None:
+        """The hash of all that was sent, each piece followed by LF; None without one, or unknown."""
+        return self._hash.hexdigest() if self.seq and self._known else None
+
+    def received(self, payload: bytes, text: str) -> None:
+        """Count what the upstream sent: a frame's payload, and the text in it."""
+        self._raw += characters(payload) if self._texts is None else len(text)
+
+    def alive(self, data: bytes) -> bytes:
+        """Return what to send in place of `data`, which ends with a sign of life (SPEC §4.4)."""
+        # In lines of JSON it looks like any other line, and nothing is ever held before it.
+        return data if self._style.lines else self.stamp(data)
+
+    def stamp(self, data: bytes) -> bytes:
+        """Return what to send in place of `data`."""
+        if self._fast:
+            last = self.last_read
+            whole = last.whole if data is last.data else self._splitter.read_whole(data)
+            if whole is not None:  # measured: nearly every write of a live stream
+                payload, event = whole
+                if not payload.startswith(self._payloads) and event not in self._events:
+                    if not self._plain:
+                        return self._count(data, payload, event)
+                    self.seq += 1
+                    self._hash.update(payload + b"\n")
+                    return data
+        sent = self._each(data)
+        self._fast = not self._over and self._splitter.between
+        return sent
+
+    def _each(self, data: bytes) -> bytes:
+        if data.startswith(b":") and data.find(b"\n") == len(data) - 1 and not self._held:
+            return data  # a comment line of ours, which stands for itself
+        if self._lost:
+            return data
+        try:
+            out = [self._frame(frame) for frame in self._splitter.feed(data)]
+        except FrameTooLarge:
+            self._lost, self._known = True, False
+            return b"".join([*self._held, data])
+        return b"".join(out) if self._style.changes else data
+
+    def _frame(self, frame: Frame) -> bytes:
+        if frame.kind is _PART:
+            return self._part(frame.raw)
+        raw = frame.raw
+        if frame.kind is not _DATA:
+            if self._style.ids and frame.kind is _SILENT:
+                # In a stream with ids it would be an event.
+                kept = without_ids(raw).rstrip(b"\r\n")
+                return kept + b"\n" if kept else b""
+            return raw
+        if is_ping(frame):
+            return without_ids(raw) if self._style.ids else raw
+        if self._over or (frame.event == _OURS and self._own_stamps):
+            self._unnumbered += 1
+            return raw
+        if self._held:
+            raw = b"".join([*self._held, raw])
+            self._held.clear()
+        begun, self._begun = self._begun, False
+        return raw if begun else self._count(raw, frame.payload, frame.event)
+
+    @property
+    def _own_stamps(self) -> bool:
+        """Whether the client's protocol has stamps of its own, so that only they are hashed."""
+        return self._texts is not None and not self._style.fields
+
+    def _part(self, raw: bytes) -> bytes:
+        """Hold a large frame until its hash is known, but not beyond what is read (SPEC §4.7)."""
+        if not self._style.changes or self._begun:
+            return raw
+        self._held.append(raw)
+        if sum(map(len, self._held)) <= READ_UP_TO:
+            return b""
+        self._begun = True
+        held = b"".join(self._held)
+        self._held.clear()
+        return self._count(held, None, b"")
+
+    def _count(self, raw: bytes, payload: bytes | None, event: bytes) -> bytes:
+        """Count a frame; return it with its stamp."""
+        self.seq += 1
+        text = None if self._texts is None or payload is None else self._texts(payload, event)
+        hashed = payload if self._texts is None else text_bytes(text)
+        if payload is None:
+            self._known = False
+        elif hashed is not None:
+            self._hash.update(hashed + b"\n")
+        self._over = self._marker.is_met(payload, event)
+        if not self.watches:
+            return raw
+        stamp = self._stamp_of(hashed)
+        if self._observe is not None:
+            self._observe(stamp)
+        return self._written(stamp, raw, payload, text, event)
+
+    def _stamp_of(self, hashed: bytes | None) -> Stamp:
+        if hashed is not None:
+            self._acc += characters(hashed)
+        sha1 = None if hashed is None else short_sha1(hashed)
+        # In a stream of stamped frames nobody knows which one is the last: totals run along.
+        total = self._over or (self._style.fields and not hashed)
+        whole = self.stream_sha1 if total else None
+        return Stamp(self.seq, sha1, self._acc, self._raw, self._over, whole)
+
+    def _written(
+        self, stamp: Stamp, raw: bytes, payload: bytes | None, text: str | None, event: bytes
+    ) -> bytes:
+        if self._style.fields and payload is not None and text is not None:
+            raw = with_member(raw, payload, event, stamp.as_json(self.stream_id))
+        lines = b""
+        if self._style.ids:  # first: a resume begins with this line (core/resume.py)
+            lines, raw = f"id: {self.stream_id}:{stamp.seq}\n".encode(), without_ids(raw)
+        if self._style.comments:
+            lines += b": streamgauge-frame " + stamp.as_json(self.stream_id) + b"\n"
+        return lines + raw
+
+
+def is_ping(frame: Frame) -> bool:
+    """Return whether a frame with data says no more than that somebody is there."""
+    if frame.event:
+        return frame.event == b"ping"
+    return frame.payload is not None and frame.payload.startswith(_PINGS)

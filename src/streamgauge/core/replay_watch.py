@@ -1,0 +1,273 @@
+"""Notices an upstream that says something twice (SPEC §12.2). It flags, and never touches a byte.
+
+Doubt is for the benefit of the text: what is periodic, short or of several choices is no replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from streamgauge.core.events import Event, ReasoningDelta, Started, TextDelta, ToolCallDelta
+from streamgauge.core.integrity_finding import ReadStamp, stamp_in, stamp_in_comment
+from streamgauge.core.integrity_order import Order
+from streamgauge.core.integrity_stamp import LastRead
+
+__all__ = ["LONG_FRAME", "PREFIX", "ReplayWatch", "Suspected", "Suspicion"]
+
+PREFIX = 200
+"""Characters of its beginning that an answer must repeat: shorter openings recur honestly."""
+LONG_FRAME = 256
+"""Characters of a frame that nobody says twice in a row by chance."""
+_PREFIX_MOST = 1600
+"""A beginning that is periodic up to here, as a table's or a drawing's, is no longer looked for."""
+_TOLD = 5
+"""Suspicions told of one attempt: the first places tell, thousands do not."""
+_UNWATCHED = 4096
+"""Characters after which a text that is not looked at any more is let go."""
+
+
+class Suspected(StrEnum):
+    """What looks like a replay."""
+
+    RESTART = "restart"
+    """The answer starts again from its beginning."""
+    LONG_FRAME = "long_frame"
+    """The same long frame twice in a row."""
+    SECOND_START = "second_start"
+    """A second `message_start`, or a new chunk id together with a role in mid-stream.
+
+    A role beside text is not looked at, which would cost every frame: a text that comes again is
+    seen as such.
+    """
+    SEQ = "seq"
+    """A repeated or missing number in the upstream's own stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A place. `seq`: the upstream's frame with data, from 1; `offset`: characters before it."""
+
+    kind: Suspected
+    seq: int
+    offset: int
+
+
+class _Id(msgspec.Struct, gc=False):
+    id: str | None = None
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+
+
+class _Run:
+    """The text of one kind, of which its beginning is looked for further on.
+
+    Cutting the text elsewhere changes nothing: frames are put together before they are searched.
+    """
+
+    __slots__ = ("_from", "_kept", "_length", "_lengths", "_prefix", "parts", "size", "wanted")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0  # characters in `parts`
+        self.wanted = PREFIX * 3 // 2
+        """How many are wanted before it is worth a look."""
+        self._kept = ""
+        self._from = 0  # characters before `_kept`
+        self._lengths: list[int] = []  # of the frames that `_kept` is from
+        self._length = PREFIX
+        self._prefix: str | None = ""  # empty: not known yet; None: there is none
+
+    @property
+    def characters(self) -> int:
+        """How many have come."""
+        return self._from + len(self._kept) + self.size
+
+    def look(self) -> tuple[int, int] | None:
+        """Return where the beginning comes again: characters before it, and frames behind it."""
+        text = self._kept + "".join(self.parts)
+        lengths = [len(part) for part in self.parts]
+        known = self._lengths + lengths
+        self.parts.clear()
+        self.size = 0
+        if self._prefix == "" and not self._begin(text):
+            self._lengths = known
+            return None
+        self._lengths = lengths
+        if self._prefix is None:
+            self._keep(text, 0)
+            return None
+        at = text.find(self._prefix, 0 if self._from else 1)
+        beside = len(self._prefix) - 1
+        self.wanted = len(self._prefix)
+        if at < 0:
+            self._keep(text, min(beside, len(text)))
+            return None
+        offset = self._from + at
+        self._keep(text, min(beside, len(text) - at - 1))
+        return offset, _frames_behind(known, len(text) - at)
+
+    def _keep(self, text: str, count: int) -> None:
+        self._from += len(text) - count
+        self._kept = text[len(text) - count :]
+
+    def _begin(self, text: str) -> bool:
+        """Settle on the beginning to look for, one that is not periodic; False for not yet."""
+        while len(text) >= self._length * 3 // 2:
+            half = self._length // 2
+            if text.find(text[:half], 1, self._length + half) < 0:
+                self._prefix = text[: self._length]
+                return True
+            self._length *= 2
+            if self._length > _PREFIX_MOST:
+                self._prefix, self.wanted = None, _UNWATCHED
+                return True
+        self._kept = text
+        self.wanted = self._length * 3 // 2 - len(text)
+        return False
+
+
+def _frames_behind(lengths: Sequence[int], characters: int) -> int:
+    """Return how many frames follow the one in which the last `characters` begin."""
+    frames = 0
+    for length in reversed(lengths):
+        characters -= length
+        if characters <= 0:
+            break
+        frames += 1
+    return frames
+
+
+class ReplayWatch(LastRead):
+    """Watches one attempt's stream. `suspect` is told each place, at most a handful."""
+
+    __slots__ = (
+        "_id",
+        "_long",
+        "_long_at",
+        "_order",
+        "_reasoning",
+        "_received",
+        "_role_at",
+        "_started",
+        "_suspect",
+        "_text",
+        "_told",
+        "frames",
+    )
+
+    def __init__(
+        self,
+        suspect: Callable[[Suspicion], None],
+        received: Callable[[bytes, str], None] | None = None,
+    ) -> None:
+        """`received` is told the payload of each frame, and its text."""
+        super().__init__()
+        self._suspect = suspect
+        self._received = received
+        self._told = 0
+        self.frames = 0
+        self._text, self._reasoning = _Run(), _Run()
+        self._long = ""
+        self._long_at = 0
+        self._id: str | None = None
+        self._role_at = 0
+        self._started = False
+        self._order: Order | None = None
+
+    def observe(self, payload: bytes, events: Sequence[Event]) -> None:
+        """Take in the next frame with data."""
+        self.frames += 1
+        if self._received is not None:
+            self._received(payload, _text_of(events))
+        if len(events) == 1 and type(event := events[0]) is TextDelta and not event.choice:
+            # Measured: nearly every frame is one piece of text.
+            if text := event.text:
+                self._add(text, self._text)
+        else:
+            self._read(payload, events)
+
+    def _read(self, payload: bytes, events: Sequence[Event]) -> None:
+        if b'"role"' in payload:
+            self._role(payload)
+        for event in events:
+            match event:
+                case TextDelta(choice=0) if event.text:
+                    self._add(event.text, self._text)
+                case ReasoningDelta(choice=0) if event.text:
+                    self._add(event.text, self._reasoning)
+                case ToolCallDelta():
+                    if len(event.arguments) >= LONG_FRAME:
+                        self._long_frame(event.arguments)
+                case Started():
+                    self._start()
+        if not events and payload.startswith(b'{"done":'):
+            self._numbered(stamp_in(payload))
+
+    def _add(self, text: str, run: _Run) -> None:
+        run.parts.append(text)
+        run.size += len(text)
+        if run.size >= run.wanted:
+            self._look(run)
+        if len(text) >= LONG_FRAME:
+            self._long_frame(text)
+
+    def _look(self, run: _Run) -> None:
+        if (found := run.look()) is not None:
+            offset, behind = found
+            self._tell(Suspected.RESTART, self.frames - behind, offset)
+
+    def _long_frame(self, text: str) -> None:
+        repeated = self._long_at == self.frames - 1 and text == self._long
+        self._long, self._long_at = text, self.frames
+        if repeated and text.find(text[: len(text) // 2], 1) < 0:
+            self._tell(Suspected.LONG_FRAME, self.frames, self._characters() - len(text))
+
+    def _role(self, payload: bytes) -> None:
+        """A role opens an answer; some upstreams say it in every frame."""
+        plain_between = self.frames - self._role_at > 1
+        self._role_at = self.frames
+        try:
+            told = _decode_id(payload).id
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return
+        if self._id is not None and told not in (None, self._id) and plain_between:
+            self._tell(Suspected.SECOND_START, self.frames, self._characters())
+        self._id = told or self._id
+
+    def _start(self) -> None:
+        if self._started:
+            self._tell(Suspected.SECOND_START, self.frames, self._characters())
+        self._started = True
+
+    def stamped(self, raw: bytes) -> None:
+        """Take in a frame before which comment lines stand: they may be another gateway's stamps."""
+        self._numbered(stamp_in_comment(raw))
+
+    def _numbered(self, stamp: ReadStamp | None) -> None:
+        if stamp is None:
+            return
+        if self._order is None:
+            self._order = Order()
+        if self._order.take(stamp.seq):
+            self._tell(Suspected.SEQ, self.frames + 1, self._characters())
+
+    def _characters(self) -> int:
+        return self._text.characters + self._reasoning.characters
+
+    def _tell(self, kind: Suspected, seq: int, offset: int) -> None:
+        self._told += 1
+        if self._told <= _TOLD:
+            self._suspect(Suspicion(kind, seq, offset))
+
+
+def _text_of(events: Sequence[Event]) -> str:
+    return "".join(
+        event.arguments if isinstance(event, ToolCallDelta) else event.text
+        for event in events
+        if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta)
+    )

@@ -1,0 +1,216 @@
+"""Whatever happens to a stream on its way is found in its own stamps, with the frame's number."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+
+from streamgauge.core.integrity import Integrity, short_sha1
+from streamgauge.core.integrity_check import Check, Expected, Finding, Kind
+from streamgauge.core.integrity_proof import Proof
+from streamgauge.core.integrity_text import protocol_of
+
+from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, text
+from .stamped_streams import MODES, check, frames_with_data, play_of, protocol, whole
+
+TIMES = 1000 if os.environ.get("STREAMGAUGE_FULL") == "1" else 20
+NAMES = (
+    "chat_stream_usage",
+    "chat_stream_tool",
+    "messages_stream_tool",
+    "anthropic of openai thought and calls",
+    "openai of ollama text",
+    "simple of openai text",
+    "frames of openai thought and calls",
+)
+Harm = Callable[[random.Random, list[bytes]], int]
+"""Does something to a list of frames; returns the index of the first that is not as it was."""
+
+
+def dropped(dice: random.Random, frames: list[bytes]) -> int:
+    at = dice.randrange(len(frames))
+    del frames[at]
+    return at
+
+
+def repeated(dice: random.Random, frames: list[bytes]) -> int:
+    at = dice.randrange(len(frames))
+    frames.insert(at, frames[at])
+    return at
+
+
+def reordered(dice: random.Random, frames: list[bytes]) -> int:
+    at = dice.randrange(len(frames) - 1)
+    frames[at], frames[at + 1] = frames[at + 1], frames[at]
+    return at
+
+
+def cut(dice: random.Random, frames: list[bytes]) -> int:
+    at = dice.randrange(len(frames))
+    frames[at:] = [frames[at][: dice.randrange(len(frames[at]) - 1)]]
+    return at
+
+
+def flipped(dice: random.Random, frames: list[bytes]) -> int:
+    """Change a byte of the text that a frame adds, or where it adds none, of its data."""
+    at = dice.randrange(len(frames))
+    frame = frames[at]
+    start = frame.find(b"{", max(0, frame.rfind(b"\ndata:"), frame.find(b"data:")))
+    start = start if start >= 0 else frame.find(b"[DONE]")
+    byte = dice.randrange(start, len(frame.rstrip(b"\r\n")))
+    frames[at] = frame[:byte] + bytes([frame[byte] ^ (1 << dice.randrange(8))]) + frame[byte + 1 :]
+    return at
+
+
+def _data_frames(play: Play) -> list[bytes]:
+    lines = protocol(play) == "simple"
+    return [each for each in whole(play.body, lines) if each.startswith(b"{") or b"data" in each]
+
+
+@pytest.mark.parametrize("harm", [dropped, repeated, reordered, cut, flipped])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", NAMES)
+def test_harm_to_a_stream_is_found_by_its_stamps_and_its_row(
+    name: str, mode: Integrity, harm: Harm
+) -> None:
+    play = play_of(name, mode)
+    assert not check(play, b"".join(_data_frames(play)), mode)
+    dice = random.Random(f"{name} {mode} {harm.__name__}")
+    stamped = mode is not Integrity.LEDGER and protocol(play) in ("openai", "anthropic")
+    for _ in range(TIMES):
+        frames = _data_frames(play)
+        at = harm(dice, frames)
+        body = b"".join(frames)
+        if body == play.body or (harm is flipped and not _covered(play, mode, body)):
+            continue
+        found = check(play, body, mode)
+        assert found, (at, body)
+        if stamped and harm is not flipped:
+            assert found[0].seq in (at + 1, at + 2), (at, found)
+        if stamped and harm is flipped and mode is Integrity.COMMENT:
+            assert at + 1 in {finding.seq for finding in found}, (at, found)
+
+
+def _covered(play: Play, mode: Integrity, body: bytes) -> bool:
+    """Whether what is hashed was changed: of payloads every byte is, else only the text in them."""
+    if mode is not Integrity.FIELD and protocol(play) != "frames":
+        return True
+    checker = Check(protocol(play), mode)
+    checker.feed(body)
+    return checker.stream_sha1 != play.row.stream_sha1
+
+
+@pytest.mark.parametrize("mode", [Integrity.COMMENT, Integrity.FIELD])
+def test_the_mode_is_found_out(mode: Integrity) -> None:
+    play = play_of("chat_stream_usage", mode)
+    checker = Check("openai")
+    for at in range(0, len(play.body), 11):
+        checker.feed(play.body[at : at + 11])
+    assert not checker.findings()
+    assert checker.mode is mode
+    assert checker.complete
+    assert checker.stream_sha1 == play.row.stream_sha1
+    assert checker.frames == play.row.frames_out
+
+
+def test_an_unstamped_stream_is_compared_with_hashes_that_were_kept() -> None:
+    play = play_of("chat_stream_usage", Integrity.LEDGER)
+    sha1s = [short_sha1(payload) for payload in frames_with_data(play)]
+    frames = _data_frames(play)
+
+    def found(body: list[bytes]) -> list[tuple[Kind, int]]:
+        checker = Check("openai", Integrity.LEDGER, Expected(sha1s=sha1s))
+        checker.feed(b"".join(body))
+        return [(finding.kind, finding.seq) for finding in checker.findings()]
+
+    assert found(frames) == []
+    assert found(frames[:3] + frames[4:]) == [(Kind.MISSING, 4)]
+    assert found(frames[:4] + frames[3:]) == [(Kind.REPEATED, 4)]
+    swapped = [*frames[:2], frames[3], frames[2], *frames[4:]]
+    assert found(swapped) == [(Kind.MISSING, 3), (Kind.OUT_OF_ORDER, 3)]
+    assert found([*frames[:2], text("other"), *frames[3:]]) == [(Kind.ALTERED, 3)]
+
+
+def _kinds(findings: tuple[Finding, ...]) -> list[tuple[Kind, int]]:
+    return [(finding.kind, finding.seq) for finding in findings]
+
+
+def _comment_play() -> Play:
+    play = Play(chat_request(), proof=Proof(Integrity.COMMENT))
+    play.stream(ROLE, text("a"), text("b"), FINISH, USAGE, DONE)
+    play.do("tick", at=9.0)
+    return play
+
+
+def test_each_kind_of_harm_has_its_name_and_its_place() -> None:
+    play = _comment_play()
+    frames = whole(play.body)
+    joined = b"".join
+
+    def kinds(changed: list[bytes]) -> list[tuple[Kind, int]]:
+        return _kinds(check(play, joined(changed), row=False))
+
+    assert kinds(frames) == []
+    assert kinds(frames[:1] + frames[2:]) == [(Kind.MISSING, 2)]
+    assert kinds(frames[:2] + frames[1:]) == [(Kind.REPEATED, 2)]
+    assert kinds([frames[1], frames[0], *frames[2:]]) == [(Kind.MISSING, 1), (Kind.OUT_OF_ORDER, 1)]
+    assert kinds(frames[:-1]) == [(Kind.INCOMPLETE, 5)]
+    assert kinds([*frames[:-1], frames[-1][:-5]]) == [(Kind.INCOMPLETE, 5)]
+    assert kinds([*frames, text("c")]) == [(Kind.AFTER_END, 6)]
+    assert kinds([frames[0], text("a"), *frames[2:]])[0] == (Kind.UNSTAMPED, 2)
+    other = frames[1].replace(b'"stream_id":"exchange', b'"stream_id":"strange')
+    assert kinds([frames[0], other, *frames[2:]])[0] == (Kind.FOREIGN, 2)
+    longer = [frame.replace(b'"a"', b'"ab"') for frame in frames]
+    assert kinds(longer) == [(Kind.ALTERED, 2), (Kind.LENGTH, 2)]
+    lost = [frame.replace(b'"frames_out":5', b'"frames_out":6') for frame in frames]
+    assert kinds(lost) == [(Kind.TOTALS, 5)]
+    wrong = play.row.stream_sha1 or ""
+    lost = [frame.replace(wrong.encode(), b"0" * 40) for frame in frames]
+    assert kinds(lost) == [(Kind.TOTALS, 5)]
+
+
+def test_the_place_is_the_byte_at_which_the_frame_begins() -> None:
+    play = _comment_play()
+    frames = whole(play.body)
+    body = b"".join([*frames[:2], frames[2].replace(b'"b"', b'"B"'), *frames[3:]])
+    (finding,) = check(play, body, row=False)
+    assert (finding.kind, finding.seq) == (Kind.ALTERED, 3)
+    assert finding.offset == len(frames[0] + frames[1])
+    assert str(finding).startswith(f"seq 3 byte {finding.offset}: altered: sha1 ")
+
+
+def test_a_row_alone_tells_a_whole_stream_from_another() -> None:
+    play = play_of("messages_stream", Integrity.LEDGER)
+    assert _kinds(check(play, play.body, Integrity.LEDGER)) == []
+    changed = play.body.replace(b'"message_delta"', b'"message_Delta"', 1)
+    assert [kind for kind, _ in _kinds(check(play, changed, Integrity.LEDGER))] == [Kind.TOTALS]
+
+
+def test_a_stream_that_ended_with_an_error_is_complete_as_it_is() -> None:
+    play = Play(chat_request("messages"), proof=Proof(Integrity.COMMENT))
+    play.head()
+    play.data(b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n')
+    play.do("stop")
+    assert b"event: error\n" in play.body
+    assert not check(play, play.body, row=False)
+
+
+def test_comment_lines_may_stand_behind_the_last_frame() -> None:
+    play = _comment_play()
+    assert not check(play, play.body + b": keep-alive\n", row=False)
+    assert _kinds(check(play, play.body + b"data: x", row=False)) == [(Kind.INCOMPLETE, 6)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_protocol_shows_in_the_first_bytes(name: str) -> None:
+    play = play_of(name, Integrity.COMMENT)
+    assert protocol_of(play.body) == protocol(play)
+    assert protocol_of(b": hi\n\n") is None
+    assert (
+        protocol_of(b'event: response.created\ndata: {"type":"response.created"}\n\n')
+        == "responses"
+    )
+    assert protocol_of(b'data: {"type":"response.created"}\n\n') == "responses"
