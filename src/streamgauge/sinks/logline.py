@@ -92,7 +92,9 @@ def encode_json(level: str, event: str, fields: Iterable[tuple[str, str]]) -> st
     except UnicodeEncodeError:
         text = "\x7f"  # a lone surrogate
     # json's own way takes four times as long, and is wanted only for what it alone escapes.
-    return text if text.isascii() and "\x7f" not in text else json.dumps(line, separators=(",", ":"))
+    return (
+        text if text.isascii() and "\x7f" not in text else json.dumps(line, separators=(",", ":"))
+    )
 
 
 def _all(_level: str) -> bool:

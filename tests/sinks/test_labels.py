@@ -1,0 +1,144 @@
+"""Labels: configured names and closed lists; whatever clients make up adds none (FAULTS S21)."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from streamgauge.config.schema import Config
+from streamgauge.core.record import Anomaly, ExchangeRecord, Status
+from streamgauge.sinks.labels import NONE, OTHER, Labels
+from streamgauge.sinks.prometheus import ExchangeCounts
+
+CONFIG = Config.model_validate(
+    {
+        "upstreams": [
+            {"name": "local", "kind": "sim", "base_url": "http://h", "models": ["qwen3-*", "*"]},
+            {"name": "far", "kind": "sim", "base_url": "http://h", "models": ["gpt-5"]},
+        ],
+        "routing": {
+            "models": [{"match": "sonnet*", "to": ["far/claude-4"]}],
+            "default": {"to": ["local/llama:7b"]},
+        },
+        "prices": [{"model": "gpt-5", "input": 1, "output": 2, "currency": "EUR"}],
+    }
+)
+
+
+def served() -> Labels:
+    labels = Labels()
+    labels.serve(CONFIG)
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (("gpt-5", None, None), "gpt-5"),
+        (("qwen3-8b", None, None), "qwen3-*"),
+        (("claude-4", "claude-4-20260101", "sonnet"), "claude-4"),
+        (("llama:7b", None, None), "llama:7b"),
+        (("made-up", "gpt-5", None), "gpt-5"),
+        (("made-up", None, "sonnet-9"), "sonnet*"),
+        (("made-up", None, None), OTHER),
+        ((None, "", None), NONE),
+    ],
+)
+def test_a_model_is_told_by_what_the_configuration_calls_it(
+    names: tuple[str | None, ...], label: str
+) -> None:
+    assert served().model(*names) == label
+
+
+def test_other_labels_are_closed_lists_too() -> None:
+    labels = served()
+    assert [labels.upstream(name) for name in ("far", "evil", None)] == ["far", OTHER, NONE]
+    assert [labels.currency(name) for name in ("EUR", "USD", "XYZ")] == ["EUR", "USD", OTHER]
+    assert [labels.dialect(name) for name in ("openai", "klingon")] == ["openai", OTHER]
+    assert [labels.source(name) for name in ("provider", "guess")] == ["provider", OTHER]
+
+
+def test_names_that_were_ever_configured_make_a_bounded_number_of_labels() -> None:
+    labels = Labels()
+    names = [f"model-{n}" for n in range(2000)]
+    for name in names:
+        labels.serve(Config.model_validate({"prices": [{"model": name, "input": 1}]}))
+    assert len({labels.model(name) for name in names}) == 501
+
+
+class _All(Collector):
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+
+    def collect(self):  # type: ignore[no-untyped-def]
+        return iter(self._counts.families())
+
+
+def _series(counts: ExchangeCounts) -> set[str]:
+    registry = CollectorRegistry()
+    registry.register(_All(counts))
+    lines = generate_latest(registry).decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+def _exchange(n: int, model: str) -> ExchangeRecord:
+    return ExchangeRecord(
+        id=f"{n:016d}",
+        owner="o",
+        started_at=n,
+        upstream="local",
+        dialect="openai",
+        upstream_model=model,
+        response_model=f"{model}-answered",
+        requested_model=model,
+        status=Status.COMPLETED,
+        input_tokens=3,
+        output_tokens=4,
+        usage_source="provider",
+        input_source="provider",
+        ttft_ms=12.0,
+        stream_duration_ms=200.0,
+        gap_p95_ms=3.0,
+        cost_nano=5,
+        currency="EUR",
+        anomalies=[Anomaly.OVERSIZE_LINE.value, f"odd-{n}"],
+        attempts=1,
+    )
+
+
+def test_metric_label_cardinality_stays_flat_under_10000_made_up_model_names() -> None:
+    dice = random.Random(1)
+    counts = ExchangeCounts(served())
+    counts.write(_exchange(0, "made-up"))
+    counts.write(_exchange(1, "qwen3-4b"))
+    before = _series(counts)
+    for n in range(10_000):
+        prefix = "qwen3-" if dice.random() < 0.5 else ""
+        counts.write(_exchange(n + 2, f'{prefix}{dice.getrandbits(64):x} \n"{n}'))
+    assert _series(counts) == before
+    assert len(counts.counts()) == 1
+    assert sum(counts.counts().values()) == 10_002
+
+
+def test_sums_and_histograms_are_those_of_the_records() -> None:
+    counts = ExchangeCounts(served())
+    for n in range(10):
+        counts.write(_exchange(n, "gpt-5"))
+    told = {
+        (sample.name, sample.labels.get("le"), sample.labels.get("source")): sample.value
+        for family in counts.families()
+        for sample in family.samples
+    }
+    assert told["streamgauge_input_tokens_total", None, "provider"] == 30
+    assert told["streamgauge_output_tokens_total", None, "provider"] == 40
+    assert told["streamgauge_cost_nano_total", None, None] == 50
+    assert told["streamgauge_anomalies_total", None, None] == 10
+    assert told["streamgauge_ttft_seconds_count", None, None] == 10
+    assert told["streamgauge_ttft_seconds_sum", None, None] == pytest.approx(0.12)
+    assert told["streamgauge_ttft_seconds_bucket", "0.01", None] == 0
+    assert told["streamgauge_ttft_seconds_bucket", "0.025", None] == 10
+    assert told["streamgauge_ttft_seconds_bucket", "+Inf", None] == 10
+    assert ("streamgauge_gap_max_seconds_count", None, None) not in told, "unknown is in no sum"
