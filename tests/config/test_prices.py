@@ -243,3 +243,21 @@ def test_the_entries_of_the_docs_are_legal(tmp_path: Path) -> None:
     file.write_text(page.split("```yaml\n")[1].split("```")[0])
     prices = load(LoadOptions(file, environ={})).config.prices
     assert [price.currency for price in prices] == ["USD", "USD", "sat"]
+
+
+def test_a_price_that_is_kept_in_mind_ends_where_the_next_begins() -> None:
+    begins = 1_800_000_012_345_678
+    moment = datetime.fromtimestamp(begins / 1e6, UTC).isoformat()
+    book = PriceBook(
+        [
+            PriceEntry.model_validate({"upstream": "*", "model": "m", "input": "1", "output": "1"}),
+            PriceEntry.model_validate(
+                {"upstream": "*", "model": "m", "input": "2", "output": "1", "valid_from": moment}
+            ),
+        ]
+    )
+    for _ in range(2):
+        for at, input_rate in ((begins - 1, 1), (begins, 2), (begins + 1, 2), (begins - 1, 1)):
+            price = book.price_for("up", "openai", "m", at)
+            assert price is not None
+            assert price.input == input_rate * 10**9

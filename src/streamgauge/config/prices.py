@@ -20,6 +20,7 @@ __all__ = ["LISTED_KINDS", "Found", "PriceBook", "list_version"]
 
 LISTED_KINDS = frozenset({"anthropic", "openai", "openrouter"})
 """Kinds that are providers of the list, under the same names. The others run on own machines."""
+_MINUTE_US = 60_000_000
 _MAX_CACHED = 1024
 """Clients choose model names: the cache starts anew when somebody tries out thousands."""
 
@@ -30,6 +31,15 @@ class Found:
 
     price: Price
     entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A price that was found, and when it is that: from `since` to before `until`, in µs."""
+
+    price: Price | None
+    since: int
+    until: int
 
 
 def list_version() -> str:
@@ -45,6 +55,9 @@ class PriceBook:
     def __init__(self, entries: Sequence[PriceEntry]) -> None:
         self._entries = [entry.as_price() for entry in entries]
         self._models: dict[tuple[str, str], ModelInfo | None] = {}
+        self._held: dict[tuple[str, str, str | None], _Held] = {}
+        starts = (price.valid_from for price in self._entries if price.valid_from is not None)
+        self._starts = sorted(starts)
 
     def warm(self, kinds: Iterable[str]) -> None:
         """Load the list now if one of `kinds` is in it: 0.2 s that no request should wait for."""
@@ -53,8 +66,21 @@ class PriceBook:
 
     def price_for(self, upstream: str, kind: str, model: str | None, at_us: int) -> Price | None:
         """Return the price of `model` at `at_us` (µs since the epoch), or None if unknown."""
+        key = (upstream, kind, model)
+        held = self._held.get(key)
+        if held is not None and held.since <= at_us < held.until:
+            return held.price
         found = self.find(upstream, kind, model, at_us)
-        return None if found is None else found.price
+        price = None if found is None else found.price
+        if len(self._held) >= _MAX_CACHED:
+            self._held.clear()
+        # A list's price may depend on the time of day; nothing changes within a minute of it.
+        since = at_us - at_us % _MINUTE_US
+        starts = [start for start in self._starts if since < start <= since + _MINUTE_US]
+        until = min((start for start in starts if start > at_us), default=since + _MINUTE_US)
+        since = max((start for start in starts if start <= at_us), default=since)
+        self._held[key] = _Held(price, since, until)
+        return price
 
     def find(self, upstream: str, kind: str, model: str | None, at_us: int) -> Found | None:
         """Return the same price with where it comes from."""

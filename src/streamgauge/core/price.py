@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from streamgauge.core.nano import nano_from_decimal, nano_text
@@ -95,6 +95,7 @@ class Price:
     tiers: tuple[Tier, ...] = ()
     service_tiers: tuple[ServiceTier, ...] = ()
     service_tier: str | None = None
+    _json: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def rates(self) -> Rates:
@@ -148,8 +149,12 @@ class Price:
         return plain
 
     def as_json(self) -> str:
-        """Return the row's `price` column."""
-        return json.dumps(self.as_plain(), ensure_ascii=False, separators=(",", ":"))
+        """Return the row's `price` column: written once, for it is in every row of its model."""
+        text = self._json
+        if text is None:
+            text = json.dumps(self.as_plain(), ensure_ascii=False, separators=(",", ":"))
+            object.__setattr__(self, "_json", text)
+        return text
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
