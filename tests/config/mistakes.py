@@ -19,7 +19,7 @@ _SERVER = (
     "host, port, workers, drain_seconds, max_streams, max_body_mb, half_close, allowed_hosts, "
     "keepalive_seconds, header_seconds, body_seconds, write_seconds"
 )
-_TOP = "server, control, upstreams, routing, prices, metadata, metering, keys, ledger, log"
+_TOP = "server, control, upstreams, routing, prices, metadata, metering, keys, sessions, ledger, exporters, log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,11 +321,11 @@ _BOTH = (
         '[«capture]\ndir = "x"\n',
     ),
     (
-        "a default that is not served yet",
+        "a word that is none of a setting's",
         "integrity",
-        "not served yet in this release; must be off, or left out",
-        "«integrity: ledger\n",
-        '«integrity = "ledger"\n',
+        "must be one of off, ledger, comment, field; got 'row'",
+        "«integrity: row\n",
+        '«integrity = "row"\n',
     ),
 )
 

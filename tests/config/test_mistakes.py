@@ -69,17 +69,34 @@ ONE_LINE = [
     ),
     ("control: {token: 'a b'}", "1:11: control.token: must be printable ASCII without spaces"),
     (
-        "sessions: {supersede: explicit}",
-        "1:12: sessions.supersede: not served yet in this release; must be off, or left out",
+        "sessions: {supersede: always}",
+        "1:12: sessions.supersede: must be one of explicit, session, off; got 'always'",
     ),
     ("keys: {required: maybe}", "1:8: keys.required: must be auto, true or false"),
     ("keys: {required: 1}", "1:8: keys.required: must be auto, true or false"),
     (
-        "integrity: comment",
-        "1:1: integrity: not served yet in this release; must be off, or left out",
+        "integrity: row",
+        "1:1: integrity: must be one of off, ledger, comment, field; got 'row'",
     ),
     ("capture: {dir: x}", "1:1: capture: not served yet in this release; leave it out"),
-    ("exporters: {otlp: x}", "1:13: exporters.otlp: not served yet in this release; leave it out"),
+    ("exporters: {otlp: x}", "1:13: exporters.otlp: must be a mapping of keys to values"),
+    (
+        "exporters: {influxdb: {url: http://h}}",
+        "1:13: exporters.influxdb: needs database with version 1",
+    ),
+    (
+        "exporters: {influxdb: {url: http://h, version: 2, database: d}}",
+        "1:13: exporters.influxdb: needs bucket with version 2",
+    ),
+    (
+        "exporters: {influxdb: {url: 'h:8086', database: d}}",
+        "1:24: exporters.influxdb.url: must be an http or https URL with a host, such as "
+        "http://127.0.0.1:8086",
+    ),
+    (
+        "exporters: {otlp: {url: http://h, traces: false, metrics: false}}",
+        "1:13: exporters.otlp: must have traces or metrics",
+    ),
     ("routing: {rules: [1]}", "1:19: routing.rules[0]: must be a mapping of keys to values"),
     (
         "routing: {default: {to: [x]}}",

@@ -25,6 +25,8 @@ RESTART = (
     "control.allowed_hosts",
     "ledger.url",
     "ledger.spool_mb",
+    "exporters.influxdb",
+    "exporters.otlp",
     "log.format",
 )
 TOLD_WITHIN = 10.0
@@ -49,6 +51,7 @@ def test_keys_that_hold_until_a_restart_keep_their_values_and_are_named(tmp_path
             "server: {host: '::1', port: 9001, drain_seconds: 5}\n"
             "control: {host: '::1', port: 9002, enabled: false, token: t0ken, allowed_hosts: [x]}\n"
             "ledger: {url: sqlite:///other.db, spool_mb: 7, begin: async}\n"
+            "exporters: {influxdb: {url: http://h, database: d}, otlp: {url: http://h}}\n"
             "log: {format: json, level: debug}\n",
         ),
         running,

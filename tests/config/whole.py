@@ -34,9 +34,9 @@ routing:  {models: [], rules: [], scenarios: {}, default: {to: [], strategy: fir
            breaker: {failures: 3, open_seconds: 30}}
 prices:   []
 keys:     {required: auto}
-sessions: {supersede: off, resume_seconds: 0}
+sessions: {supersede: explicit, resume_seconds: 0}
 metadata: comment
-integrity: off
+integrity: ledger
 metering: on
 ledger:   {url: sqlite:///streamgauge.db, begin: before_upstream, content: false, retention_days: 0,
            spool_mb: 64}
@@ -47,7 +47,7 @@ log:      {format: auto, level: info}
 
 WHOLE_TOML = """\
 metadata = "comment"
-integrity = "off"
+integrity = "ledger"
 metering = "on"
 
 [server]
@@ -104,7 +104,7 @@ breaker = {failures = 3, open_seconds = 30}
 required = "auto"
 
 [sessions]
-supersede = "off"
+supersede = "explicit"
 resume_seconds = 0
 
 [ledger]
@@ -113,10 +113,6 @@ begin = "before_upstream"
 content = false
 retention_days = 0
 spool_mb = 64
-
-[exporters]
-influxdb = ""
-otlp = ""
 
 [log]
 format = "auto"

@@ -12,9 +12,10 @@ from typing import Any
 
 from streamgauge.control.app import control_app
 from streamgauge.control.guard import Access
-from streamgauge.control.plane import Applied, NotNow, Vitals
+from streamgauge.control.plane import Applied, Configuration, NotNow, Probed, Vitals
 from streamgauge.control.server import ControlServer
 from streamgauge.core.routing.breaker import Circuit, Condition
+from streamgauge.gateway.live import Live, UpstreamDetail
 from streamgauge.gateway.runtime import ConfigState, Runtime, UpstreamState
 from streamgauge.ledger.base import LedgerStats
 
@@ -35,6 +36,8 @@ RUNTIME = Runtime(
     loop_lag_ms=1.5,
     parsed_frames=900,
     holds=0,
+    resume_buffers=0,
+    resume_bytes=0,
     upstreams={
         "local": UpstreamState(Circuit.CLOSED, Condition.OK, None),
         "far": UpstreamState(Circuit.OPEN, Condition.UNHEALTHY, "3 failures in a row"),
@@ -74,12 +77,43 @@ class FakePlane:
     busy: bool = False
     before: Callable[[], None] = lambda: None
     reloads: int = 0
+    streams: set[str] = field(default_factory=set)
 
     async def runtime(self) -> Runtime:
         """The numbers above, unless busy."""
         if self.busy:
             raise NotNow("the gateway did not answer within 2 s")
         return RUNTIME
+
+    async def stop_stream(self, stream_id: str) -> bool:
+        """Stop it where it is the one that is there, unless busy."""
+        if self.busy:
+            raise NotNow("the gateway did not answer within 2 s")
+        found = stream_id in self.streams
+        self.streams.discard(stream_id)
+        return found
+
+    async def live(self) -> Live:
+        """No stream, unless busy."""
+        self._look()
+        return Live(1, 0, ())
+
+    async def upstreams(self) -> tuple[UpstreamDetail, ...]:
+        """None, unless busy."""
+        self._look()
+        return ()
+
+    async def probe(self, name: str) -> Probed | None:
+        """There is none to ask."""
+        return None
+
+    async def configuration(self) -> Configuration:
+        """No setting at all."""
+        return Configuration(None, "c0ffee", (), ())
+
+    def _look(self) -> None:
+        if self.busy:
+            raise NotNow("the gateway did not answer within 2 s")
 
     async def reload(self) -> Applied:
         """The outcome."""

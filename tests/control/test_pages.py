@@ -13,9 +13,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from streamgauge import __version__
+from streamgauge.config.schema import Config
+from streamgauge.config.upstream import Kind, Upstream
 from streamgauge.control.plane import Applied, NotNow, ReloadRefused
 from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.gateway.runtime import ConfigState
+from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.prometheus import ExchangeCounts
 
 from .listener_rig import RUNTIME, FakePlane, listening, stats, vitals
@@ -186,12 +189,18 @@ def record(**named: Any) -> ExchangeRecord:
     return ExchangeRecord(**{"id": "i" * 16, "owner": "o", "started_at": 1, **named})
 
 
+def config_of(upstream: str) -> Config:
+    """Return a configuration with one upstream."""
+    return Config(upstreams=(Upstream(name=upstream, kind=Kind.SIM, base_url="http://h"),))
+
+
 def test_labels_come_from_closed_lists_and_the_configuration_alone() -> None:
-    counts = ExchangeCounts(["local"])
+    labels = Labels(["local"])
+    counts = ExchangeCounts(labels)
     counts.write(record(status=Status.COMPLETED, dialect="openai", upstream="local"))
     counts.write(record(status=Status.COMPLETED, dialect="klingon", upstream="x\nevil 1"))
     counts.write(record(status=Status.REJECTED))
-    counts.serve(["new"])
+    labels.serve(config_of("new"))
     counts.write(record(status=Status.COMPLETED, dialect="openai", upstream="new"))
     assert counts.counts() == {
         ("completed", "openai", "local"): 1,
@@ -202,9 +211,10 @@ def test_labels_come_from_closed_lists_and_the_configuration_alone() -> None:
 
 
 def test_upstreams_that_were_ever_configured_make_a_bounded_number_of_labels() -> None:
-    counts = ExchangeCounts()
+    labels = Labels()
+    counts = ExchangeCounts(labels)
     for n in range(1000):
-        counts.serve([f"up-{n}"])
+        labels.serve(config_of(f"up-{n}"))
         counts.write(record(status=Status.COMPLETED, dialect="openai", upstream=f"up-{n}"))
     assert len(counts.counts()) == 201
     assert sum(counts.counts().values()) == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -20,7 +21,7 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.record import Status
 
-from .machine_checks import check_count, check_metadata, check_row
+from .machine_checks import check_count, check_integrity, check_metadata, check_row
 from .machine_inputs import ATTEMPTS, DATA, FACTS, HEADS, REQUESTS, stream_of
 from .playbook import (
     Play,
@@ -121,13 +122,22 @@ class AnyOrder(RuleBasedStateMachine):
         self.gone = self.gone or not self.play.of(EndClient, SendAnswer)
         self.give("client_gone", may_drain=may_drain, slow_reader=slow)
 
-    @rule(name=st.sampled_from(["client_blocked", "client_writable"]))
+    @rule(name=st.sampled_from(["client_blocked", "client_writable", "client_away", "client_back"]))
     def waits(self, name: str) -> None:
         self.give(name)
 
-    @rule(name=st.sampled_from(["stop", "shutdown"]))
+    @rule(name=st.sampled_from(["stop", "supersede", "shutdown"]))
     def ends_from_outside(self, name: str) -> None:
         self.give(name)
+
+    @rule()
+    def is_looked_at(self) -> None:
+        """Who asks how it stands changes nothing, whenever he does."""
+        exchange = self.play.exchange
+        before = replace(exchange.record)
+        row = self.play.look("so_far")
+        assert exchange.record == before
+        assert (row.status is Status.IN_FLIGHT) is not bool(self.play.of(Commit))
 
     # --- what must hold --------------------------------------------------------------------------
 
@@ -178,6 +188,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(commits) == 1
         assert self.play.log[-1] is commits[0]
         check_row(self.play, self.gone)
+        check_integrity(self.play)
 
     def teardown(self) -> None:
         """Whatever came, the upstream's end and time bring it to its end."""

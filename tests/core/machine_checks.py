@@ -11,6 +11,8 @@ from streamgauge.core.actions import (
     SendData,
     SendHead,
 )
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_check import Check, Expected, Kind
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 
 from ..grammar_check import faults_of
@@ -18,7 +20,7 @@ from .playbook import (
     Play,
 )
 
-__all__ = ["check_count", "check_grammar", "check_metadata", "check_row"]
+__all__ = ["check_count", "check_grammar", "check_integrity", "check_metadata", "check_row"]
 
 ENDED = frozenset(Status) - {Status.IN_FLIGHT, Status.GATEWAY_CRASH}
 ENDS = {
@@ -77,6 +79,22 @@ def check_row(play: Play, gone: bool) -> None:
     if gone:
         assert row.status is Status.CLIENT_DISCONNECTED
     check_numbers(play)
+
+
+def check_integrity(play: Play) -> None:
+    """The row says how many frames were sent, and their hash; a stamp tells of each (FAULTS I13)."""
+    mode, row = play.facts.proof.mode, play.row
+    if not play.of(SendHead) or not play.facts.reads(play.exchange.attempt):
+        return
+    checker = Check(play.facts.request.dialect, mode, Expected(row.frames_out, row.stream_sha1))
+    checker.feed(play.body)
+    harmless = {Kind.INCOMPLETE, Kind.AFTER_END}  # it may have been cut, and told something behind
+    findings = [each for each in checker.findings() if each.kind not in harmless]
+    # What is no JSON has no place for a stamp in it.
+    findings = [each for each in findings if each.kind is not Kind.UNSTAMPED or mode != "field"]
+    assert not findings, (findings, play.body)
+    if mode is not Integrity.OFF:
+        assert (row.stream_sha1 is None) == (not checker.frames)
 
 
 def check_numbers(play: Play) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hypothesis.strategies as st
 
 from streamgauge.core.attempt import Drain, Limits
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_proof import Proof
 
 from .playbook import (
     DONE,
@@ -68,6 +70,7 @@ FACTS = st.fixed_dictionaries(
         "metering": st.sampled_from([True, True, True, False]),
         "begin_first": st.sampled_from([True, True, False]),
         "keepalive_seconds": st.sampled_from([0.0, 1.0]),
+        "proof": st.sampled_from([Proof(mode) for mode in Integrity]),
     }
 )
 TRANSLATED = st.tuples(

@@ -118,6 +118,10 @@ class Play:
         self.log += actions
         return actions
 
+    def look(self, name: str) -> Any:
+        """Ask something of the exchange that is no input."""
+        return getattr(self.exchange, name)(START + self.now)
+
     def connect(self) -> list[Action]:
         """Start, commit the open row and connect."""
         self.do("start")

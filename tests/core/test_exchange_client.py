@@ -172,6 +172,7 @@ def test_a_slow_reader_is_named() -> None:
     ("how", "status", "code", "http"),
     [
         ("stop", Status.CANCELLED, "stream_cancelled", 499),
+        ("supersede", Status.SUPERSEDED, "stream_cancelled", 499),
         ("shutdown", Status.SHUTDOWN, "server_shutdown", 503),
     ],
 )
@@ -202,6 +203,31 @@ def test_what_comes_from_outside_behind_the_marker_changes_nothing(how: str) -> 
     play.do(how)
     assert (play.row.status, play.row.delivered) == (Status.COMPLETED, Delivered.ALL)
     assert (play.told.count("end"), play.closes) == (1, 1)
+
+
+def test_a_newer_stream_leaves_a_drain_and_late_usage_alone() -> None:
+    left, served = Play(ASKED, attempt=DRAINS), Play(ASKED)
+    left.stream(*STREAMING)
+    left.do("client_gone")
+    served.stream(text("a"), FINISH, DONE)
+    for play in (left, served):
+        before = len(play.log)
+        assert play.do("supersede") == []
+        play.data(USAGE)
+        play.do("upstream_end", "complete")
+        assert len(play.log) > before
+        assert (play.row.output_tokens, play.row.usage_source) == (4, "provider")
+    assert left.row.status is Status.CLIENT_DISCONNECTED
+    assert served.row.status is Status.COMPLETED
+
+
+def test_who_looks_at_it_before_its_end_takes_nothing_from_the_row() -> None:
+    play = Play(ASKED)
+    play.stream(text("a"), FINISH, DONE, USAGE)
+    seen = play.look("so_far")
+    play.do("upstream_end", "complete")
+    assert (seen.output_tokens, seen.status) == (4, Status.IN_FLIGHT)
+    assert (play.row.output_tokens, play.row.usage_source) == (4, "provider")
 
 
 @pytest.mark.parametrize("how", ["stop", "shutdown"])
@@ -264,6 +290,6 @@ def test_leaving_closes_the_upstream_once() -> None:
     play = Play(ASKED)
     play.head(200, SSE)
     play.do("client_gone")
-    for late in ("client_gone", "stop", "shutdown", "tick", "client_writable"):
+    for late in ("client_gone", "stop", "supersede", "shutdown", "tick", "client_writable"):
         assert play.do(late) == []
     assert len(play.of(CloseUpstream)) == 1

@@ -317,7 +317,7 @@ def test_without_budget_nothing_is_repeated() -> None:
     assert (play.opens, play.row.attempts) == (1, 1)
 
 
-@pytest.mark.parametrize("how", ["client_gone", "stop", "shutdown"])
+@pytest.mark.parametrize("how", ["client_gone", "stop", "supersede", "shutdown"])
 def test_who_ends_it_during_the_pause_ends_it(how: str) -> None:
     play = Play(ASKED, retries=spending(9))
     refused(play)

@@ -121,7 +121,7 @@ def test_a_client_gone_is_not_asked_for_again() -> None:
     assert (play.opens, play.row.status) == (1, Status.CLIENT_DISCONNECTED)
 
 
-@pytest.mark.parametrize("how", ["client_gone", "stop", "shutdown"])
+@pytest.mark.parametrize("how", ["client_gone", "stop", "supersede", "shutdown"])
 def test_an_end_between_two_attempts_is_one_end(how: str) -> None:
     play = Play(chat_request())
     play.answer(400, REFUSAL)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..grammar_check import OURS, legal
-from .fallback import SAID, Failure, Pair, Way, text_of
+from .fallback import Pair
+from .fallback_failures import Failure
+from .fallback_ways import SAID, Way, text_of
 from .stand import Answer, frames_of
 
 __all__ = ["check_only_first", "check_served", "check_shown"]

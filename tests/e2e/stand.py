@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,9 @@ from streamgauge.config.prices import PriceBook
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.ratio_sink import RatioSink
 from streamgauge.gateway.server import Gateway, Wiring
-from streamgauge.ledger.reader import Filter, LedgerReader
+from streamgauge.gateway.stream_log import StreamLog
+from streamgauge.ledger.base import Ledger
+from streamgauge.ledger.reader import Filter, LedgerReader, row_of
 from streamgauge.ledger.sqlite import SqliteLedger
 from streamgauge.sinks.logline import LogLine
 from streamgauge.tools.simulator import Simulator
@@ -167,14 +170,17 @@ class Stand:
         max_page_count: int | None = None,
         spool_bytes: int = 1 << 18,
         odd: bool = False,
+        around: Callable[[Ledger], Ledger] = lambda ledger: ledger,
     ) -> None:
         self._odd = odd
+        self._around = around
         self._max_page_count = max_page_count
         self._spool_bytes = spool_bytes
         self.folder = folder
         self.simulator = simulator
         self.notes = Notes()
         self.lines: list[tuple[str, str, dict[str, str]]] = []
+        self.debug = False  # whether a line is kept for each frame
         self.wall: Callable[[], int] = lambda: time.time_ns() // 1000
         self.gateway: Gateway
         self.ledger: SqliteLedger
@@ -203,11 +209,13 @@ class Stand:
         wiring = Wiring(
             loaded.config,
             loaded.version,
-            self.ledger,
+            self._around(self.ledger),
             sinks,
             prices,
             "boot-of-the-test",
             self._now_us,
+            closed_row=partial(row_of, self.folder / "ledger.db"),
+            stream_log=StreamLog(self._note, lambda level: level != "debug" or self.debug),
         )
         self.gateway = Gateway(wiring, loop)
         _, self.port = await self.gateway.start()
@@ -293,8 +301,8 @@ async def until(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) 
         await asyncio.sleep(0.002)
 
 
-PATIENT: dict[str, Any] = {"breaker": {"failures": 1000}}
-"""Tests ask one upstream for failure after failure: its circuit must not step in."""
+PATIENT: dict[str, Any] = {"breaker": {"failures": 1000}, "retries": {"max_retry_after": 0}}
+"""Tests ask one upstream for failure after failure: neither its circuit nor a wait must step in."""
 
 
 def upstream(simulator: Simulator, prefix: str = "", **more: Any) -> dict[str, Any]:
@@ -314,18 +322,19 @@ async def stand(
     max_page_count: int | None = None,
     spool_bytes: int = 1 << 18,
     odd: bool = False,
+    around: Callable[[Ledger], Ledger] = lambda ledger: ledger,
     **upstream_keys: Any,
 ) -> AsyncIterator[Stand]:
     """Run a gateway in front of a simulator with the captures and cases of the tests.
 
     `also`: further upstreams. `odd`: what the upstream sends may be illegal streams, which pass as
-    they came.
+    they came. `around`: what the gateway gets for its ledger, made of that.
     """
     simulator = Simulator()
     cases = folder / "cases.json"
     cases.write_bytes(gzip.decompress((DATA / "corpus" / "responses.json.gz").read_bytes()))
     await simulator.start(flavour=flavour, captures=DATA / "captures", cases=cases)
-    built = Stand(folder, simulator, max_page_count, spool_bytes, odd)
+    built = Stand(folder, simulator, max_page_count, spool_bytes, odd, around)
     try:
         first = upstream(simulator, prefix, **{"kind": kind, **upstream_keys})
         await built.start({"upstreams": [first, *also], "routing": PATIENT, **(config or {})})

@@ -21,6 +21,7 @@ from streamgauge.cli.reloading import Reloader
 from streamgauge.config.listeners import Control
 from streamgauge.config.load import LoadOptions
 from streamgauge.control.plane import Vitals
+from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.prometheus import ExchangeCounts
 from streamgauge.tools.simulator import Simulator
 
@@ -220,7 +221,7 @@ async def controlled(on: Stand, kind: type[GatewayPlane], *more: Any) -> AsyncIt
     options = LoadOptions(config=on.folder / "streamgauge.yaml", environ={})
     reloader = Reloader(options, on.gateway, on._note)
     loop = asyncio.get_running_loop()
-    plane = kind(on.gateway, reloader, ExchangeCounts().counts, loop, *more)
+    plane = kind(on.gateway, reloader, ExchangeCounts(Labels()).counts, loop, *more)
     listener = open_control(Control(port=0), plane)
     try:
         yield plane, listener

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from .fallback import FAILURES, SAID, Failure, Pair, Way, behind_content, pair, text_of
+from .fallback import Pair, pair
 from .fallback_checks import check_only_first, check_served, check_shown
+from .fallback_failures import FAILURES, Failure, behind_content
+from .fallback_ways import SAID, Way, text_of
 from .stand import Answer, frames_of
 
 pytestmark = [pytest.mark.asyncio]
@@ -29,6 +31,10 @@ async def test_the_second_serves_one_clean_answer(name: str, tmp_path: Path) -> 
         answers = await asyncio.gather(*(ask(to, way) for way in ways))
         await check_served(to, failure, list(zip(ways, answers, strict=True)))
         assert len(to.second.journal) == len(ways)
+        if name.startswith("hangs"):
+            heard = [each for first in to.firsts.values() for each in first.heard]
+            assert len(heard) == len(ways)
+            await asyncio.gather(*(asyncio.wait_for(each.gone.wait(), 5) for each in heard))
 
 
 @pytest.mark.parametrize("end", ["cut", "reset", "error", "stall"])

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from ..faults.upstream import ScriptedUpstream, scripted
-from .fallback import FAILURES, SAID, Way, started, text_of
-from .stand import PATIENT, Stand, stand
+from .fallback import pair, started
+from .fallback_failures import FAILURES
+from .fallback_ways import SAID, Way, text_of
+from .stand import PATIENT, Stand, stand, until
 
 pytestmark = [pytest.mark.asyncio]
 OPENAI = Way("openai", "openai", "openai", True)
@@ -25,7 +27,11 @@ AT_ONCE_SECONDS = 5 * 0.010
 
 @contextlib.asynccontextmanager
 async def chain(
-    folder: Path, *names: str, serves: bool = True, **routing: Any
+    folder: Path,
+    *names: str,
+    serves: bool = True,
+    timeouts: dict[str, float] | None = None,
+    **routing: Any,
 ) -> AsyncIterator[tuple[Stand, list[ScriptedUpstream]]]:
     """Run a gateway whose default route goes to an upstream for each failure, then to one that serves."""
     async with contextlib.AsyncExitStack() as stack:
@@ -38,9 +44,8 @@ async def chain(
         urls = [each.url for each in made]
         if serves:
             urls.append((await stack.enter_async_context(started())).url)
-        ups = [
-            {"name": f"up{n}", "kind": "openai", "base_url": url} for n, url in enumerate(urls, 1)
-        ]
+        same = {"kind": "openai", "timeouts": timeouts or {}}
+        ups = [{"name": f"up{n}", "base_url": url, **same} for n, url in enumerate(urls, 1)]
         routes = {"default": {"to": [up["name"] for up in ups]}, **PATIENT, **routing}
         yield (
             await stack.enter_async_context(
@@ -117,14 +122,19 @@ async def test_an_open_circuit_is_passed_over_and_costs_no_attempt(tmp_path: Pat
 
 
 async def test_a_circuit_that_opens_meanwhile_is_passed_over_too(tmp_path: Path) -> None:
-    """All ask the first at once; the second's circuit opens while they wait for its failure."""
-    async with chain(tmp_path, "closes before the head", "500") as (it, made):
-        it.gateway.upstreams["up2"].bound(1, 20, 60)
-        asked = [it.ask(OPENAI.path, OPENAI.request()) for _ in range(2)]
-        await asyncio.gather(*asked)
-        third = await it.ask(OPENAI.path, OPENAI.request())
-    assert third.headers["x-streamgauge-attempts"] == "1/up1, 1/up3"
-    assert len(made[1].heard) <= 2
+    async with chain(tmp_path, "hangs before the head", "500", timeouts={"first_token": 0.8}) as (
+        it,
+        made,
+    ):
+        asked = asyncio.create_task(it.ask(OPENAI.path, OPENAI.request()))
+        await until(lambda: bool(made[0].heard))
+        second = it.gateway.upstreams["up2"]
+        second.bound(1, 20, 60)
+        second.breaker.failed(time.monotonic())
+        answer = await asked
+    assert (answer.status, text_of(OPENAI, answer)) == (200, SAID)
+    assert answer.headers["x-streamgauge-attempts"] == "1/up1, 1/up3"
+    assert made[1].heard == []
 
 
 async def test_a_request_that_is_to_blame_is_not_asked_elsewhere(tmp_path: Path) -> None:
@@ -145,3 +155,33 @@ async def test_a_request_that_is_to_blame_is_not_asked_elsewhere(tmp_path: Path)
         async with stand(tmp_path, config={"upstreams": ups, "routing": routes}) as it:
             await blames(it, first)
         assert second.begun == []
+
+
+@pytest.mark.parametrize("way", BOTH, ids=lambda way: way.client)
+async def test_who_left_while_the_first_hung_costs_the_second_nothing(
+    way: Way, tmp_path: Path
+) -> None:
+    failure, limits = FAILURES["hangs before the head"], {"first_token": 0.8}
+    async with pair(tmp_path, failure, timeouts=limits) as to:
+        async with to.it.client() as client:
+            await client.post(way.path, way.request())
+            await until(lambda: bool(to.firsts[way.first].heard))
+        [row] = await to.it.rows()
+        await asyncio.wait_for(to.firsts[way.first].heard[0].gone.wait(), 5)
+        assert (row["status"], row["attempts"]) == ("client_disconnected", 1)
+        assert to.second.begun == []
+
+
+@pytest.mark.parametrize(("name", "attempts"), [("503", 2), ("cut behind the role", 1)])
+async def test_unread_any_byte_that_passed_counts_as_shown(
+    name: str, attempts: int, tmp_path: Path
+) -> None:
+    async with pair(tmp_path, FAILURES[name], metering=False) as to:
+        answer = await to.it.ask(OPENAI.path, OPENAI.request())
+        row = await to.it.row(answer.id)
+    assert (answer.status, row["attempts"]) == (200, attempts)
+    assert row["status"] == ("completed" if attempts == 2 else "stream_incomplete")
+    assert (b"[DONE]" in answer.body, b"stream_incomplete" in answer.body) == (
+        attempts == 2,
+        attempts == 1,
+    )

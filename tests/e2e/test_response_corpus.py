@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_check import Check
+
 from .stand import Answer, corpus_cases, frames_of, stand
 
 CASES = corpus_cases()
@@ -48,6 +51,15 @@ async def test_the_client_and_the_row_are_as_the_corpus_wants(
         row = await it.row(answer.id)
     _check_row(case, row)
     _check_client(case, row, answer)
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        _check_hash(case, row, answer)
+
+
+def _check_hash(case: dict[str, Any], row: dict[str, Any], answer: Answer) -> None:
+    checker = Check(case["proto"], Integrity.LEDGER)
+    checker.feed(answer.body)
+    checker.findings()
+    assert (row["frames_out"], row["stream_sha1"]) == (checker.frames, checker.stream_sha1)
 
 
 def _check_row(case: dict[str, Any], row: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .stand import stand, until
+from .stand import stand
 
 CHAT = {"model": "sim", "stream": True, "messages": []}
 
@@ -80,19 +80,6 @@ async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_p
     assert (wrong.status, wrong.json()["error"]["code"]) == (405, "bad_request")
     assert typed.status == 415
     assert [(row["status"], row["http_status"]) for row in rows] == [("rejected", 415)]
-
-
-@pytest.mark.asyncio
-async def test_the_state_of_a_stream_while_it_runs_and_after(tmp_path: Path) -> None:
-    async with stand(tmp_path) as it, it.client() as client:
-        await client.post("/v1/chat/completions", {**CHAT, "sim": {"tokens": 50, "gap_ms": 20}})
-        _, headers = await client.head()
-        path = f"/v1/streams/{headers['x-streamgauge-stream-id']}"
-        state = (await it.get(path)).json()
-        assert (state["state"], state["upstream"]) == ("streaming", "sim")
-        client.abort()
-        await until(lambda: not it.gateway.relays)
-        assert (await it.get(path)).status == 404
 
 
 @pytest.mark.asyncio

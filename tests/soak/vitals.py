@@ -22,6 +22,8 @@ HELD = (
     "ledger_queue",
     "spool",
     "holds",
+    "resume_buffers",
+    "resume_bytes",
 )
 """What of `/admin/runtime` must be back where it was before the load."""
 

@@ -8,17 +8,34 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-from collections.abc import Callable, Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamgauge.cli.reloading import Reloader
+from streamgauge.config.effective import settings_of
 from streamgauge.config.listeners import Control
 from streamgauge.config.problems import ConfigError
-from streamgauge.control.plane import Applied, NotNow, ReloadRefused, Vitals
+from streamgauge.config.schema import Config
+from streamgauge.control.plane import (
+    Applied,
+    Configuration,
+    ExporterState,
+    NotNow,
+    Probed,
+    ReloadRefused,
+    Vitals,
+)
+from streamgauge.gateway.capturing import CaptureState, Order
+from streamgauge.gateway.live import Live, UpstreamDetail, live_of, upstream_details
 from streamgauge.gateway.runtime import Runtime, open_descriptors, runtime_of
 from streamgauge.gateway.server import Gateway
 
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from streamgauge.control.books import BooksThread
     from streamgauge.control.server import ControlServer
 
 __all__ = ["ControlListener", "ControlPortTaken", "GatewayPlane", "open_control", "url_of"]
@@ -26,7 +43,10 @@ __all__ = ["ControlListener", "ControlPortTaken", "GatewayPlane", "open_control"
 _MOMENT_SECONDS = 2.0
 """A data loop that does not answer within this is blocked, and the page says so."""
 _RELOAD_SECONDS = 60.0
+_PROBE_SECONDS = 10.0
 _Exchanges = Callable[[], Mapping[tuple[str, str, str], int]]
+_Families = Callable[[], Sequence["Metric"]]
+_Exporters = Callable[[], Sequence[ExporterState]]
 
 T = TypeVar("T")
 
@@ -41,42 +61,98 @@ class GatewayPlane:
         exchanges: _Exchanges,
         loop: asyncio.AbstractEventLoop,
         moment_seconds: float = _MOMENT_SECONDS,
+        families: _Families = tuple,
+        exporters: _Exporters = tuple,
     ) -> None:
         self._gateway = gateway
         self._reloader = reloader
         self._exchanges = exchanges
         self._loop = loop
         self._moment_seconds = moment_seconds
+        self._families = families
+        self._exporters = exporters
 
     async def runtime(self) -> Runtime:
         """Take the numbers on the data loop."""
-        taken: concurrent.futures.Future[Runtime] = concurrent.futures.Future()
         descriptors = open_descriptors()
+        return await self._on_loop(lambda: runtime_of(self._gateway, descriptors))
 
-        def take() -> None:
-            if taken.set_running_or_notify_cancel():
-                taken.set_result(runtime_of(self._gateway, descriptors))
+    async def stop_stream(self, stream_id: str) -> bool:
+        """Stop it on the data loop."""
+        return await self._on_loop(lambda: _stop(self._gateway, stream_id))
+
+    async def captures(self, order: Order | None) -> CaptureState:
+        """Look at the folder here, and give the order on the data loop."""
+        capturing = self._gateway.capturing
+        if order is None:
+            return await self._on_loop(capturing.state)
+        if order.count != 0:
+            await asyncio.to_thread(capturing.check)
+        return await self._on_loop(lambda: capturing.order(order))
+
+    async def live(self) -> Live:
+        """Take the streams on the data loop, which goes on with its frames in between."""
+        return await self._awaited(
+            live_of(self._gateway, time.time_ns() // 1000), self._moment_seconds
+        )
+
+    async def upstreams(self) -> tuple[UpstreamDetail, ...]:
+        """Take how each upstream stands on the data loop."""
+        return await self._on_loop(lambda: upstream_details(self._gateway))
+
+    async def probe(self, name: str) -> Probed | None:
+        """Ask an upstream from the data loop, whose connections are."""
+        upstream = self._gateway.upstreams.get(name)
+        if upstream is None:
+            return None
+        began = time.monotonic()
+        error = await self._awaited(self._gateway.discovery.probe(upstream), _PROBE_SECONDS)
+        return Probed(error, round((time.monotonic() - began) * 1000, 1))
+
+    async def configuration(self) -> Configuration:
+        """Return the settings in force; they are walked in a thread, for they may be many."""
+        loaded = self._reloader.loaded
+        if loaded is None:
+            raise NotNow("the gateway is starting")
+        settings = await asyncio.to_thread(settings_of, loaded)
+        file = None if loaded.origin is None else str(loaded.origin)
+        return Configuration(file, loaded.version, tuple(loaded.warnings), tuple(settings))
+
+    def config(self) -> Config:
+        """Return the configuration in use, from any thread."""
+        return self._gateway.generation.config
+
+    async def _on_loop(self, ask: Callable[[], T]) -> T:
+        """Return what `ask` returns on the data loop. Raises NotNow when it does not answer."""
+        answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(ask())
 
         try:
-            self._loop.call_soon_threadsafe(take)
+            self._loop.call_soon_threadsafe(run)
         except RuntimeError:
             raise NotNow("the gateway has stopped") from None
-        return await _answer(asyncio.wrap_future(taken), self._moment_seconds)
+        return await _answer(asyncio.wrap_future(answer), self._moment_seconds)
 
     async def reload(self) -> Applied:
         """Reload on the data loop."""
         if self._gateway.stopping:
             raise NotNow("the gateway is shutting down")
-        wanted: Coroutine[Any, Any, Applied] = self._reload()
+        try:
+            return await self._awaited(self._reload(), _RELOAD_SECONDS)
+        except ConfigError as error:
+            raise ReloadRefused([str(problem) for problem in error.problems]) from None
+
+    async def _awaited(self, wanted: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Return what `wanted` returns on the data loop. Raises NotNow when it does not in time."""
         try:
             asked = asyncio.run_coroutine_threadsafe(wanted, self._loop)
         except RuntimeError:
             wanted.close()
             raise NotNow("the gateway has stopped") from None
-        try:
-            return await _answer(asyncio.wrap_future(asked), _RELOAD_SECONDS)
-        except ConfigError as error:
-            raise ReloadRefused([str(problem) for problem in error.problems]) from None
+        return await _answer(asyncio.wrap_future(asked), seconds)
 
     async def _reload(self) -> Applied:
         found = await self._reloader.reload("admin")
@@ -94,7 +170,17 @@ class GatewayPlane:
             config=gateway.config_state,
             reloads=dict(self._reloader.counts),
             stopping=gateway.stopping,
+            families=self._families(),
+            ledger_reason=ledger.reason(),
+            exporters=self._exporters(),
         )
+
+
+def _stop(gateway: Gateway, stream_id: str) -> bool:
+    relay = gateway.relays.get(stream_id)
+    if relay is not None:
+        relay.stop()
+    return relay is not None
 
 
 async def _answer(asked: asyncio.Future[T], seconds: float) -> T:
@@ -114,23 +200,35 @@ class ControlPortTaken(Exception):
 class ControlListener:
     """A control listener that answers at `url`."""
 
-    def __init__(self, server: ControlServer, url: str) -> None:
+    def __init__(self, server: ControlServer, url: str, books: BooksThread | None = None) -> None:
         self.url = url
         self._server = server
+        self._books = books
 
     def stop(self, seconds: float) -> None:
         """Stop answering; blocks until the listener is gone, for at most `seconds`."""
         self._server.stop(seconds)
+        if self._books is not None:
+            self._books.close()
 
 
-def open_control(settings: Control, plane: GatewayPlane) -> ControlListener:
-    """Listen and answer from now on. Raises ControlPortTaken."""
+def open_control(
+    settings: Control, plane: GatewayPlane, ledger: Path | str | None = None
+) -> ControlListener:
+    """Listen and answer from now on. Raises ControlPortTaken.
+
+    `ledger`: the file whose rows the admin API and the dashboard show; without it there are none.
+    """
+    from streamgauge.cli.control_captures import FolderCaptures
     from streamgauge.control.app import control_app
     from streamgauge.control.guard import Access
     from streamgauge.control.server import ControlServer
 
     token = settings.token.get_secret_value() if settings.token else None
-    server = ControlServer(control_app(plane, Access(settings.allowed_hosts, token or None)))
+    access = Access(settings.allowed_hosts, token or None)
+    books = None if ledger is None else _books(ledger, plane)
+    app = control_app(plane, access, books, FolderCaptures(plane.config))
+    server = ControlServer(app)
     try:
         host, port = server.listen(settings.host, settings.port)
     except OSError as error:
@@ -139,7 +237,14 @@ def open_control(settings: Control, plane: GatewayPlane) -> ControlListener:
         message = f"cannot listen on {where} for control: {reason}"
         raise ControlPortTaken(f"{message}; set control.port, or serve with --no-control") from None
     server.start()
-    return ControlListener(server, url_of(host, port))
+    return ControlListener(server, url_of(host, port), books)
+
+
+def _books(ledger: Path | str, plane: GatewayPlane) -> BooksThread:
+    from streamgauge.cli.control_books import LedgerBooks
+    from streamgauge.control.books import BooksThread
+
+    return BooksThread(LedgerBooks(ledger, lambda: time.time_ns() // 1000, plane.config))
 
 
 def url_of(host: str, port: int) -> str:

@@ -1,23 +1,19 @@
-"""A row's cost, worked out term by term from the price that the row keeps (SPEC §7)."""
+"""The lines of `show` about a cost, term by term. What the terms are, the ledger's room knows."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from streamgauge.cli.figures import Signs, amount
 from streamgauge.core.nano import nano_text
-from streamgauge.core.pricing import UPSTREAM_SOURCE, CostReason, Money, Price, Term, terms_of
-from streamgauge.core.pricing import cost_or_reason as cost_from
-from streamgauge.core.usage import TokenUsage
+from streamgauge.core.pricing import Price
+from streamgauge.ledger.cost_terms import CostTerms, cost_terms, exact_amount
 
 __all__ = ["cost_lines"]
 
 Row = Mapping[str, Any]
 Lines = list[tuple[str, str]]
-
-_RATE_UNIT = 1_000_000
 
 
 def cost_lines(request: Row, signs: Signs) -> Lines:
@@ -28,38 +24,20 @@ def cost_lines(request: Row, signs: Signs) -> Lines:
         return [("booked", signs.dash + (f"  {reason}" if reason else ""))]
     source = request["cost_source"]
     last = ("booked", f"{booked}  from {source}" if source else booked)
-    if source == UPSTREAM_SOURCE:
-        return [("price", "as the upstream stated it for this call"), last]
-    return [*_worked_out(request, signs), last]
+    found = cost_terms(request)
+    if found.note is not None:
+        return [("price", found.note), last]
+    return [*_worked_out(found, signs), last]
 
 
-def _worked_out(request: Row, signs: Signs) -> Lines:
-    price = _price_of(request["price"])
-    if price is None:
-        return [("price", f"kept in no form that is known: {json.dumps(request['price'])}")]
-    usage = _usage_of(request)
-    terms = terms_of(usage, price)
-    cost = cost_from(usage, price)
-    if isinstance(terms, CostReason) or isinstance(cost, CostReason):
-        return [("price", f"does not fit the row's counts: {cost}")]
-    return [*_named(price), *_products(terms, price, signs), *_difference(request, cost)]
-
-
-def _price_of(price: object) -> Price | None:
-    try:
-        return Price.from_json(json.dumps(price))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _usage_of(request: Row) -> TokenUsage:
-    return TokenUsage(
-        input=request["input_tokens"],
-        output=request["output_tokens"],
-        cache_read=request["cache_read_tokens"],
-        cache_write=request["cache_write_tokens"],
-        reasoning=request["reasoning_tokens"],
-    )
+def _worked_out(found: CostTerms, signs: Signs) -> Lines:
+    if found.price is None:
+        return []
+    lines = [*_named(found.price), *_products(found, found.price, signs)]
+    if found.agrees is False:
+        # The row is the truth, not this page.
+        lines.append(("together", f"{found.together}: not what was booked"))
+    return lines
 
 
 def _named(price: Price) -> Lines:
@@ -69,28 +47,12 @@ def _named(price: Price) -> Lines:
     return [("price of", named)] if named else []
 
 
-def _products(terms: Sequence[Term], price: Price, signs: Signs) -> Lines:
+def _products(found: CostTerms, price: Price, signs: Signs) -> Lines:
     lines = []
-    for term in terms:
-        part = _exact(term.tokens * term.rate)
+    for term in found.terms:
         rate = f"{nano_text(term.rate)} {price.currency} / 1M"
-        lines.append((term.name, f"{term.tokens} {signs.times} {rate} = {part}"))
+        product = f"{term.tokens} {signs.times} {rate} = {exact_amount(term)}"
+        lines.append((term.name, product))
     if price.fee:
         lines.append(("fee", nano_text(price.fee)))
     return lines
-
-
-def _exact(product: int) -> str:
-    """Return tokens times nano-units a million, as units: six decimals more than nano has."""
-    whole, rest = divmod(product, _RATE_UNIT)
-    if not rest:
-        return nano_text(whole)
-    units, nano = divmod(whole, 10**9)
-    return f"{units}.{nano:09d}{rest:06d}".rstrip("0")
-
-
-def _difference(request: Row, cost: Money) -> Lines:
-    """Say so when the terms do not give what was booked: the row is the truth, not this page."""
-    if (cost.nano, cost.currency) == (request["cost_nano"], request["currency"]):
-        return []
-    return [("together", f"{cost}: not what was booked")]

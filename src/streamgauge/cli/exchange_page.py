@@ -10,21 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgauge.cli.cost_terms import cost_lines
-from streamgauge.cli.figures import Signs, duration, status_colour, tokens, when
+from streamgauge.cli.exchange_times import moments_of, pace, timeline
+from streamgauge.cli.figures import Signs, duration, status_colour, tokens
 from streamgauge.cli.ledger_table import printable, signs_of
-from streamgauge.cli.oddities import meaning_of
-from streamgauge.cli.reasons import why
+from streamgauge.ledger.oddities import meaning_of
+from streamgauge.ledger.reasons import why
 
 __all__ = ["print_exchange"]
 
 Row = Mapping[str, Any]
 
-_MOMENTS = (
-    ("latency_ms", "headers of the attempt that served"),
-    ("first_byte_ms", "first byte of its answer"),
-    ("ttft_ms", "first content"),
-    ("stream_duration_ms", "end marker"),
-)
 _FACTS = (
     "client_request_id", "session_id", "repeats", "key_id", "client_app", "dialect", "endpoint",
     "streaming", "requested_model", "upstream", "upstream_model", "response_model", "route",
@@ -58,8 +53,10 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     # Folded to the width as prose is; the sections below are tables.
     console.print(Text(f"  {printable(why(request, attempts))}"))
     _section(console, "request", _facts(request))
-    _section(console, "timeline", _timeline(request, attempts, signs))
-    _section(console, "pace", _pace(request, signs))
+    moments = moments_of(request, attempts)
+    console.print(Text("\ntimeline", "bold"))
+    console.print(timeline(request, moments, signs, bars=console.is_terminal))
+    _section(console, "pace", pace(request, moments, signs))
     _section(console, "usage as booked", _usage(request, signs))
     _section(console, "cost", cost_lines(request, signs))
     console.print(Text("\nattempts", "bold"))
@@ -86,50 +83,6 @@ def _facts(request: Row) -> list[tuple[str, str]]:
 
 def _fact(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _timeline(request: Row, attempts: Sequence[Row], signs: Signs) -> list[tuple[str, str]]:
-    start = request["started_at"]
-    moments = [(0.0, f"begun  {when(start)}")]
-    moments += [(request[name], text) for name, text in _MOMENTS if request[name] is not None]
-    for attempt in attempts:
-        moments += _tries(attempt, start)
-    if request["finished_at"] is not None:
-        moments.append(((request["finished_at"] - start) / 1000, "row closed"))
-    # Sorting is stable: what happened in the same instant stays in the order of its causes.
-    moments.sort(key=lambda moment: moment[0])
-    lines = [(f"+{duration(ms)}" if ms >= 0 else f"{ms:.1f} ms", text) for ms, text in moments]
-    if request["finished_at"] is None:
-        lines.append((signs.dash, "not ended"))
-    return lines
-
-
-def _tries(attempt: Row, start: int) -> Iterator[tuple[float, str]]:
-    name = f"attempt {attempt['n']} at {attempt['upstream']}"
-    if attempt["started_at"] is not None:
-        yield (attempt["started_at"] - start) / 1000, f"{name} begun"
-    if attempt["finished_at"] is not None:
-        yield (attempt["finished_at"] - start) / 1000, f"{name} ended: {attempt['outcome']}"
-
-
-def _pace(request: Row, signs: Signs) -> list[tuple[str, str]]:
-    lines = []
-    for name in ("prompt", "generation"):
-        speed, took = request[f"{name}_tps"], request[f"{name}_ms"]
-        if speed is not None or took is not None:
-            parts = [f"{speed:.1f} tok/s" if speed is not None else None, duration(took)]
-            lines.append((name, "  ".join(part for part in parts if part)))
-    if request["tps_source"] is not None:
-        lines.append(("speeds from", request["tps_source"]))
-    gaps = [(f"gap {p}", duration(request[f"gap_{p}_ms"])) for p in ("p50", "p95", "max")]
-    lines += [(name, gap) for name, gap in gaps if gap is not None]
-    if request["stalls"] is not None:
-        lines.append(("stalls over 1 s", str(request["stalls"])))
-    if request["overhead_us"] is not None:
-        lines.append(("gateway overhead", f"{request['overhead_us']:.0f} {signs.micro}s"))
-    if request["drain_ms"] is not None:
-        lines.append(("drained for", str(duration(request["drain_ms"]))))
-    return lines
 
 
 def _usage(request: Row, signs: Signs) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from streamgauge.core.nano import nano_text
+from streamgauge.ledger.durations import duration
 
 __all__ = [
     "ASCII",
@@ -47,13 +48,16 @@ _ESTIMATED = frozenset({"counted", "running"})
 class Signs:
     """The signs that an output can show: a terminal without UTF-8 has letters for them."""
 
-    __slots__ = ("_place", "dash", "micro", "times")
+    __slots__ = ("_place", "answered", "arrow", "ascii_only", "dash", "micro", "times", "waited")
 
     def __init__(self, *, ascii_only: bool) -> None:
         self._place = 1 if ascii_only else 0
+        self.ascii_only = ascii_only
+        self.arrow = "->" if ascii_only else "→"
         self.dash = "-" if ascii_only else "–"
         self.micro = "u" if ascii_only else "µ"
         self.times = "x" if ascii_only else "×"
+        self.waited, self.answered = (".", "#") if ascii_only else ("░", "█")
 
     def status(self, status: str) -> str:
         """Return the status' icon and word."""
@@ -81,16 +85,6 @@ def when(microseconds: int | None, *, date: bool = True) -> str | None:
     local = datetime.fromtimestamp(seconds, UTC).astimezone()
     text = local.strftime("%Y-%m-%d %H:%M:%S" if date else "%m-%d %H:%M:%S")
     return f"{text}.{rest // 1000:03d}{local.strftime('%z')}" if date else text
-
-
-def duration(milliseconds: float | None) -> str | None:
-    """Return `milliseconds` in a fitting unit with three digits or so, or None."""
-    if milliseconds is None:
-        return None
-    if milliseconds < 1000:
-        return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1000
-    return f"{seconds:.2f} s" if seconds < 60 else f"{int(seconds // 60)}m{seconds % 60:04.1f}s"
 
 
 def tokens(count: int | None, source: str | None) -> str | None:

@@ -21,8 +21,6 @@ NONE = "none"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _MAX_COUNT = 10**12
-_MAX_NANO = 2**63 - 1
-"""What a column of the ledger can hold."""
 _MAX_GLOBS, _MAX_GLOB = 100, 200
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,20 +67,9 @@ class Amount(_Option):
     name = 'an amount with its currency, such as "5 USD", or none'
 
     def read(self, text: str) -> Money:
-        from pydantic_core import PydanticCustomError
+        from streamgauge.config.money import read_money
 
-        from streamgauge.config.price_entry import currency_name
-        from streamgauge.core.nano import nano_from_decimal
-        from streamgauge.core.pricing import Money
-
-        amount, currency = text.split()
-        nano = nano_from_decimal(amount)
-        if not 1 <= nano <= _MAX_NANO:
-            raise ValueError(text)
-        try:
-            return Money(nano, currency_name(currency))
-        except PydanticCustomError as error:
-            raise ValueError(text) from error
+        return read_money(text)
 
 
 class Globs(_Option):

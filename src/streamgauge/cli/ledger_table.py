@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,8 +21,10 @@ from streamgauge.cli.figures import (
     tokens,
     when,
 )
+from streamgauge.cli.fitted_table import Cell, Column, fitted, printable
+from streamgauge.cli.plots import split_bar
 
-__all__ = ["print_rows", "printable", "signs_of", "stdout_console"]
+__all__ = ["print_rows", "printable", "rows_table", "signs_of", "stdout_console"]
 
 Row = Mapping[str, Any]
 
@@ -32,17 +32,8 @@ _PIPE_WIDTH = 1000
 """Off a terminal nothing is cut: grep and awk want whole lines."""
 
 _SHORTEST_ID = 8
-_GAP = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """`rank`: the columns of the highest are left out first when the terminal is narrow."""
-
-    title: str
-    rank: int
-    cell: Callable[[Row], str | None]
-    right: bool = False
+_BAR_CELLS = 14
+_LEGEND = "~ not the upstream's final count"
 
 
 def _asked_model(row: Row) -> str | None:
@@ -50,35 +41,31 @@ def _asked_model(row: Row) -> str | None:
     return model
 
 
-def _lasted(row: Row) -> str | None:
-    if row["stream_duration_ms"] is not None:
-        return duration(row["stream_duration_ms"])
-    if row["finished_at"] is None:
-        return None
-    return duration((row["finished_at"] - row["started_at"]) / 1000)
+def _lasted_ms(row: Row) -> float | None:
+    lasted: float | None = row["stream_duration_ms"]
+    if lasted is None and row["finished_at"] is not None:
+        lasted = (row["finished_at"] - row["started_at"]) / 1000
+    return lasted
 
 
 def _speed(per_second: float | None) -> str | None:
     return None if per_second is None else f"{per_second:.1f}"
 
 
-_COLUMNS = (
-    _Column("time", 2, lambda row: when(row["started_at"], date=False)),
-    _Column("id", 0, lambda row: row["id"]),
-    _Column("status", 0, lambda row: row["status"]),
-    _Column("dialect", 9, lambda row: row["dialect"]),
-    _Column("model", 3, lambda row: row["response_model"] or _asked_model(row)),
-    _Column("upstream", 8, lambda row: row["upstream"]),
-    _Column("in", 1, lambda row: tokens(row["input_tokens"], row["input_source"]), right=True),
-    _Column("out", 1, lambda row: tokens(row["output_tokens"], row["usage_source"]), right=True),
-    _Column("cost", 4, amount, right=True),
-    _Column("ttft", 6, lambda row: duration(row["ttft_ms"]), right=True),
-    _Column("duration", 5, _lasted, right=True),
-    _Column("tok/s", 7, lambda row: _speed(row["generation_tps"]), right=True),
-    _Column("finish", 10, lambda row: row["finish_reason"]),
+_BEFORE = (
+    Column("dialect", 10, lambda row: row["dialect"]),
+    Column("model", 3, lambda row: row["response_model"] or _asked_model(row)),
+    Column("upstream", 9, lambda row: row["upstream"]),
+    Column("in", 1, lambda row: tokens(row["input_tokens"], row["input_source"]), right=True),
+    Column("out", 1, lambda row: tokens(row["output_tokens"], row["usage_source"]), right=True),
+    Column("cost", 4, amount, right=True),
+    Column("ttft", 6, lambda row: duration(row["ttft_ms"]), right=True),
+    Column("duration", 5, lambda row: duration(_lasted_ms(row)), right=True),
 )
-
-_LEGEND = "~ not the upstream's final count"
+_AFTER = (
+    Column("tok/s", 7, lambda row: _speed(row["generation_tps"]), right=True),
+    Column("finish", 11, lambda row: row["finish_reason"]),
+)
 
 
 def stdout_console() -> Console:
@@ -101,48 +88,57 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
         console.print("no rows")
         return
     signs = signs_of(console)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    cells = _cells(rows, signs, short_ids=console.is_terminal)
-    chosen = _fitting(cells, console.width)
-    for column in chosen:
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
-    for i, row in enumerate(rows):
-        colour = status_colour(row["status"])
-        texts = [(column.title, cells[column.title][i]) for column in chosen]
-        table.add_row(*(Text(text, colour if name == "status" else "") for name, text in texts))
-    console.print(table)
-    if any(text.endswith("~") for name in ("in", "out") for text in cells[name]):
+    console.print(rows_table(rows, signs, console.width, for_eyes=console.is_terminal))
+    if any(map(_has_estimate, rows)):
         console.print(Text(f"{_LEGEND}; {signs.dash} unknown", "dim"))
 
 
-def _cells(rows: Sequence[Row], signs: Signs, *, short_ids: bool) -> dict[str, list[str]]:
-    cells = {
-        column.title: [printable(signs.or_dash(column.cell(row))) for row in rows]
-        for column in _COLUMNS
-    }
-    cells["status"] = [signs.status(status) for status in cells["status"]]
-    if short_ids:
-        length = _telling_length(cells["id"])
-        cells["id"] = [id[:length] for id in cells["id"]]
-    return cells
+def rows_table(rows: Sequence[Row], signs: Signs, width: int, *, for_eyes: bool) -> Table:
+    """Return `rows` as a table of at most `width` characters.
+
+    `for_eyes`: ids are cut to what tells them apart, and a bar shows where the time went.
+    """
+    id_length = _telling_length([row["id"] for row in rows]) if for_eyes else None
+    columns = [
+        Column("time", 2, lambda row: when(row["started_at"], date=False)),
+        Column("id", 0, lambda row: row["id"][:id_length]),
+        Column("status", 0, lambda row: _status(row, signs)),
+        *_BEFORE,
+        *((_bar_column(rows, signs),) if for_eyes else ()),
+        *_AFTER,
+    ]
+    return fitted(columns, rows, signs, width)
 
 
-def printable(text: str) -> str:
-    """Return `text` without the control bytes that a terminal would obey (SPEC §9.4)."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _status(row: Row, signs: Signs) -> Text:
+    return Text(printable(signs.status(row["status"])), status_colour(row["status"]))
 
 
-def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[_Column]:
-    """Return the columns that fit into `width` characters, the least needed left out first."""
-    chosen = list(_COLUMNS)
+def _bar_column(rows: Sequence[Row], signs: Signs) -> Column:
+    """The longest of these rows is as long as the bar; the first part is what the client waited."""
+    known = [lasted for row in rows if (lasted := _lasted_ms(row)) is not None]
+    longest = max(known, default=0.0)
+    title = f"{signs.waited}wait {signs.answered}answer"
+    return Column(title, 8, _bars(longest, signs))
 
-    def needed() -> int:
-        widest = (max(map(cell_len, [c.title, *cells[c.title]])) for c in chosen)
-        return sum(widest) + _GAP * len(chosen)
 
-    while needed() > width and (least := max(chosen, key=lambda c: c.rank)).rank:
-        chosen.remove(least)
-    return chosen
+def _bars(longest: float, signs: Signs) -> Callable[[Row], Cell]:
+    def bars(row: Row) -> Cell:
+        lasted, waited = _lasted_ms(row), row["ttft_ms"]
+        if lasted is None:
+            return None
+        # Without a first token, or in one piece: the client waited all the time.
+        waited = lasted if waited is None else min(waited, lasted)
+        before, after = split_bar((waited, lasted - waited), longest, _BAR_CELLS)
+        return Text(signs.waited * before, "yellow").append(signs.answered * after, "green")
+
+    return bars
+
+
+def _has_estimate(row: Row) -> bool:
+    counts = (("input_tokens", "input_source"), ("output_tokens", "usage_source"))
+    told = (tokens(row[count], row[source]) for count, source in counts)
+    return any(text is not None and text.endswith("~") for text in told)
 
 
 def _telling_length(ids: Sequence[str]) -> int:

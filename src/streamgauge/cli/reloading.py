@@ -29,7 +29,8 @@ Say = Callable[[str, str, list[tuple[str, str]]], None]
 class Reloader:
     """Reloads one at a time, in the order in which they were asked for.
 
-    `counts`: reloads by result. `applied`: told of each configuration that took effect, on the loop.
+    `counts`: reloads by result. `loaded`: what is in use, from `watch` on. `applied`: told of each
+    configuration that took effect, on the loop.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class Reloader:
         self._next: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: FileWatch | None = None
+        self.loaded: Loaded | None = None
         self.counts: Counter[str] = Counter({APPLIED: 0, UNCHANGED: 0, REFUSED: 0})
 
     def watch(self, loaded: Loaded) -> None:
         """Reload from now on whenever the file that `loaded` came from changes."""
+        self.loaded = loaded
         if loaded.origin is None:
             return
         path = (self._options.cwd or Path.cwd()) / loaded.origin
@@ -99,6 +102,7 @@ class Reloader:
             self._refuse(error, cause)
             raise
         self._gateway.apply(generation)
+        self.loaded = found.loaded
         for tell in self._applied:
             tell(generation.config)
         self._say_applied(found, cause)

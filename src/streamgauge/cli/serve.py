@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
 
 from streamgauge.cli.client_keys import ClientKeys, KeysRefused
 from streamgauge.cli.control_listener import ControlPortTaken, GatewayPlane, open_control, url_of
+from streamgauge.cli.exporters import Exporters
 from streamgauge.cli.log import LogWriter, route_logging
 from streamgauge.cli.ratio_seed import seed_ratios
 from streamgauge.cli.reloading import Reloader
@@ -28,13 +30,14 @@ from streamgauge.config.schema import Config
 from streamgauge.gateway.descriptors import raise_limit
 from streamgauge.gateway.ratio_sink import RatioSink
 from streamgauge.gateway.server import Gateway, Wiring
+from streamgauge.gateway.stream_log import StreamLog
 from streamgauge.gateway.upstream_tls import TlsSettingsError
 from streamgauge.ledger.base import LedgerOpenError, Post
+from streamgauge.ledger.reader import row_of
 from streamgauge.ledger.spent import spent_this_month
 from streamgauge.ledger.sqlite import SqliteLedger
 from streamgauge.ledger.upkeep import Upkeep
 from streamgauge.sinks.logline import LogLine
-from streamgauge.sinks.prometheus import ExchangeCounts
 
 __all__ = ["run", "serve"]
 
@@ -166,14 +169,15 @@ async def _serve_ledger(
     boot_id: str,
 ) -> int:
     """Build a gateway on the books, let it listen, and keep the books while it does."""
-    loop = asyncio.get_running_loop()
-    config, insecure = loaded.config, options.insecure_no_auth
-    prices = PriceBook(config.prices)
-    counts = ExchangeCounts([upstream.name for upstream in config.upstreams])
+    loop, config = asyncio.get_running_loop(), loaded.config
+    exporters = Exporters(config, ledger.maintain, writer)
     learner = RatioSink(lambda: gateway.generation.ratios)
-    sinks = (LogLine(writer, writer.shows), counts, learner)
+    sinks = (LogLine(writer, writer.shows), exporters.counts, learner)
     try:
-        wiring = Wiring(config, loaded.version, ledger, sinks, prices, boot_id, now_us, insecure)
+        wiring = Wiring(
+            config, loaded.version, ledger, sinks, PriceBook(config.prices), boot_id, now_us,
+            options.insecure_no_auth, partial(row_of, config.ledger.path), StreamLog(writer, writer.shows),
+        )  # fmt: skip
         gateway = Gateway(wiring, loop)
         keys.attach(gateway.callers, ledger.maintain, loop.call_later)
         gateway.limiting.remember(spent_this_month(config.ledger.path, now_us()))
@@ -192,15 +196,17 @@ async def _serve_ledger(
         retention_days=lambda: gateway.generation.config.ledger.retention_days,
     )
     upkeep.start()
+    exporters.start()
     learning = asyncio.create_task(
         seed_ratios(config.ledger.path, boot_id, learner), name="ratios of the ledger"
     )
     try:
-        return await _run_house(loaded, options, writer, gateway, counts, url_of(host, port))
+        return await _run_house(loaded, options, writer, gateway, exporters, url_of(host, port))
     except ControlPortTaken as error:
         await gateway.stop(0.0)
         return _cannot_start(str(error))
     finally:
+        await asyncio.to_thread(exporters.stop)
         upkeep.stop()
         learning.cancel()
         await asyncio.gather(learning, return_exceptions=True)
@@ -211,23 +217,26 @@ async def _run_house(
     options: LoadOptions,
     writer: LogWriter,
     gateway: Gateway,
-    counts: ExchangeCounts,
+    exporters: Exporters,
     url: str,
 ) -> int:
     """Add what stands round a gateway that listens, serve, and take it down again in order."""
 
     def follow(config: Config) -> None:
-        counts.serve([upstream.name for upstream in config.upstreams])
+        exporters.serve(config)
         writer.set_level(config.log.level.value)
         route_logging(writer, config.log.level.value)
 
     config = loaded.config
     reloader = Reloader(options, gateway, writer, (follow,))
-    plane = GatewayPlane(gateway, reloader, counts.counts, asyncio.get_running_loop())
-    control = open_control(config.control, plane) if config.control.enabled else None
-    await asyncio.to_thread(
-        gateway.generation.prices.warm, {u.kind.value for u in config.upstreams}
-    )
+    loop = asyncio.get_running_loop()
+    counts, told, path = exporters.counts.counts, exporters.families, config.ledger.path
+    plane = GatewayPlane(gateway, reloader, counts, loop, families=told, exporters=exporters.states)
+    # Both in threads: each imports for a fifth of a second, and frames may pass already.
+    opening = partial(open_control, config.control, plane, path)
+    control = await asyncio.to_thread(opening) if config.control.enabled else None
+    kinds = {upstream.kind.value for upstream in config.upstreams}
+    await asyncio.to_thread(gateway.generation.prices.warm, kinds)
     reloader.watch(loaded)
     shown = "-" if control is None else control.url
     _say(f"ready data={url} control={shown} pid={os.getpid()} ledger={config.ledger.path}")

@@ -16,13 +16,21 @@ from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
 if TYPE_CHECKING:
     from streamgauge.config.document import Document
 
-__all__ = ["DEMO_LEDGER", "data_url", "default_ledger", "served_ledger"]
+__all__ = [
+    "DEMO_LEDGER",
+    "control_token",
+    "control_url",
+    "data_url",
+    "default_ledger",
+    "served_ledger",
+]
 
 DEMO_LEDGER = Path("demo.db")
 """Where `streamgauge demo` keeps its rows."""
 
 _CONFIGURATION = 3
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8066
+_DEFAULT_CONTROL_PORT = 8067
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
 
 
@@ -48,12 +56,29 @@ def served_ledger() -> Path:
 
 def data_url() -> str:
     """Return where clients on this machine reach the gateway that is configured here."""
-    host, port = _setting(("server", "host")), _setting(("server", "port"))
+    return _url("server", _DEFAULT_PORT, "--url")
+
+
+def control_url() -> str:
+    """Return where the control listener of the gateway that is configured here is."""
+    return _url("control", _DEFAULT_CONTROL_PORT, "--control")
+
+
+def control_token() -> str | None:
+    """Return the admin token that is configured here, or None."""
+    token = _setting(("control", "token"))
+    if token is None:
+        token = os.environ.get("STREAMGAUGE_ADMIN_TOKEN")
+    return str(token) if token else None
+
+
+def _url(section: str, default_port: int, option: str) -> str:
+    host, port = _setting((section, "host")), _setting((section, "port"))
     host = _DEFAULT_HOST if host is None else _ANY_ADDRESS.get(str(host), str(host))
-    port = _DEFAULT_PORT if port is None else str(port)
+    port = default_port if port is None else str(port)
     if str(port) == "0":
         raise click.ClickException(
-            "server.port is 0, so each start has another port: name the URL with --url"
+            f"{section}.port is 0, so each start has another port: name the URL with {option}"
         )
     bare = host.strip("[]")
     return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
@@ -98,7 +123,7 @@ def _document() -> Document:
             document = read(file.read_text(encoding="utf-8-sig"), str(file))
         except (OSError, UnicodeDecodeError, ConfigError) as error:
             raise _unreadable(f"{file}: {error}") from None
-    apply_environment(document, os.environ, ("ledger", "server"))
+    apply_environment(document, os.environ, ("ledger", "server", "control"))
     return document
 
 

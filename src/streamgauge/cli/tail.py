@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -37,13 +37,30 @@ Row = Mapping[str, Any]
 @click.option("--format", "style", type=click.Choice(FORMATS), default="logfmt",
               show_default=True, help="As log.format.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Whole rows, one JSON object a line.")
+@click.option("--log", type=click.File("rb"), metavar="FILE|-",
+              help="Judge the streams of a debug log instead: was each frame made also written?")  # fmt: skip
 @ledger_option
-def tail(count: int, follow: bool, begun: bool, style: str, as_json: bool, ledger: Path) -> None:
+def tail(
+    count: int,
+    follow: bool,
+    begun: bool,
+    style: str,
+    as_json: bool,
+    log: BinaryIO | None,
+    ledger: Path,
+) -> None:
     """Follow the ledger: a line for each exchange when it has ended.
 
     It reads the ledger and asks no gateway, so it works while one runs and waits for one that
     does not yet. The lines are those of the gateway's log. Ctrl-C ends it with exit code 0.
+
+    With --log it reads a log of level debug (logfmt or JSON) and gives each stream a verdict when it
+    ends: every frame made was written, in order, once, and its end was seen. Exit code 1: one's not.
     """
+    if log is not None:
+        from streamgauge.cli.tail_log import judge_log
+
+        raise SystemExit(judge_log(log, follow=follow, as_json=as_json))
     from streamgauge.ledger.following import FollowedFile
 
     line = _as_json if as_json else line_of(look_of(style, sys.stdout, os.environ))

@@ -39,7 +39,9 @@ def _holds_key(path: Path) -> bool:
     match path:
         case ("upstreams", int(), "api_key") | ("control", "token"):
             return True
-        case ("upstreams", int(), "headers", str(name)):
+        case ("exporters", "influxdb", "token" | "password"):
+            return True
+        case ("upstreams", int(), "headers", str(name)) | ("exporters", "otlp", "headers", str(name)):
             return is_credential(name)
     return False
 

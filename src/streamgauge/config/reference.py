@@ -38,15 +38,19 @@ def _required(node: Node) -> list[str]:
     return list(node.get("items", node).get("required", []))
 
 
-def _rows(fields: dict[str, Node], required: list[str], prefix: str) -> Iterator[str]:
+def _rows(
+    fields: dict[str, Node], required: list[str], prefix: str, reloads: bool = True
+) -> Iterator[str]:
+    """Yield a row for each key; what a section does at a reload, its keys do."""
     for name, node in fields.items():
         key = prefix + name
+        follows = reloads and node.get("reload") is not False
         if inner := _fields(node):
             mark = "[]" if node["type"] == "array" else ""
-            yield from _rows(inner, _required(node), f"{key}{mark}.")
+            yield from _rows(inner, _required(node), f"{key}{mark}.", follows)
             continue
         default = "required" if name in required else _default(node)
-        reload = "no" if node.get("reload") is False else "yes"
+        reload = "yes" if follows else "no"
         cells = (f"`{key}`", _type(node), default, reload, str(node.get("description", "")))
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

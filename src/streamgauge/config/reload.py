@@ -34,7 +34,8 @@ def reload(options: LoadOptions, running: Config) -> Reloaded:
         place = Place.in_file(str(fresh.origin)) if fresh.origin else Place.flag("--upstream")
         raise ConfigError([Problem.at(place, ("upstreams",), "no upstream is configured")])
     config, needs_restart = _effective(fresh.config, running)
-    loaded = Loaded(config, fresh.origin, fresh.warnings, version_of(config))
+    version = version_of(config)
+    loaded = Loaded(config, fresh.origin, fresh.warnings, version, fresh.origins)
     return Reloaded(loaded, config != running, needs_restart)
 
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from streamgauge.config.capture import Capture
 from streamgauge.config.expand import Expanded
+from streamgauge.config.exporters import Exporters
 from streamgauge.config.fields import (
     RESTART,
     Count,
@@ -23,7 +25,9 @@ from streamgauge.config.keys import Keys
 from streamgauge.config.listeners import Control, Server
 from streamgauge.config.price_entry import PriceEntry
 from streamgauge.config.routing import DefaultRoute, Routing
+from streamgauge.config.sessions import Sessions
 from streamgauge.config.upstream import Upstream
+from streamgauge.core.integrity import Integrity
 
 __all__ = [
     "Begin",
@@ -163,6 +167,11 @@ class Config(Section):
         description="How clients are told the numbers of their answer: not at all, in an SSE "
         "comment, in a chunk or event of the dialect, or behind its end marker.",
     )
+    integrity: Annotated[Integrity, Off] = Field(
+        default=Integrity.LEDGER,
+        description="How streams are proved: not at all, by a hash in the row, by a stamp in a comment "
+        "before each frame, or in each frame; see docs/integrity.md.",
+    )
     metering: Annotated[
         bool,
         BeforeValidator(_metering_checked),
@@ -173,7 +182,16 @@ class Config(Section):
         description="off: answers are passed on unread, and no tokens are known; translated ones are read.",
     )
     keys: Keys = Field(default=Keys(), description="Client keys; see docs/keys.md.")
+    sessions: Sessions = Field(
+        default=Sessions(), description="Streams of one session; see docs/sessions.md."
+    )
     ledger: Ledger = Field(default=Ledger(), description="Where the rows are kept.")
+    capture: Capture = Field(
+        default=Capture(), description="Whose bytes are kept in files; see docs/capture.md."
+    )
+    exporters: Exporters = Field(
+        default=Exporters(), description="Where finished rows are sent on to; see docs/exports.md."
+    )
     log: Log = Field(default=Log(), description="What is written to stderr.")
 
     @property
@@ -186,4 +204,5 @@ class Config(Section):
     def secrets(self) -> set[str]:
         """Return the admin token and the secrets of all upstreams, for redaction by value."""
         found = redactable([self.control.token.get_secret_value()] if self.control.token else [])
+        found |= self.exporters.secrets()
         return found.union(*(upstream.secrets() for upstream in self.upstreams))

@@ -16,12 +16,6 @@ __all__ = ["NOT_SERVED", "NOT_SERVED_VALUES", "drop_unserved", "known_keys"]
 NOT_SERVED: Mapping[str, tuple[Any, ...]] = {
     "server.trusted_proxies": ([],),
     "server.cors_origins": ([],),
-    "sessions.supersede": ("off", False),
-    "sessions.resume_seconds": (0,),
-    "integrity": ("off", False),
-    "capture": ({},),
-    "exporters.influxdb": ("", {}),
-    "exporters.otlp": ("", {}),
 }
 """Path of a key to the values that ask for nothing, which are accepted and change nothing."""
 
@@ -45,7 +39,7 @@ def drop_unserved(document: Document) -> list[Problem]:
             if isinstance(value, str) and (refusal := messages.get(value)):
                 problems.append(_problem(document, path, refusal))
                 _take_out(document, path)
-    _drop_empty(document, ("sessions", "exporters"))
+    _drop_empty(document, ("sessions",))
     return problems
 
 

@@ -1,103 +1,92 @@
-"""The control listener's pages: runtime, reload, metrics. They compute no number of their own."""
+"""Puts the control listener together: what is served where, and who is let in. It has no page itself."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from streamgauge.control.api_captures import Captures, CapturesApi, NoCaptures
+from streamgauge.control.api_health import HealthApi
+from streamgauge.control.api_keys import KeysApi
+from streamgauge.control.api_live import LiveApi
+from streamgauge.control.api_requests import RequestsApi
+from streamgauge.control.api_sessions import SessionsApi
+from streamgauge.control.api_upstreams import UpstreamsApi
+from streamgauge.control.api_usage import UsageApi
+from streamgauge.control.bodies import json_answer
+from streamgauge.control.books import BooksThread
+from streamgauge.control.door import Door
+from streamgauge.control.events import Events
 from streamgauge.control.guard import Access, Guard, Refused, refusal
-from streamgauge.control.metrics import exposition
-from streamgauge.control.plane import NotNow, Plane, ReloadRefused
+from streamgauge.control.login import login_routes
+from streamgauge.control.moment import Moment
+from streamgauge.control.openapi import document, page
+from streamgauge.control.operations import OperationPages
+from streamgauge.control.pages.routes import login_page, page_routes
+from streamgauge.control.plane import Plane
+from streamgauge.control.routes import PREFIX, ApiRoute
 
-__all__ = ["control_app"]
-
-_MAX_BODY = 64 * 1024
-"""No page of this listener reads more than a few fields."""
-_BODY_SECONDS = 10.0
+__all__ = ["api_routes", "control_app"]
 
 
-def control_app(plane: Plane, access: Access) -> ASGIApp:
-    """Return the ASGI application that shows `plane` to whom `access` lets in."""
-    pages = _Pages(plane)
-    routes = [
-        Route("/admin/runtime", pages.runtime, methods=["GET"]),
-        Route("/admin/reload", pages.reload, methods=["POST"]),
-        Route("/metrics", pages.metrics, methods=["GET"]),
-    ]
+def control_app(
+    plane: Plane, access: Access, books: BooksThread | None = None, captures: Captures | None = None
+) -> ASGIApp:
+    """Return the ASGI application that shows `plane` and `books` to whom `access` lets in.
+
+    Without books there is no admin API and no dashboard, only what programs ask.
+    """
+    door = Door(access.token)
+    routes = OperationPages(plane).routes() + login_routes(door)
+    if books is not None:
+        api = api_routes(plane, books, NoCaptures() if captures is None else captures)
+        routes += [*_served(api), *_described(api), *page_routes(login=access.token is not None)]
     handlers: Mapping[Any, Any] = {HTTPException: _http_error, Refused: _refused}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), access)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, access, door, login_page())
 
 
-class _Pages:
-    """One method a page."""
-
-    def __init__(self, plane: Plane) -> None:
-        self._plane = plane
-
-    async def runtime(self, request: Request) -> Response:
-        """The numbers of this moment (SPEC §11.4)."""
-        try:
-            return _json(200, asdict(await self._plane.runtime()))
-        except NotNow as error:
-            raise Refused(503, str(error)) from None
-
-    async def reload(self, request: Request) -> Response:
-        """Read the configuration again: 422 with the problems when it cannot be used."""
-        await _read_object(request)
-        try:
-            applied = await self._plane.reload()
-        except ReloadRefused as error:
-            version = self._plane.vitals().config.version
-            page = {"config_version": version, "problems": list(error.problems)}
-            return _json(422, {"reloaded": False, **page})
-        except NotNow as error:
-            raise Refused(409, str(error)) from None
-        return _json(200, {"reloaded": True, **asdict(applied)})
-
-    async def metrics(self, request: Request) -> Response:
-        """The page for Prometheus; without the data loop's gauges while that loop is busy."""
-        try:
-            runtime = await self._plane.runtime()
-        except NotNow:
-            runtime = None
-        page = exposition(self._plane.vitals(), runtime, request.headers.get("accept", ""))
-        return Response(page.body, headers={"content-type": page.content_type})
+def api_routes(plane: Plane, books: BooksThread, captures: Captures) -> list[ApiRoute]:
+    """Return every route of the admin API."""
+    moment = Moment(plane, books)
+    started_at = time.time_ns() // 1000
+    return [
+        *RequestsApi(books).routes(),
+        *UsageApi(books).routes(),
+        *LiveApi(plane, moment, Events(moment, books)).routes(),
+        *KeysApi(books).routes(),
+        *UpstreamsApi(plane, books).routes(),
+        *SessionsApi(books).routes(),
+        *HealthApi(plane, books, moment, started_at).routes(),
+        *CapturesApi(captures).routes(),
+    ]
 
 
-async def _read_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object of the body; an empty body is an empty object. Raises Refused."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > _MAX_BODY:
-                    raise Refused(413, "the body is larger than 64 KiB", connection="close")
-    except TimeoutError:
-        raise Refused(408, "the body did not come in time", connection="close") from None
-    except ClientDisconnect:
-        raise Refused(400, "the body ended early", connection="close") from None
-    try:
-        found = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
-    if not isinstance(found, dict):
-        raise Refused(400, "the body must be a JSON object")
-    return found
+def _served(api: Sequence[ApiRoute]) -> list[BaseRoute]:
+    return [Route(PREFIX + each.path, each.serve, methods=[each.method]) for each in api]
 
 
-def _json(status: int, page: Any) -> Response:
-    return Response(json.dumps(page), status, media_type="application/json")
+def _described(api: Sequence[ApiRoute]) -> list[BaseRoute]:
+    told, shown = document(api), page(api)
+
+    async def described(request: Request) -> Response:
+        return json_answer(200, told)
+
+    async def read(request: Request) -> Response:
+        return Response(shown, media_type="text/html")
+
+    return [
+        Route("/admin/openapi.json", described, methods=["GET"]),
+        Route("/admin/api", read, methods=["GET"]),
+    ]
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:

@@ -1,52 +1,42 @@
 """Who may ask the control listener: Host, Origin, token, content type (FAULTS S4, S14, S15).
 
-It stands before every page and knows none of them.
+It stands before every page and knows none of them but the login page.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
-import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamgauge.gateway.tries import FailedTries
+from streamgauge.control.door import COOKIE, Access, Door, Refused
+from streamgauge.control.pages.files import LOGIN_FILES, PageFile
 
-__all__ = ["Access", "Guard", "Refused", "refusal"]
+__all__ = ["LOGIN", "Access", "Guard", "Refused", "address_of", "cookies_of", "refusal"]
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _READING = frozenset({"GET", "HEAD"})
+_OURS = frozenset({"same-origin", "none"})
+"""Of `Sec-Fetch-Site`: our own pages, and what a person typed. Another port is another origin."""
+LOGIN = "/admin/login"
+_OPEN = frozenset({("POST", LOGIN), *(("GET", path) for path in LOGIN_FILES)})
+"""What is answered without the token: the login page and what it is made of."""
 _SECURITY: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
 """On every answer, whatever it is. There is no CORS header: no other origin may read anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who is let in. `token` None asks for none. `allowed_hosts`: lower case, `*` is any."""
-
-    allowed_hosts: Collection[str]
-    token: str | None = field(default=None, repr=False)
-
-
-class Refused(Exception):
-    """A request that gets `status` and one sentence. Raised before anything is done."""
-
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def refusal(error: Refused) -> Response:
@@ -55,16 +45,34 @@ def refusal(error: Refused) -> Response:
     return Response(body, error.status, error.headers, media_type="application/json")
 
 
+def address_of(scope: Scope) -> str:
+    """Return where a request comes from."""
+    client = scope.get("client")
+    return str(client[0]) if client else "-"
+
+
+def cookies_of(scope: Scope) -> list[str]:
+    """Return what is shown of our cookie; another port of this host may have set one, too."""
+    found = []
+    for header in _values(scope, b"cookie"):
+        for piece in header.split(";"):
+            try:
+                morsels = SimpleCookie(piece.strip())
+            except CookieError:
+                continue
+            found += [m.value for name, m in morsels.items() if name == COOKIE]
+    return found[:4]
+
+
 class Guard:
     """ASGI middleware. Nothing behind it is reached by a request that it does not let in."""
 
-    def __init__(
-        self, app: ASGIApp, access: Access, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, access: Access, door: Door, login: PageFile) -> None:
+        """`login`: what a browser without the token is shown, wherever it wanted to go."""
         self._app = app
         self._access = access
-        self._clock = clock
-        self._tries = FailedTries()
+        self._door = door
+        self._login = login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it here."""
@@ -79,14 +87,23 @@ class Guard:
         try:
             self._check(scope)
         except Refused as error:
-            await refusal(error)(scope, receive, send_guarded)
+            await self._refusal(scope, error)(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope, error: Refused) -> Response:
+        if not _wants_page(scope, error):
+            return refusal(error)
+        headers = {**error.headers, "content-type": self._login.content_type}
+        return Response(self._login.body, error.status, headers)
 
     def _check(self, scope: Scope) -> None:
         host = self._checked_host(scope)
         _check_origin(_values(scope, b"origin"), host)
-        self._check_token(scope)
+        _check_site(scope)
+        if (scope["method"], scope["path"]) not in _OPEN:
+            shown = _values(scope, b"authorization")
+            self._door.check(shown, cookies_of(scope), address_of(scope))
         if scope["method"] not in _READING:
             _check_content_type(scope)
 
@@ -101,20 +118,6 @@ class Guard:
             raise Refused(421, "this host name is not served here (control.allowed_hosts)")
         return hosts[0].lower()
 
-    def _check_token(self, scope: Scope) -> None:
-        token = self._access.token
-        if token is None:
-            return
-        client = scope.get("client")
-        address, now = client[0] if client else "-", self._clock()
-        if wait := self._tries.seconds_to_wait(address, now):
-            retry = str(int(wait) + 1)
-            raise Refused(429, "too many failed tries from this address", retry_after=retry)
-        if not _is_shown(_values(scope, b"authorization"), token):
-            self._tries.failed(address, now)
-            message = "the admin token is needed: Authorization: Bearer TOKEN (control.token)"
-            raise Refused(401, message, www_authenticate="Bearer")
-
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
@@ -128,12 +131,14 @@ def _check_origin(origins: list[str], host: str) -> None:
             raise Refused(403, "requests from other origins are not answered")
 
 
-def _is_shown(authorizations: list[str], token: str) -> bool:
-    if len(authorizations) != 1:
-        return False
-    scheme, _, shown = authorizations[0].partition(" ")
-    same = hmac.compare_digest(shown.strip().encode("latin-1"), token.encode())
-    return same and scheme.lower() == "bearer"
+def _check_site(scope: Scope) -> None:
+    """A browser says whose page asks; from others, only a person who follows a link may come."""
+    sites = _values(scope, b"sec-fetch-site")
+    if all(site in _OURS for site in sites):
+        return
+    follows_link = scope["method"] == "GET" and _values(scope, b"sec-fetch-mode") == ["navigate"]
+    if not follows_link or _values(scope, b"sec-fetch-dest") != ["document"]:
+        raise Refused(403, "requests from other origins are not answered")
 
 
 def _check_content_type(scope: Scope) -> None:
@@ -141,3 +146,9 @@ def _check_content_type(scope: Scope) -> None:
     kinds = [kind.partition(";")[0].strip().lower() for kind in _values(scope, b"content-type")]
     if kinds != ["application/json"]:
         raise Refused(415, "the content type must be application/json")
+
+
+def _wants_page(scope: Scope, error: Refused) -> bool:
+    """Whether a browser asks for a page, and lacks the token only."""
+    accepts = any("text/html" in value for value in _values(scope, b"accept"))
+    return error.status == 401 and scope["method"] == "GET" and accepts

@@ -63,6 +63,7 @@ class _Families(Collector):
         if self._runtime is not None:
             yield from _of_runtime(self._runtime)
         yield from _of_exchanges(self._vitals)
+        yield from self._vitals.families
         yield from _of_ledger(self._vitals)
         yield from _of_config(self._vitals)
 

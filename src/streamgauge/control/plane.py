@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from streamgauge.config.effective import Setting
+from streamgauge.gateway.capturing import CaptureState, Order
+from streamgauge.gateway.live import Live, UpstreamDetail
 from streamgauge.gateway.runtime import ConfigState, Runtime
 from streamgauge.ledger.base import LedgerStats
 
-__all__ = ["Applied", "NotNow", "Plane", "PlaneError", "ReloadRefused", "Vitals"]
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+__all__ = [
+    "Applied",
+    "Configuration",
+    "ExporterState",
+    "NotNow",
+    "Plane",
+    "PlaneError",
+    "Probed",
+    "ReloadRefused",
+    "Vitals",
+]
 
 
 class PlaneError(Exception):
@@ -38,11 +54,40 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in force, secrets masked; `file`: where they were read from, if anywhere."""
+
+    file: str | None
+    version: str
+    warnings: tuple[str, ...]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterState:
+    """One exporter: closed rows not sent yet, and what it waits for, None while it does not."""
+
+    name: str
+    behind: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of asking an upstream whether it is there; `error` None: it answered."""
+
+    error: str | None
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """Numbers that can be read at any time, whatever the data loop is doing.
 
     `exchanges`: ended ones by (status, dialect, upstream). `unrecorded`: refusals without a row, by
-    error code. `upstreams`: whether each is usable. `reloads`: by their result.
+    error code. `upstreams`: whether each is usable. `reloads`: by their result. `ledger_reason`: why
+    the database cannot be written, also while the spool takes its part. `families`: what
+    else the sinks have counted, as `/metrics` shows it.
     """
 
     exchanges: Mapping[tuple[str, str, str], int]
@@ -53,6 +98,9 @@ class Vitals:
     config: ConfigState
     reloads: Mapping[str, int]
     stopping: bool
+    families: Sequence[Metric] = ()
+    ledger_reason: str | None = None
+    exporters: Sequence[ExporterState] = ()
 
 
 class Plane(Protocol):
@@ -61,8 +109,26 @@ class Plane(Protocol):
     async def runtime(self) -> Runtime:
         """Return the numbers of this moment. Raises NotNow when the data loop does not answer."""
 
+    async def captures(self, order: Order | None) -> CaptureState:
+        """Return what is captured, after giving `order`. Raises CaptureRefused or NotNow."""
+
     async def reload(self) -> Applied:
         """Read the configuration again and use it. Raises ReloadRefused or NotNow."""
 
+    async def stop_stream(self, stream_id: str) -> bool:
+        """End a stream, whoever's it is; return whether it was there. Raises NotNow."""
+
     def vitals(self) -> Vitals:
         """Return what needs no answer of the data loop."""
+
+    async def live(self) -> Live:
+        """Return the streams of this moment. Raises NotNow. To be asked once a second at most."""
+
+    async def upstreams(self) -> tuple[UpstreamDetail, ...]:
+        """Return how each upstream stands. Raises NotNow."""
+
+    async def probe(self, name: str) -> Probed | None:
+        """Ask an upstream now; None where none has the name. Raises NotNow."""
+
+    async def configuration(self) -> Configuration:
+        """Return the settings in force with their origins. Raises NotNow."""

@@ -9,6 +9,7 @@ from streamgauge.core.chat import ChatRequest, UpstreamDialect
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.base import Telling
 from streamgauge.core.errors import GatewayError
+from streamgauge.core.integrity_proof import NO_PROOF, Proof
 from streamgauge.core.pricing import Price
 from streamgauge.core.transform.chain import NO_TRANSFORMERS, Chain
 
@@ -98,7 +99,8 @@ class Allowance:
 class Facts:
     """What is known of an exchange at its start; `started_at` in µs since the epoch.
 
-    `conversation`: the request in no dialect's words, where an attempt needs it.
+    `conversation`: the request in no dialect's words, where an attempt needs it. `repeats`: the
+    failed exchange that this one is the client's next try of (SPEC §11.6).
     """
 
     id: str
@@ -118,6 +120,8 @@ class Facts:
     keepalive_seconds: float = 15.0
     retries: Retries = Retries()
     allowance: Allowance | None = None
+    repeats: str | None = None
+    proof: Proof = NO_PROOF
 
     def reads(self, attempt: Attempt) -> bool:
         """Return whether the attempt's stream is read: to translate it, we must (SPEC §4.9)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from streamgauge.core.actions import BeginAttempt, BeginRecord, Commit
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.closing import (
@@ -106,6 +108,16 @@ class Books:
         self.stream_end = now
         self.record.status = Status.COMPLETED
         book(self.record, attempt, self.meter, now)
+
+    def so_far(self, attempt: Attempt, now: float) -> ExchangeRecord:
+        """Return a copy of the row with what the meter has read until `now`; nothing is changed."""
+        row, meter = replace(self.record, status=Status.IN_FLIGHT), self.meter
+        as_of, meter.booked_as_of = meter.booked_as_of, None
+        book(row, attempt, meter, now if self.stream_end is None else self.stream_end)
+        meter.booked_as_of = as_of  # it says what stands in the row, not in a copy
+        if row.streaming and not self._facts.reads(attempt):
+            row.frames_in = row.stalls = None
+        return row
 
     def close_failed(self, verdict: Verdict, now: float) -> AttemptRecord:
         """Close and return the row of an attempt that failed, while another one follows."""

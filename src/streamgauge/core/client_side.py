@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from streamgauge.core.actions import Action, PauseUpstream, ResumeUpstream, WakeAt
 from streamgauge.core.ending import Ending
-from streamgauge.core.record import Anomaly
-from streamgauge.core.verdict import CLIENT_LEFT, SHUTDOWN, STOPPED, State, Verdict
+from streamgauge.core.record import Anomaly, ExchangeRecord, Status
+from streamgauge.core.verdict import CLIENT_LEFT, SHUTDOWN, STOPPED, SUPERSEDED, State, Verdict
 
 __all__ = ["ClientSide"]
 
@@ -46,8 +46,10 @@ class ClientSide(Ending):
         self, now: float, *, may_drain: bool = True, slow_reader: bool = False
     ) -> list[Action]:
         """The client left. `may_drain`: there is room for one more drain (SPEC §11.1)."""
-        if self.state is State.DONE or self._client_over:
+        if self.state is State.DONE:
             return []
+        if self._client_over:
+            return self._never_fetched(now)
         self._client_over = True
         self._left_at = now
         self._verdict = CLIENT_LEFT
@@ -64,6 +66,23 @@ class ClientSide(Ending):
         self._most_frames = self.attempt.drain.max_tokens
         return [*self._read_on(now), WakeAt(self._until)]
 
+    def client_away(self, now: float) -> list[Action]:
+        """The client lost its connection and may come back; `client_gone` if not (SPEC §11.5)."""
+        self._away = self.state is not State.DONE
+        return []
+
+    def client_back(self, now: float) -> list[Action]:
+        """The client has all that was sent, with the end if there is one."""
+        self._away = False
+        return self._finish(self._verdict, now) if self._parked else []
+
+    def _never_fetched(self, now: float) -> list[Action]:
+        """The time is up for an end that the client, who was away, has not come for."""
+        if self._away and self._verdict.status is Status.COMPLETED:
+            self._verdict = CLIENT_LEFT
+        self._away = False
+        return self._finish(self._verdict, now) if self._parked else []
+
     def _drains(self) -> bool:
         attempt = self.attempt
         if attempt.on_disconnect != "auto":
@@ -79,6 +98,13 @@ class ClientSide(Ending):
         """The stop endpoint or an admin ends the stream (SPEC §11.2)."""
         return self._end_from_outside(STOPPED, now)
 
+    def supersede(self, now: float) -> list[Action]:
+        """A newer stream of the session takes its place (SPEC §11.3).
+
+        Where the client has its answer already, or has left, what is still read are numbers.
+        """
+        return [] if self._client_over else self._end_from_outside(SUPERSEDED, now)
+
     def shutdown(self, now: float) -> list[Action]:
         """We stop before it has ended (SPEC §18.4)."""
         return self._end_from_outside(SHUTDOWN, now)
@@ -87,8 +113,34 @@ class ClientSide(Ending):
         if self.state is State.DONE:
             return []
         if self._client_over:
-            return self._finish(self._verdict, now)
+            return self._never_fetched(now) or self._finish(self._verdict, now)
         return self._fail(verdict, now)
+
+    # --- those who look ------------------------------------------------------------------------
+
+    @property
+    def connecting(self) -> bool:
+        """Whether no upstream has the request: it is being called, or will be called again."""
+        return self.state in (State.PLANNING, State.CONNECTING) or self._retry_at is not None
+
+    @property
+    def awaits_content(self) -> bool:
+        """Whether nothing has come of what was asked for: the prompt is being read (SPEC §2.5)."""
+        return not self._stamps.content
+
+    @property
+    def last_content_at(self) -> float | None:
+        """When the newest content of the current attempt came, monotonic seconds; None before any."""
+        return self._books.meter.last_content
+
+    def so_far(self, now: float) -> ExchangeRecord:
+        """Return the row as it stands, with what has been read until `now`; a copy."""
+        if self.state is State.DONE:
+            return self.record
+        row, relaying = self._books.so_far(self.attempt, now), self._relaying
+        if relaying is not None and self.facts.reads(self.attempt):
+            row.frames_out = relaying.frames_out if relaying.released else 0
+        return row
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -117,5 +169,5 @@ class ClientSide(Ending):
             return []
         alive = self._dialect.keepalive()
         if relaying is None:
-            return self._send(alive, now)
-        return self._send(relaying.keep_alive(alive), now)
+            return self._send(alive, now, alive=True)
+        return self._send(relaying.keep_alive(alive), now, alive=True)

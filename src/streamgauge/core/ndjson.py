@@ -37,6 +37,11 @@ class NdjsonSplitter:
         """Whether part of an unfinished line has been passed on."""
         return self._passed > 0
 
+    @property
+    def between(self) -> bool:
+        """Whether all that came has been passed on, to the end of a line."""
+        return not (self._buffer or self._passed)
+
     def read_whole(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return payload and b"" where `data` is exactly one plain line, else change nothing."""
         last = len(data) - 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from streamgauge.core.dialects.base import Decoder
 from streamgauge.core.meter import Meter
 from streamgauge.core.reading import Piece, PieceKind, StreamReading
+from streamgauge.core.replay_watch import ReplayWatch
 from streamgauge.core.sse import FrameSplitter
 from streamgauge.core.transform.frames import FrameRewriter
 
@@ -21,8 +22,14 @@ class RewritingReading(StreamReading):
 
     __slots__ = ("_parted", "_rewriters")
 
-    def __init__(self, decoder: Decoder, meter: Meter, rewriters: Sequence[FrameRewriter]) -> None:
-        super().__init__(decoder, meter)
+    def __init__(
+        self,
+        decoder: Decoder,
+        meter: Meter,
+        rewriters: Sequence[FrameRewriter],
+        watch: ReplayWatch | None = None,
+    ) -> None:
+        super().__init__(decoder, meter, watch=watch)
         self._rewriters = rewriters
         self._parted = False
 

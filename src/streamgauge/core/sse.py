@@ -91,6 +91,11 @@ class FrameSplitter:
         """Whether part of an unfinished frame has been passed on."""
         return self._passed > 0
 
+    @property
+    def between(self) -> bool:
+        """Whether all that came has been passed on, to the end of a frame."""
+        return not (self._buffer or self._after_cr)
+
     def read_whole(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return payload and event where `data` is exactly one plain frame, else change nothing.
 

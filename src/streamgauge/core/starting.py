@@ -40,6 +40,7 @@ def new_record(facts: Facts) -> ExchangeRecord:
         client_request_id=facts.client_request_id,
         key_id=facts.key_id,
         session_id=request.session_id,
+        repeats=facts.repeats,
         client_app=facts.client_app,
         dialect=request.dialect,
         endpoint=request.endpoint,

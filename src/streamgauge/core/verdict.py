@@ -16,6 +16,7 @@ __all__ = [
     "OVERLOADED",
     "SHUTDOWN",
     "STOPPED",
+    "SUPERSEDED",
     "State",
     "Verdict",
     "after_end",
@@ -69,6 +70,12 @@ CLIENT_LEFT = Verdict(Status.CLIENT_DISCONNECTED)
 FINISHED_WITHOUT_MARKER = Verdict(Status.STREAM_INCOMPLETE, quiet=True)
 # 499: the field's number for «closed on the client's wish»; no SDK repeats it.
 STOPPED = _error(Status.CANCELLED, 499, ErrorCode.STREAM_CANCELLED, "the stream was stopped")
+SUPERSEDED = _error(
+    Status.SUPERSEDED,
+    499,
+    ErrorCode.STREAM_CANCELLED,
+    "a newer stream of the session took its place",
+)
 SHUTDOWN = _error(Status.SHUTDOWN, 503, ErrorCode.SERVER_SHUTDOWN, "the gateway is shutting down")
 LEDGER_UNAVAILABLE = _error(
     Status.REJECTED, 503, ErrorCode.LEDGER_UNAVAILABLE, "the ledger cannot be written"

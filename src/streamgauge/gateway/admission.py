@@ -14,6 +14,7 @@ from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
+from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.routing.plan import Asked
 from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import RequestHead
@@ -70,6 +71,7 @@ def facts_of(
         begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
         keepalive_seconds=config.server.keepalive_seconds,
         retries=retries,
+        proof=Proof(config.integrity),
     )
 
 

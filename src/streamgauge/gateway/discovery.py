@@ -39,6 +39,10 @@ class Discovery:
         """Ask those that have failed whether they answer again, each when its time has come."""
         self._probes.tick(upstreams, now)
 
+    async def probe(self, upstream: UpstreamRuntime) -> str | None:
+        """Ask an upstream whether it answers, now; return what is wrong, or None."""
+        return await self._probes.ask_now(upstream)
+
     def context_of(self, upstream: UpstreamRuntime, model: str | None) -> int | None:
         """Return the context size in tokens, or None while it is not known (SPEC §6.7)."""
         contexts = upstream.learnt.contexts

@@ -27,6 +27,7 @@ class Route(Enum):
     COUNT_TOKENS = auto()
     MODELS = auto()
     STREAM_STATE = auto()
+    STREAM_EVENTS = auto()
     STREAM_STOP = auto()
     STOP_BY_BODY = auto()
     COST = auto()
@@ -59,7 +60,7 @@ _FIXED: Mapping[str, Endpoint] = {
     "props": Endpoint(Route.PAGE, "/props", _GET),
     "slots": Endpoint(Route.PAGE, "/slots", _GET),
 }
-_STREAM = re.compile(r"streams/([A-Za-z0-9_-]{16,64})(/stop)?")
+_STREAM = re.compile(r"streams/([A-Za-z0-9_-]{16,64})(/stop|/events)?")
 _BETA = re.compile(r"(?:^|&)beta=([A-Za-z0-9]{1,16})(?:&|$)")
 
 
@@ -71,8 +72,10 @@ def find_endpoint(path: str) -> Endpoint | None:
     if bare.startswith("models/") and len(bare) > len("models/"):
         return Endpoint(Route.MODELS, bare.removeprefix("models/"), _GET)
     if (found := _STREAM.fullmatch(bare)) is not None:
-        if found[2]:
+        if found[2] == "/stop":
             return Endpoint(Route.STREAM_STOP, found[1], _POST)
+        if found[2]:
+            return Endpoint(Route.STREAM_EVENTS, found[1], ("GET",))
         return Endpoint(Route.STREAM_STATE, found[1], _GET)
     return None
 

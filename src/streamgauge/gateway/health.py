@@ -65,6 +65,28 @@ class Probes:
             elif now >= self._due[upstream]:
                 self._begin(upstream, now)
 
+    async def ask_now(self, upstream: UpstreamRuntime) -> str | None:
+        """Ask for a person who wants to know; return what is wrong, or None.
+
+        It is the question that is out or due, where there is one. An open circuit stays open: its
+        time is for calls that would wait long for nothing.
+        """
+        now = time.monotonic()
+        if upstream not in self._tasks and not _is_well(upstream, now):
+            self._due.setdefault(upstream, now)
+            self._begin(upstream, now)
+        if (out := self._tasks.get(upstream)) is not None:
+            await asyncio.wait({out})
+            return upstream.last_error
+        try:
+            error = await self._answer(upstream)
+        except FetchError as problem:
+            if problem.ours:
+                return str(problem)
+            error = str(problem)
+        upstream.note_call(error)
+        return error
+
     async def settle(self) -> None:
         """Wait for the questions that are out; each has its deadline."""
         if self._tasks:

@@ -6,7 +6,7 @@ Between the pure `core.limits` and the gateway. Knows no socket; what a limit me
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from streamgauge.core.attempt import Allowance, Facts
@@ -43,6 +43,10 @@ class Admission:
 _FREELY = Admission()
 
 
+def _no_room() -> bool:
+    return False
+
+
 class Limiting:
     """The limits of all callers. Each exchange that was admitted is `ended` or `withdrawn` once.
 
@@ -74,18 +78,26 @@ class Limiting:
         for each in spent:
             self._limits.spend(each.key_id, each.money, each.day)
 
-    def admit(self, facts: Facts, caller: Caller | None, name: str | None, now: float) -> Admission:
+    def admit(
+        self,
+        facts: Facts,
+        caller: Caller | None,
+        name: str | None,
+        now: float,
+        make_room: Callable[[], bool] = _no_room,
+    ) -> Admission:
         """Return what the exchange is given. `name`: the client's `Idempotency-Key`.
 
-        `now`: monotonic seconds. Raises GatewayError: 429 or 402 for a limit, 400, 409 or 422 for
-        the name. Nothing is then held, nor is the name taken.
+        `make_room` ends the stream whose place this one is to take, where there is one: called
+        only when its end may help. `now`: monotonic seconds. Raises GatewayError: 429 or 402 for a
+        limit, 400, 409 or 422 for the name. Nothing is then held, nor is the name taken.
         """
         if name is not None:
             self._take_name(name, facts, now)
         if caller is None or caller.limits == _NO_LIMITS:
             return _FREELY
         try:
-            return self._hold(facts, caller, now)
+            return self._hold(facts, caller, now, make_room)
         except GatewayError:
             self._idempotency.ended(facts.id, called=False)
             raise
@@ -120,11 +132,15 @@ class Limiting:
         grants = self._grants.get(key_id) if key_id is not None else None
         return None if grants is None else grants.pop(exchange_id, None)
 
-    def _hold(self, facts: Facts, caller: Caller, now: float) -> Admission:
+    def _hold(
+        self, facts: Facts, caller: Caller, now: float, make_room: Callable[[], bool]
+    ) -> Admission:
         limits, wall, dialect = caller.limits, facts.started_at, facts.request.dialect
         demand = _demand(facts, limits)
         answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
         if isinstance(answer, Refusal) and self._free_served(caller.key_id):
+            answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
+        if isinstance(answer, Refusal) and answer.limit is not Limit.REQUESTS and make_room():
             answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
         headers = rate_limit_headers(dialect, answer.standing, wall)
         if isinstance(answer, Refusal):

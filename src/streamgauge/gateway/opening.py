@@ -13,11 +13,13 @@ from streamgauge.core.chat import ChatRequest
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.exchange import Exchange
+from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
 from streamgauge.gateway.admission import Origin, asked_of, facts_of, read_chat
 from streamgauge.gateway.callers import Caller, check_model
+from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, upstream_path
 from streamgauge.gateway.generation import Generation
@@ -25,10 +27,13 @@ from streamgauge.gateway.http import Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.legs import Leg
 from streamgauge.gateway.limiting import Admission, Limiting
-from streamgauge.gateway.relay import Relay, RelayOwner
+from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.relay_owner import RelayOwner
 from streamgauge.gateway.request_headers import translated_headers
+from streamgauge.gateway.resuming import Resuming, with_ids
 from streamgauge.gateway.retrying import Retrying
 from streamgauge.gateway.sessions import SessionRegistry
+from streamgauge.gateway.stream_log import FrameLog, LoggedResponder, StreamLog
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
 __all__ = ["Opening", "OpeningHost"]
@@ -37,10 +42,16 @@ __all__ = ["Opening", "OpeningHost"]
 class OpeningHost(RelayOwner, Protocol):
     """What is needed of the gateway, beside what its relays need."""
 
+    capturing: Capturing
     discovery: Discovery
     limiting: Limiting
     sessions: SessionRegistry
     repeats: Repeats
+    resuming: Resuming
+
+    @property
+    def stream_log(self) -> StreamLog:
+        """Where lines of running streams go."""
 
     @property
     def generation(self) -> Generation:
@@ -83,16 +94,31 @@ class Opening:
         lane = lane_of(mode, key_id, chat, head.header)
         admission = self._admit(facts, caller, request, lane)
         repeats = self._host.repeats.find(key_id, chat, request.received_at)
-        facts = replace(facts, allowance=admission.allowance, repeats=repeats)
+        frames = self._host.stream_log.frames(facts.id)
+        proof = self._proof(facts, frames)
+        facts = replace(facts, allowance=admission.allowance, repeats=repeats, proof=proof)
+        kept = self._host.resuming.keep(head, facts, now.config.sessions, responder)
+        if kept is not None:
+            facts, responder = with_ids(facts), kept
+        if frames is not None:
+            responder = LoggedResponder(responder, frames)
         try:
             exchange = Exchange(facts, request.received_at)
         except GatewayError:
             self._host.limiting.withdrawn(facts)
             raise
-        relay = Relay(self._host, exchange, responder, legs, admission.headers)
+        owner, responder = self._host.capturing.tapped(self._host, responder, request, facts)
+        relay = Relay(owner, exchange, responder, legs, admission.headers)
+        if kept is not None:
+            kept.bind(relay)
         if lane is not None:
             self._host.sessions.begin(lane, facts.id)
         return relay
+
+    def _proof(self, facts: Facts, frames: FrameLog | None) -> Proof:
+        suspected = partial(self._host.stream_log.suspected, facts.id)
+        emitted = None if frames is None else frames.made
+        return replace(facts.proof, emitted=emitted, suspected=suspected)
 
     def _admit(
         self, facts: Facts, caller: Caller | None, request: Request, lane: Lane | None

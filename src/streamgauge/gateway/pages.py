@@ -1,4 +1,4 @@
-"""The small answers of the data listener: health, readiness, models, token counts, stream state."""
+"""The small answers of the data listener: health, readiness, models, token counts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import msgspec
 
 from streamgauge.core.dialects.anthropic.read_request import read_conversation
 from streamgauge.core.estimate import estimate_tokens
-from streamgauge.core.exchange import Exchange
 
-__all__ = ["count_estimate", "models_page", "stream_state"]
+__all__ = ["count_estimate", "encoded", "model_entry", "models_page"]
 
 
 def models_page(ids: Iterable[str], *, anthropic: bool) -> dict[str, Any]:
@@ -41,21 +40,6 @@ def count_estimate(fields: Mapping[str, Any]) -> dict[str, int]:
     For upstreams that cannot count. Raises RequestError where the request is illegal.
     """
     return {"input_tokens": estimate_tokens(read_conversation(fields, counting=True))}
-
-
-def stream_state(exchange: Exchange) -> dict[str, Any]:
-    """Return what is known of a stream that runs."""
-    record = exchange.record
-    return {
-        "id": record.id,
-        "state": exchange.state.name.lower(),
-        "dialect": record.dialect,
-        "model": record.requested_model,
-        "upstream": record.upstream,
-        "started_at": record.started_at,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-    }
 
 
 def encoded(page: Any) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from streamgauge.gateway.dial import DialError, Target, dial
@@ -18,6 +18,8 @@ __all__ = ["Pool", "PoolSettings", "PoolStats", "Target"]
 
 _READ_BUFFER_BYTES = 64 * 1024
 _CLOSE_SECONDS = 1.0
+_CLOSED_WITHIN = 0.5
+"""Seconds in which the socket of a stream that we ended must be gone (SPEC §11.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,16 @@ class _Dialling:
     deadline: asyncio.TimerHandle | None
 
 
+def _nobody(events: UpstreamEvents) -> None:
+    """Tell nobody."""
+
+
 class Pool:
     """The upstream connections of one loop. A connection is idle, or serves exactly one call."""
 
     __slots__ = (
         "_buffer",
+        "_close_late",
         "_closed",
         "_dialling",
         "_emptied",
@@ -62,7 +69,14 @@ class Pool:
         "_tasks",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, settings: PoolSettings) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: PoolSettings,
+        close_late: Callable[[UpstreamEvents], None] = _nobody,
+    ) -> None:
+        """`close_late` is told whose socket was not closed in time, though we had closed it."""
+        self._close_late = close_late
         self._loop = loop
         self._settings = settings
         # One for all: asyncio reads into it and hands it over before the next socket's read.
@@ -168,6 +182,14 @@ class Pool:
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._settings.idle_seconds, self._drop_expired)
 
+    def discard(self, connection: UpstreamConnection | None, events: UpstreamEvents) -> None:
+        """Close a connection, if there is one, in the midst of what it told `events`."""
+        if connection is None:
+            return
+        connection.abort()
+        if not self._closed:
+            self._loop.call_later(_CLOSED_WITHIN, self._check_closed, connection, events)
+
     # ---- for connections --------------------------------------------------------------
 
     def connection_unusable(self, connection: UpstreamConnection) -> None:
@@ -184,6 +206,11 @@ class Pool:
         self._open.discard(connection)
         if self._emptied is not None and not self._open:
             self._emptied.set()
+
+    def _check_closed(self, connection: UpstreamConnection, events: UpstreamEvents) -> None:
+        if connection in self._open and not self._closed:
+            self._close_late(events)
+            connection.abort()
 
     # ---- inside -----------------------------------------------------------------------
 

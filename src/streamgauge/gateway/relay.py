@@ -6,9 +6,9 @@ It belongs to the server, not to the client's connection: a client that leaves c
 from __future__ import annotations
 
 from asyncio import TimerHandle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from streamgauge.core.actions import (
     Action,
@@ -29,9 +29,10 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.exchange import Exchange
-from streamgauge.core.record import AttemptRecord, ExchangeRecord
+from streamgauge.core.record import AttemptRecord
 from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
 from streamgauge.gateway.legs import Leg, Trial, header_text
+from streamgauge.gateway.relay_owner import RelayOwner
 from streamgauge.gateway.response_headers import (
     answer_headers,
     lossy_headers,
@@ -40,26 +41,9 @@ from streamgauge.gateway.response_headers import (
     stream_headers,
 )
 from streamgauge.gateway.upstreams import UpstreamRuntime
-from streamgauge.ledger.base import Ledger, LedgerError
+from streamgauge.ledger.base import LedgerError
 
-__all__ = ["Relay", "RelayOwner"]
-
-
-class RelayOwner(Protocol):
-    """What a relay needs of the server."""
-
-    @property
-    def ledger(self) -> Ledger:
-        """The books."""
-
-    def open_upstream(self, upstream: UpstreamRuntime, relay: Relay) -> UpstreamCall:
-        """Begin a call that tells `relay`."""
-
-    def call_later(self, delay: float, call: Callable[[], None]) -> TimerHandle:
-        """Run `call` in `delay` seconds, unless the handle is cancelled before."""
-
-    def relay_ended(self, relay: Relay, record: ExchangeRecord) -> None:
-        """The exchange is over and its row is on its way to the ledger."""
+__all__ = ["Relay"]
 
 
 class Relay:
@@ -136,6 +120,14 @@ class Relay:
         """The client's write buffer has room."""
         self._do(self.exchange.client_writable(monotonic()))
 
+    def client_away(self) -> None:
+        """The client lost its connection, and may come back."""
+        self._do(self.exchange.client_away(monotonic()))
+
+    def client_back(self) -> None:
+        """The client has all that was sent."""
+        self._do(self.exchange.client_back(monotonic()))
+
     # --- from the upstream ---------------------------------------------------------------------
 
     def upstream_connected(self) -> None:
@@ -184,6 +176,10 @@ class Relay:
     def stop(self) -> None:
         """End it: the stop endpoint or an admin asks for it."""
         self._do(self.exchange.stop(monotonic()))
+
+    def supersede(self) -> None:
+        """End it: a newer stream of its session begins."""
+        self._do(self.exchange.supersede(monotonic()))
 
     def shutdown(self) -> None:
         """End it: the gateway stops."""
@@ -295,4 +291,4 @@ class Relay:
         self._judge(action.attempts[-1])
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         self._owner.ledger.close(action.record, action.attempts)
-        self._owner.relay_ended(self, action.record)
+        self._owner.relay_ended(self.exchange, action.record)

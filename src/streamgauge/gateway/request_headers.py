@@ -10,8 +10,10 @@ from streamgauge.core.keys import PREFIX
 from streamgauge.gateway.hop import HOP_HEADER, HOP_LINE
 from streamgauge.gateway.http import Header
 
-__all__ = ["Credentials", "translated_headers", "upstream_request"]
+__all__ = ["CAPTURE_HEADER", "Credentials", "translated_headers", "upstream_request"]
 
+CAPTURE_HEADER = b"x-streamgauge-capture"
+"""Holds the admin token of who wants this request captured: it goes to nobody else."""
 _PASSED = frozenset(
     {b"accept", b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate", HOP_HEADER}
 )
@@ -20,7 +22,7 @@ _OURS = PREFIX.encode()
 _VENDORS = (b"anthropic-", b"openai-")
 _VERSION: Header = (b"anthropic-version", b"2023-06-01")
 # With it llama.cpp generates on after a disconnect, and «cancelled» would be a lie (SPEC §3.6).
-_NEVER = frozenset({b"x-conversation-id"})
+_NEVER = frozenset({b"x-conversation-id", CAPTURE_HEADER})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from streamgauge.core.routing.breaker import Circuit, Condition, health
 from streamgauge.gateway.limiting import Limiting
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.resuming import Resuming
+from streamgauge.gateway.sessions import SessionRegistry
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
 
@@ -57,10 +59,11 @@ class Runtime:
 
     `streams`: exchanges in progress. `tasks`: asyncio tasks of the data loop. `sockets_upstream`
     counts the idle ones of `pool_idle` too. `descriptors`: of the whole process. `registry`: entries
-    of the table by which a stream is stopped. `drains`: streams read on after their client left.
-    `ledger_queue`: operations not yet committed. `spool`: bytes waiting in it. `parsed_frames`: since
-    the start. `holds`: calls that hold something of their
-    key's limits. `upstreams`: by their names.
+    of the tables by which streams are stopped and superseded. `drains`: streams read on after their
+    client left. `ledger_queue`: operations not yet committed. `spool`: bytes waiting in it.
+    `parsed_frames`: since the start. `holds`: calls that hold something of their key's limits.
+    `resume_buffers`: streams kept for clients that may come back, `resume_bytes`: what they hold.
+    `upstreams`: by their names.
     """
 
     streams: int
@@ -76,6 +79,8 @@ class Runtime:
     loop_lag_ms: float
     parsed_frames: int
     holds: int
+    resume_buffers: int
+    resume_bytes: int
     upstreams: Mapping[str, UpstreamState]
 
 
@@ -97,6 +102,14 @@ class Watched(Protocol):
     @property
     def limiting(self) -> Limiting:
         """What its callers hold of their limits."""
+
+    @property
+    def sessions(self) -> SessionRegistry:
+        """Its streams of which each session has one."""
+
+    @property
+    def resuming(self) -> Resuming:
+        """Its streams whose clients may come back."""
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamRuntime]:
@@ -130,13 +143,15 @@ def runtime_of(gateway: Watched, descriptors: int | None) -> Runtime:
         sockets_upstream=pool.open,
         pool_idle=pool.idle,
         descriptors=descriptors,
-        registry=len(gateway.relays),
+        registry=len(gateway.relays) + len(gateway.sessions),
         drains=sum(exchange.draining for exchange in relays),
         ledger_queue=ledger.queued,
         spool=ledger.spool_bytes,
         loop_lag_ms=round(gateway.loop_lag_ms, 3),
         parsed_frames=gateway.parsed_frames + sum(exchange.parsed_frames for exchange in relays),
         holds=gateway.limiting.holds,
+        resume_buffers=len(gateway.resuming),
+        resume_bytes=gateway.resuming.bytes,
         upstreams={name: _state_of(up, now) for name, up in gateway.upstreams.items()},
     )
 

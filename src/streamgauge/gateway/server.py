@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from streamgauge.config.prices import PriceBook
-from streamgauge.config.schema import Config
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
+from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.repeats import Repeats
 from streamgauge.gateway.admission import check_content_type
 from streamgauge.gateway.callers import Caller, callers_of
+from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
-from streamgauge.gateway.http import Header, Request, RequestHead, Responder, UpstreamCall
+from streamgauge.gateway.http import (
+    Header,
+    Request,
+    RequestHead,
+    Responder,
+    UpstreamCall,
+    UpstreamEvents,
+)
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.limiting import Limiting
 from streamgauge.gateway.opening import Opening
@@ -27,11 +34,13 @@ from streamgauge.gateway.overload import Overload
 from streamgauge.gateway.pool import Pool, PoolSettings
 from streamgauge.gateway.refusals import Refusals
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.resuming import Bounds, Resuming
 from streamgauge.gateway.runtime import ConfigState
+from streamgauge.gateway.sessions import SessionRegistry
 from streamgauge.gateway.side_pages import SidePages
 from streamgauge.gateway.upstreams import UpstreamRuntime
+from streamgauge.gateway.wiring import Wiring
 from streamgauge.ledger.base import Ledger
-from streamgauge.sinks.base import Sink
 
 __all__ = ["Gateway", "Wiring"]
 
@@ -40,41 +49,31 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 """How often deadlines and keep-alives are looked at: far below the second they are given in."""
 _BACKLOG = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What the command line puts together for a gateway. `boot_id` is the rows' `owner`.
-
-    `insecure_no_auth`: a listener beyond loopback is no reason to ask for keys.
-    """
-
-    config: Config
-    config_version: str
-    ledger: Ledger
-    sinks: Sequence[Sink]
-    prices: PriceBook
-    boot_id: str
-    now_us: Callable[[], int]
-    insecure_no_auth: bool = False
+_CAPTURES_STOP_SECONDS = 5.0
 
 
 class Gateway:
     """Implements Application for client connections and RelayOwner for relays."""
 
     def __init__(self, wiring: Wiring, loop: asyncio.AbstractEventLoop) -> None:
-        self._wiring = wiring
+        self.closed_row = wiring.closed_row
         self._current = generation_of(wiring.config, wiring.config_version, wiring.prices)
         self._current.take_effect()
         self._loop = loop
+        self.call_later = loop.call_later
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._connections: set[OpenConnection] = set()
         self._empty = asyncio.Event()
-        self.pool = Pool(loop, PoolSettings())
+        self.stream_log = wiring.stream_log
+        self.pool = Pool(loop, PoolSettings(), self.stream_log.close_late)
         self.discovery = Discovery(self.pool)
         self.relays: dict[str, Relay] = {}
         self.limiting = Limiting(self.relays)
+        self.sessions = SessionRegistry(self.relays)
+        self.repeats = Repeats()
+        self.resuming = Resuming(loop.call_later, Bounds())
+        self.capturing = Capturing(lambda: self._current.config)
         self.stopping = False
         self.parsed_frames = 0
         self.config_state = ConfigState(wiring.config_version)
@@ -84,6 +83,7 @@ class Gateway:
         self.callers = callers_of(wiring.config, wiring.now_us, wiring.insecure_no_auth)
         self._opening = Opening(self, self._ids, wiring.boot_id, wiring.now_us)
         self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
+        self.ledger: Ledger = self._overload.ledger
         self._pages = SidePages(self)
 
     def __repr__(self) -> str:
@@ -112,6 +112,7 @@ class Gateway:
         await self._until_empty(grace)
         self.end_all()
         await self._until_empty(1.0)
+        self.resuming.close()
         # Only now: who asks during the drain is told, by /readyz too, and not refused unheard (F3).
         if self._server is not None:
             self._server.close()
@@ -126,6 +127,7 @@ class Gateway:
         await self._pages.aclose()
         await self.discovery.aclose()
         await self.pool.aclose()
+        await asyncio.to_thread(self.capturing.stop, _CAPTURES_STOP_SECONDS)
 
     def end_all(self) -> None:
         """End every running stream now, each with its row (SPEC §18.4)."""
@@ -189,24 +191,19 @@ class Gateway:
 
     # --- for relays ----------------------------------------------------------------------------
 
-    @property
-    def ledger(self) -> Ledger:
-        """The books."""
-        return self._overload.ledger
+    def open_upstream(self, upstream: UpstreamRuntime, events: UpstreamEvents) -> UpstreamCall:
+        """Begin a call that tells `events`."""
+        return self.pool.open(upstream.target, events)
 
-    def open_upstream(self, upstream: UpstreamRuntime, relay: Relay) -> UpstreamCall:
-        """Begin a call that tells `relay`."""
-        return self.pool.open(upstream.target, relay)
-
-    def call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Run `call` in `delay` seconds, unless the handle is cancelled before."""
-        return self._loop.call_later(delay, call)
-
-    def relay_ended(self, relay: Relay, record: ExchangeRecord) -> None:
+    def relay_ended(self, exchange: Exchange, record: ExchangeRecord) -> None:
         """Forget the relay and hand its record to the sinks."""
+        now = time.monotonic()
         self.relays.pop(record.id, None)
-        self.parsed_frames += relay.exchange.parsed_frames
-        self.limiting.ended(record, time.monotonic())
+        self.sessions.ended(record.id)
+        self.resuming.exchange_ended(record)
+        self.repeats.ended(record, exchange.facts.request, now)
+        self.parsed_frames += exchange.parsed_frames
+        self.limiting.ended(record, now)
         self.refusals.tell(record)
         if not self.relays:
             self._empty.set()

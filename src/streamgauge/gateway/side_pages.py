@@ -22,15 +22,17 @@ from streamgauge.gateway.pages import (
     encoded,
     model_entry,
     models_page,
-    stream_state,
 )
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.rejections import refusal
 from streamgauge.gateway.relay import Relay
 from streamgauge.gateway.response_headers import JSON_HEADERS
+from streamgauge.gateway.resuming import Resuming
 from streamgauge.gateway.runtime import ConfigState
+from streamgauge.gateway.stream_state import ended_state, running_state
 from streamgauge.gateway.upstreams import UpstreamRuntime
-from streamgauge.ledger.base import Ledger
+from streamgauge.gateway.wiring import ClosedRow
+from streamgauge.ledger.base import Ledger, LedgerError
 
 __all__ = ["SidePages"]
 
@@ -38,6 +40,8 @@ _ESTIMATED: Header = (b"x-streamgauge-count", b"estimated")
 _COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
 """Kinds that may count tokens themselves; a 404 of theirs is answered with an estimate."""
 _PAGE_HEADERS = (b"content-type",)
+_MOST_LOOKING = 2
+"""Threads that look for ended streams at once: the others are for names of upstreams."""
 _PUBLIC = frozenset({Route.HEALTH, Route.READY})
 
 
@@ -47,8 +51,13 @@ class Host(Protocol):
     pool: Pool
     discovery: Discovery
     relays: dict[str, Relay]
+    resuming: Resuming
     stopping: bool
     config_state: ConfigState
+
+    @property
+    def closed_row(self) -> ClosedRow:
+        """Looks up an exchange that has ended; it may block."""
 
     @property
     def upstreams(self) -> Mapping[str, UpstreamRuntime]:
@@ -72,6 +81,7 @@ class SidePages:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Semaphore(_MOST_LOOKING)
 
     async def aclose(self) -> None:
         """Drop what still waits for an upstream."""
@@ -107,7 +117,9 @@ class SidePages:
             case Route.READY:
                 self._ready(responder)
             case Route.STREAM_STATE:
-                _send(responder, 200, stream_state(self._relay(endpoint.name, caller).exchange))
+                self._state(endpoint.name, request, responder, caller)
+            case Route.STREAM_EVENTS:
+                self._host.resuming.answer(endpoint.name, request.head, responder, _key_id(caller))
             case Route.STREAM_STOP:
                 self._stop(endpoint.name, responder, caller)
             case Route.STOP_BY_BODY:
@@ -164,10 +176,28 @@ class SidePages:
     def _relay(self, stream_id: str, caller: Caller | None) -> Relay:
         """Return a stream of `caller`; another key's is not there for it (FAULTS S3)."""
         relay = self._host.relays.get(stream_id)
-        key_id = None if caller is None else caller.key_id
-        if relay is None or relay.exchange.record.key_id != key_id:
-            raise RequestError("there is no such stream", status=404, code=ErrorCode.NO_ROUTE)
+        if relay is None or relay.exchange.record.key_id != _key_id(caller):
+            raise _no_stream()
         return relay
+
+    def _state(
+        self, stream_id: str, request: Request, responder: Responder, caller: Caller | None
+    ) -> None:
+        if stream_id in self._host.relays:
+            exchange = self._relay(stream_id, caller).exchange
+            return _send(responder, 200, running_state(exchange, time.monotonic()))
+        return self._run(self._ended(stream_id, responder, caller), request, responder)
+
+    async def _ended(self, stream_id: str, responder: Responder, caller: Caller | None) -> None:
+        async with self._looking:
+            try:
+                row = await asyncio.to_thread(self._host.closed_row, stream_id)
+            except LedgerError:
+                message = "the ledger cannot be read"
+                raise GatewayError(503, ErrorCode.LEDGER_UNAVAILABLE, message) from None
+        if row is None or row["key_id"] != _key_id(caller):
+            raise _no_stream()
+        _send(responder, 200, ended_state(row))
 
     def _stop(self, stream_id: str, responder: Responder, caller: Caller | None) -> None:
         self._relay(stream_id, caller).stop()
@@ -233,6 +263,14 @@ class SidePages:
             raise GatewayError(502, ErrorCode.UPSTREAM_ERROR, str(error)) from None
         headers = [(n, v) for n, v in page.headers if n in _PAGE_HEADERS]
         _send_raw(responder, page.status, headers, page.body)
+
+
+def _key_id(caller: Caller | None) -> str | None:
+    return None if caller is None else caller.key_id
+
+
+def _no_stream() -> RequestError:
+    return RequestError("there is no such stream", status=404, code=ErrorCode.NO_ROUTE)
 
 
 def _stream_id(body: bytes) -> str:

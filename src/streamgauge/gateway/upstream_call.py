@@ -38,6 +38,9 @@ class ConnectionSource(Protocol):
     def release(self, connection: UpstreamConnection) -> None:
         """Keep `connection` for a later call."""
 
+    def discard(self, connection: UpstreamConnection | None, events: UpstreamEvents) -> None:
+        """Close a connection, if there is one, in the midst of what `events` is told."""
+
 
 class PooledCall:
     """An UpstreamCall. In DONE nothing more is told, and it has no connection."""
@@ -79,8 +82,7 @@ class PooledCall:
         self._paused = False
 
     def __repr__(self) -> str:
-        paused = " paused" if self._paused else ""
-        return f"<PooledCall {self.state.value}{paused} {self.target.label}>"
+        return f"<PooledCall {self.state.value}{' paused' * self._paused} {self.target.label}>"
 
     @property
     def state(self) -> CallState:
@@ -123,8 +125,7 @@ class PooledCall:
             return
         connection = self._finish()
         self._source.abandon(self)
-        if connection is not None:
-            connection.abort()
+        self._source.discard(connection, self._events)
 
     def attach(self, connection: UpstreamConnection) -> None:
         """Use `connection`: tell the owner (soon, when reused, so that it has its handle first)."""

@@ -16,7 +16,7 @@ from streamgauge.ledger.base import LedgerForeign, LedgerMissing
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
-__all__ = ["Filter", "LedgerReader", "Position"]
+__all__ = ["Filter", "LedgerReader", "Position", "row_of"]
 
 _PREFIX_END = "\U0010ffff"
 """Sorts after everything that an id may go on with."""
@@ -203,6 +203,13 @@ class LedgerReader:
     def _columns(self, table: str, shape: RowShape) -> str:
         there = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
         return ", ".join(name if name in there else f"NULL AS {name}" for name in shape.names)
+
+
+def row_of(path: Path | str, request_id: str) -> dict[str, Any] | None:
+    """Return the row with this id of the ledger at `path`, or None. Raises as LedgerReader does."""
+    with LedgerReader(path) as reader:
+        found = reader.exchange(request_id)
+    return None if found is None else found[0]
 
 
 def _status_terms(statuses: Sequence[str]) -> list[str]:

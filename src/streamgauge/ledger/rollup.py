@@ -17,10 +17,17 @@ from streamgauge.ledger.rollup_sql import (
     TIMES,
     USAGE,
     Table,
+    usage_of,
 )
-from streamgauge.ledger.rollup_sums import TimesSum, UsageSum, add_times, add_usage
+from streamgauge.ledger.rollup_sums import (
+    NOTHING,
+    TimesSum,
+    UsageSum,
+    add_times,
+    add_usage,
+)
 
-__all__ = ["By", "Hours", "Metric", "TimesBy", "times", "usage"]
+__all__ = ["By", "Hours", "Metric", "TimesBy", "times", "usage", "usage_of_rows"]
 
 TimesBy = Literal["hour", "day", "upstream", "model", "dialect", "status"]
 """What times may be grouped by."""
@@ -71,6 +78,19 @@ def usage(
     sums = [half for name in USAGE.sums for half in (f"{name} >> 32", f"{name} & 4294967295")]
     rows = _grouped(connection, USAGE, hours, (*by, *_APART), sums)
     return sorted(add_usage(by, rows), key=_order)
+
+
+def usage_of_rows(
+    connection: sqlite3.Connection, where: str, values: Sequence[str | int]
+) -> UsageSum:
+    """Return the same sums of the closed rows `r` of `requests` that `where` picks, in one group.
+
+    It reads each of them: for what no roll-up knows, and only where they are few.
+    """
+    source = f"FROM requests r WHERE {where} AND r.status <> 'in_flight'"
+    exact = (f"r.{_APART[0]}", f"r.{_APART[1]}", "ifnull(r.currency, '')")
+    found = add_usage((), connection.execute(usage_of(source, exact), values))
+    return found[0] if found else NOTHING
 
 
 def times(

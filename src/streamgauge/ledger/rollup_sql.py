@@ -19,6 +19,7 @@ __all__ = [
     "USAGE",
     "Table",
     "new_names",
+    "usage_of",
 ]
 
 HOUR_US = 3_600_000_000
@@ -197,3 +198,16 @@ TIMES = Table(
     tuple(_times_sums(METRICS[0])),
     _times_selects,
 )
+
+
+def usage_of(source: str, exact: tuple[str, str, str]) -> str:
+    """Return the query that adds the rows of `source` (`FROM requests r WHERE …`) up, by `exact`.
+
+    Each sum comes in two halves, high and low 32 bits, as roll-ups are read.
+    """
+    halves = (
+        half
+        for expression in _USAGE_SUMS.values()
+        for half in (f"({expression}) >> 32", f"({expression}) & 4294967295")
+    )
+    return f"SELECT {', '.join([*exact, *halves])} {source} GROUP BY 1, 2, 3"

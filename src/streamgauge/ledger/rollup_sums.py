@@ -9,7 +9,17 @@ from typing import Any
 
 from streamgauge.ledger.rollup_sql import BUCKETS, USAGE
 
-__all__ = ["Cost", "Group", "TimesSum", "Tokens", "UsageSum", "add_times", "add_usage"]
+__all__ = [
+    "NOTHING",
+    "Cost",
+    "Group",
+    "TimesSum",
+    "Tokens",
+    "UsageSum",
+    "add_times",
+    "add_usage",
+    "together",
+]
 
 Group = Mapping[str, str | int | None]
 """Dimension: value; hours and days in µs since the epoch; None is unknown."""
@@ -60,6 +70,11 @@ class UsageSum:
     unpriced: int
 
 
+_NONE = Tokens(None, None, 0)
+NOTHING = UsageSum({}, 0, 0, 0, _NONE, _NONE, _NONE, _NONE, _NONE, {}, 0)
+"""The sum of no exchange."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimesSum:
     """One time of the exchanges of a group that have it. `counts`: per bucket, the last is open."""
@@ -87,6 +102,46 @@ class TimesSum:
             below += count
             lower = float(bound)
         return lower
+
+
+def together(sums: Iterable[UsageSum]) -> UsageSum:
+    """Return the sum of groups that have no exchange in common."""
+    total = NOTHING
+    for each in sums:
+        total = UsageSum(
+            {},
+            total.exchanges + each.exchanges,
+            total.successes + each.successes,
+            total.failures + each.failures,
+            **{
+                part: _both(getattr(total, part), getattr(each, part))
+                for part in (*_INPUT, *_OUTPUT)
+            },
+            costs=_all_costs(total.costs, each.costs),
+            unpriced=total.unpriced + each.unpriced,
+        )
+    return total
+
+
+def _both(a: Tokens, b: Tokens) -> Tokens:
+    exact, estimated = _plus(a.exact, b.exact), _plus(a.estimated, b.estimated)
+    return Tokens(exact, estimated, a.unknown + b.unknown)
+
+
+def _all_costs(a: Mapping[str, Cost], b: Mapping[str, Cost]) -> dict[str, Cost]:
+    found = dict(a)
+    for currency, cost in b.items():
+        one = found.get(currency, Cost(None, None, 0))
+        exact, estimated = _plus(one.exact, cost.exact), _plus(one.estimated, cost.estimated)
+        found[currency] = Cost(exact, estimated, one.exchanges + cost.exchanges)
+    return dict(sorted(found.items()))
+
+
+def _plus(a: int | None, b: int | None) -> int | None:
+    """Return the sum of what is known; None where neither is."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
 
 
 def add_usage(by: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[UsageSum]:

@@ -44,13 +44,23 @@ class Snapshot:
     rules: tuple[Rule, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     _by_name: Mapping[str, Candidate] = field(init=False, repr=False, compare=False)
+    _by_globs: Mapping[str, Route] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {c.name: c for c in self.candidates})
+        routes = {
+            c.name: Route(Phase.UPSTREAMS, f"models:{c.name}", (Target(c.name),))
+            for c in self.candidates
+        }
+        object.__setattr__(self, "_by_globs", routes)
 
     def named(self, name: str) -> Candidate | None:
         """Return the upstream of that name."""
         return self._by_name.get(name)
+
+    def listed(self, name: str) -> Route:
+        """Return the route to an upstream of that name which lists the model itself."""
+        return self._by_globs[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,7 @@ def _by_upstream_globs(snapshot: Snapshot, asked: Asked) -> Route | None:
     """One upstream, and no alternative: that two list a model is no leave to tell both of a prompt."""
     for candidate in snapshot.candidates:
         if candidate.serves(asked.model) and candidate.reached(asked):
-            return Route(Phase.UPSTREAMS, f"models:{candidate.name}", (Target(candidate.name),))
+            return snapshot.listed(candidate.name)
     return None
 
 

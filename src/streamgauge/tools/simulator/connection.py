@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import httptools
 
+from streamgauge.core.once import Once
 from streamgauge.tools.simulator.journal import Entry
 from streamgauge.tools.simulator.player import Player
 from streamgauge.tools.simulator.script import End, Step
@@ -49,7 +50,7 @@ class App(Protocol):
 
     keep_alive: float
 
-    def answer(self, request: SeenRequest) -> tuple[Iterator[Step], Entry, bool]:
+    def answer(self, request: SeenRequest) -> tuple[Once[Step], Entry, bool]:
         """Return an answer's steps, its journal entry, and whether the entry is to be journaled."""
 
     def ended(self, entry: Entry) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
+from streamgauge.core.once import Once
 from streamgauge.core.usage import TokenUsage
 from streamgauge.tools.simulator.journal import Ending, Entry
 from streamgauge.tools.simulator.script import End, Step, Wait, Write
@@ -34,14 +35,14 @@ class Player:
         self,
         loop: AbstractEventLoop,
         wire: Wire,
-        steps: Iterator[Step],
+        steps: Once[Step],
         entry: Entry,
         settled: Callable[[Entry], None],
         ended: Callable[[End], None],
     ) -> None:
         self._loop = loop
         self._wire = wire
-        self._steps = steps
+        self._steps = iter(steps)
         self._entry = entry
         self._settled = settled
         self._ended = ended

@@ -12,6 +12,7 @@ from typing import Self
 
 import msgspec
 
+from streamgauge.core.once import Once
 from streamgauge.tools.simulator.calls import CallError, read_call
 from streamgauge.tools.simulator.captures import load_cases
 from streamgauge.tools.simulator.composer import Composer, endpoints_of
@@ -113,9 +114,13 @@ class Simulator:
         """The last requests of any kind, oldest first."""
         return list(self._seen)
 
-    def answer(self, request: SeenRequest) -> tuple[Iterator[Step], Entry, bool]:
+    def answer(self, request: SeenRequest) -> tuple[Once[Step], Entry, bool]:
         """Return an answer's steps, its journal entry, and whether the entry is to be journaled."""
         self._seen.append(request)
+        steps, entry, journaled = self._answer(request)
+        return Once(steps, "an answer"), entry, journaled
+
+    def _answer(self, request: SeenRequest) -> tuple[Iterator[Step], Entry, bool]:
         target = parse_target(request.bare_path)
         if request.method == "POST" and target.endpoint in endpoints_of(self._flavour):
             return self._call(request, target)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from streamgauge.cli.oddities import ODDITIES, meaning_of
-from streamgauge.cli.reasons import ENDINGS, why
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
+from streamgauge.ledger.oddities import ODDITIES, meaning_of
+from streamgauge.ledger.reasons import ENDINGS, why
 
-from .books import an_attempt, an_exchange
+from ..cli.books import an_attempt, an_exchange
 
 ROW = asdict(an_exchange("x"))
 

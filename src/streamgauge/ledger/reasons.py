@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from streamgauge.cli.figures import duration
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
+from streamgauge.ledger.durations import duration
 
 __all__ = ["ENDINGS", "why"]
 

@@ -1,0 +1,76 @@
+"""`streamgauge tail --log`: a verdict on each stream of a debug log (SPEC §12.5). Asks no gateway."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from streamgauge.tools.pairing import Verdict
+
+__all__ = ["judge_log"]
+
+_INTERVAL = 0.25
+"""Seconds between two looks at a file that grows."""
+_NOTHING = (
+    "no EMIT line was read: streams are judged by a log of level debug, in format logfmt or json"
+)
+
+
+def judge_log(log: BinaryIO, *, follow: bool, as_json: bool) -> int:
+    """Print a verdict when a stream ends, and at the log's end on the rest; return the exit code.
+
+    1: a stream's frames were not all written, in order, once, or the log names none.
+    """
+    from streamgauge.tools.pairing import Pairing, event_of
+
+    pairing, code, seen = Pairing(), 0, False
+    try:
+        for line in _lines(log, follow):
+            found = event_of(line)
+            if found is None:
+                continue
+            seen = seen or found[0] == "EMIT"
+            verdict = pairing.take(*found)
+            if verdict is not None:
+                _show(verdict, as_json)
+                code |= not verdict.holds
+    except KeyboardInterrupt:
+        return code
+    for verdict in pairing.rest():
+        _show(verdict, as_json)
+        code = 1
+    if not seen:
+        click.echo(_NOTHING, err=True)
+        return 1
+    return code
+
+
+def _lines(log: BinaryIO, follow: bool) -> Iterator[str]:
+    begun = b""
+    while True:
+        piece = log.readline()
+        if piece.endswith(b"\n"):
+            yield (begun + piece).decode("utf-8", "replace")
+            begun = b""
+        elif piece:
+            begun += piece
+        elif follow and log.seekable():
+            time.sleep(_INTERVAL)  # the looks are the purpose: a file has no event to wait for
+        else:
+            if begun:
+                yield begun.decode("utf-8", "replace")
+            return
+
+
+def _show(verdict: Verdict, as_json: bool) -> None:
+    if not as_json:
+        click.echo(str(verdict))
+        return
+    numbers = {"made": verdict.made, "written": verdict.written, "status": verdict.status}
+    told = {"trace": verdict.trace, "holds": verdict.holds, **numbers, "faults": verdict.faults}
+    click.echo(json.dumps(told))

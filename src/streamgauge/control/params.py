@@ -1,0 +1,54 @@
+"""Reads the queries of the admin API: every value is checked, and none reaches SQL as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from streamgauge.control.guard import Refused
+
+__all__ = ["choices", "moment", "number", "text"]
+
+_MAX_TEXT = 300
+_MAX_US = 2**63 - 1
+
+Choice = TypeVar("Choice", bound=str)
+
+
+def text(request: Request, name: str) -> str | None:
+    """Return a text, None where it is missing or empty. Raises Refused for what is too long."""
+    value = request.query_params.get(name)
+    if value is not None and (len(value) > _MAX_TEXT or "\0" in value):
+        raise Refused(422, f"{name} must be at most {_MAX_TEXT} characters, without NUL")
+    return value or None
+
+
+def number(request: Request, name: str, default: int, most: int) -> int:
+    """Return a whole number from 1 to `most`. Raises Refused."""
+    value = request.query_params.get(name)
+    if value is None or value == "":
+        return default
+    if not value.isascii() or not value.isdecimal() or not 1 <= int(value[:9]) <= most:
+        raise Refused(422, f"{name} must be a whole number from 1 to {most}")
+    return int(value)
+
+
+def moment(request: Request, name: str) -> int | None:
+    """Return a time in µs since the epoch, or None. Raises Refused."""
+    value = request.query_params.get(name)
+    if value is None or value == "":
+        return None
+    if not value.isascii() or not value.isdecimal() or len(value) > 19 or int(value) > _MAX_US:
+        raise Refused(422, f"{name} must be a time in µs since the epoch")
+    return int(value)
+
+
+def choices(request: Request, name: str, allowed: Sequence[Choice]) -> list[Choice]:
+    """Return each value of a name that may be repeated, once. Raises Refused."""
+    known = {str(each): each for each in allowed}
+    values = [value for value in request.query_params.getlist(name) if value]
+    if wrong := [value for value in values if value not in known]:
+        raise Refused(422, f"{name} must be of {', '.join(known)}; got {wrong[0][:_MAX_TEXT]!r}")
+    return [known[value] for value in dict.fromkeys(values)]

@@ -1,0 +1,197 @@
+// The table of live streams. A row is made once and changed in place; a large update is spread over several frames.
+
+import { ApiError, send } from "../parts/api.js";
+import { ask, notice } from "../parts/dialog.js";
+import { fill, h, nextFrame, setMark, setText, svg } from "../parts/dom.js";
+import { dialects } from "../parts/fields.js";
+import { age, bytes, count, duration, short, speed } from "../parts/format.js";
+import { isEstimate, signOf } from "../parts/marks.js";
+import { makeOpen } from "../parts/table.js";
+
+const SLICE = 20;
+const REMEMBERED = 40;
+const SPARK = { width: 56, height: 18 };
+
+const COLUMNS = [
+  ["state", "State", 104], ["age", "Age", 48, true], ["client", "Client", 148], ["session", "Session", 82],
+  ["dialect", "Dialect", 94], ["model", "Model", 168], ["upstream", "Upstream", 96], ["attempt", "Try", 34, true],
+  ["ttft", "TTFT", 60, true], ["tokens", "Tokens", 62, true], ["tps", "tok/s", 46, true], ["spark", "", 66],
+  ["context", "Context", 84], ["bytes", "Bytes", 66, true], ["frames", "Frames", 56, true], ["last", "Last", 52, true],
+  ["stop", "", 52],
+]; // prettier-ignore
+
+/** Holds one element a stream, in the order of the newest snapshot. */
+export class LiveTable {
+  #rows = new Map();
+  #body = h("tbody");
+  #empty = h("div", { class: "empty" });
+  #turn = 0;
+
+  constructor() {
+    const head = COLUMNS.map(([, title, , num]) => h("th", { scope: "col", class: num ? "num" : null }, title));
+    const widths = COLUMNS.map(([, , width]) => h("col", { style: { width: `${width}px` } }));
+    this.#empty.append(h("p", null, "No stream is running."));
+    this.element = h(
+      "div",
+      { class: "table-box" },
+      h("table", { class: "live-table", "aria-label": "Live streams" }, h("colgroup", null, widths), h("thead", null, h("tr", null, head)), this.#body),
+      this.#empty,
+    );
+  }
+
+  /** Show a snapshot, of which `filter` leaves those rows that hold its words. A newer call ends an older one. */
+  async update(live, filter, signal) {
+    if (live === null) {
+      return;
+    }
+    this.#turn += 1;
+    const turn = this.#turn;
+    const wanted = live.rows.filter((row) => holds(row, filter));
+    this.#drop(new Set(wanted.map((row) => row.id)));
+    this.#say(live, wanted.length, filter);
+    for (let at = 0; at < wanted.length; at += SLICE) {
+      if (at > 0) {
+        await nextFrame();
+      }
+      if (signal.aborted || turn !== this.#turn) {
+        return;
+      }
+      this.#show(wanted.slice(at, at + SLICE));
+    }
+  }
+
+  #drop(kept) {
+    for (const [id, row] of this.#rows) {
+      if (!kept.has(id)) {
+        row.element.remove();
+        this.#rows.delete(id);
+      }
+    }
+  }
+
+  #show(streams) {
+    for (const stream of streams) {
+      let row = this.#rows.get(stream.id);
+      if (row === undefined) {
+        row = new LiveRow(stream);
+        this.#rows.set(stream.id, row);
+        this.#body.append(row.element);
+      }
+      row.update(stream);
+    }
+  }
+
+  #say(live, shown, filter) {
+    this.#empty.hidden = shown > 0;
+    const hidden = live.streams - shown;
+    fill(this.#empty, h("p", null, filter !== "" && hidden > 0 ? `None of ${count(live.streams)} streams fits the filter.` : "No stream is running."));
+  }
+}
+
+function holds(row, filter) {
+  const text = [row.id, row.state, row.client_app, row.key_label, row.session_id, row.requested_model, row.upstream_model, row.upstream].join("\n");
+  return filter === "" || text.toLowerCase().includes(filter.toLowerCase());
+}
+
+/** One stream's line; each cell keeps its nodes, and only their texts change. */
+class LiveRow {
+  #cells = new Map();
+  #speeds = [];
+  #sign = h("span", { class: "sign", "aria-hidden": "true" });
+  #word = h("span");
+  #bar = h("i");
+  #percent = h("span");
+  #spark = svg("polyline", { fill: "none" });
+
+  constructor(stream) {
+    this.element = h("tr", { "data-id": stream.id }, COLUMNS.map(([name, , , num]) => this.#cell(name, num)));
+    makeOpen(this.element, `/requests/${encodeURIComponent(stream.id)}`);
+    fill(this.#cells.get("state"), h("span", { class: "state" }, this.#sign, this.#word));
+    fill(this.#cells.get("context"), h("span", { class: "meter", "aria-hidden": "true" }, this.#bar), " ", this.#percent);
+    fill(this.#cells.get("spark"), svg("svg", { class: "spark", width: SPARK.width, height: SPARK.height, "aria-hidden": "true" }, this.#spark));
+    const stop = { type: "button", class: "small danger", title: "End this stream", on: { click: () => stopStream(stream.id) } };
+    fill(this.#cells.get("stop"), h("button", stop, "Stop"));
+  }
+
+  #cell(name, num) {
+    const cell = h("td", { class: num ? "num" : null });
+    this.#cells.set(name, cell);
+    return cell;
+  }
+
+  update(stream) {
+    const [sign, tone] = signOf(stream.state);
+    setText(this.#sign, sign);
+    setText(this.#word, stream.state);
+    setMark(this.#sign.parentElement, "class", `state tone-${tone}`);
+    for (const [name, [text, why]] of Object.entries(textsOf(stream))) {
+      const cell = this.#cells.get(name);
+      setText(cell, text ?? "–");
+      setMark(cell, "title", text === null ? why : (why ?? text));
+    }
+    setMark(this.#cells.get("tokens"), "class", isEstimate(stream.usage_source) && stream.output_tokens !== null ? "num estimate" : "num");
+    this.#drawContext(stream);
+    this.#drawSpeed(stream.generation_tps);
+  }
+
+  #drawContext(stream) {
+    const percent = stream.context_percent;
+    const known = percent !== null;
+    setMark(this.#bar.parentElement, "class", known && percent >= 90 ? "meter bad" : known && percent >= 75 ? "meter warn" : "meter");
+    this.#bar.style.width = known ? `${Math.min(100, percent)}%` : "0";
+    setText(this.#percent, known ? `${percent.toFixed(0)} %` : "–");
+    const title = known ? `${count(stream.context_used)} of ${count(stream.context_total)} tokens` : "size or use of the context is not known yet";
+    setMark(this.#cells.get("context"), "title", title);
+  }
+
+  #drawSpeed(tps) {
+    if (tps === null) {
+      return;
+    }
+    this.#speeds.push(tps);
+    this.#speeds.splice(0, this.#speeds.length - REMEMBERED);
+    const top = Math.max(...this.#speeds, 1);
+    const step = SPARK.width / (REMEMBERED - 1);
+    const points = this.#speeds.map((value, at) => `${(at * step).toFixed(1)},${(SPARK.height - 1 - (value / top) * (SPARK.height - 3)).toFixed(1)}`);
+    this.#spark.setAttribute("points", points.join(" "));
+  }
+}
+
+/** Return each cell's text and what hovering tells: the reason of a dash, or what is cut off. */
+function textsOf(stream) {
+  const served = stream.upstream_model ?? stream.response_model;
+  const renamed = served !== null && stream.requested_model !== null && served !== stream.requested_model;
+  const dialect = dialects(stream);
+  const exactness = isEstimate(stream.usage_source) ? "so far, counted here: at most the tokens" : "the upstream's number";
+  return {
+    age: [age(stream.age_ms), null],
+    client: [[stream.client_app, stream.key_label ?? stream.key_id].filter(Boolean).join(" · ") || null, "the client named neither itself nor a key"],
+    session: [stream.session_id, "the request named no session"],
+    dialect: [typeof dialect === "string" ? dialect : null, "not known"],
+    model: [renamed ? `${stream.requested_model} → ${served}` : (stream.requested_model ?? served), "the request named no model"],
+    upstream: [stream.upstream, "no upstream has been called yet"],
+    attempt: [stream.attempt === null ? null : String(stream.attempt), "no attempt yet"],
+    ttft: [duration(stream.ttft_ms), "no content yet"],
+    tokens: [short(stream.output_tokens), stream.output_tokens === null ? "nothing counted yet" : exactness],
+    tps: [speed(stream.generation_tps), "too few frames yet"],
+    bytes: [bytes(stream.bytes_out), "nothing sent yet"],
+    frames: [count(stream.frames_out), "nothing sent yet"],
+    last: [duration(stream.last_frame_ms), "no content yet"],
+  };
+}
+
+async function stopStream(id) {
+  const question = h("p", null, "Its client is told that the stream was cancelled, and its upstream is closed.");
+  if ((await ask("End this stream?", question, { confirm: "End it", danger: true })) === null) {
+    return;
+  }
+  try {
+    await send("POST", `/streams/${encodeURIComponent(id)}/stop`);
+    notice("The stream was ended.");
+  } catch (error) {
+    if (!(error instanceof ApiError)) {
+      throw error;
+    }
+    notice(error.message);
+  }
+}

@@ -1,0 +1,150 @@
+// Request detail: everything the ledger knows of one exchange, in the order in which a person asks.
+
+import { ApiError, read, send } from "../parts/api.js";
+import { copy, notice } from "../parts/dialog.js";
+import { fill, h } from "../parts/dom.js";
+import * as field from "../parts/fields.js";
+import { bytes, count, duration, micros, moment } from "../parts/format.js";
+import { costBadge, orDash, sourceBadge, state, unit } from "../parts/marks.js";
+import { facts, panel } from "../parts/table.js";
+import { attemptsTree } from "./attempts.js";
+import { bill, usageTable } from "./bill.js";
+import { curlOf, dataUrl } from "./curl.js";
+import { pacePanel } from "./pace.js";
+import { waterfall } from "./waterfall.js";
+
+async function open({ root, signal, feed, names: [id] }) {
+  const load = async () => {
+    const page = await read(`/requests/${encodeURIComponent(id)}`, {}, signal);
+    fill(root, ...parts(page, signal));
+    return page;
+  };
+  const page = await load();
+  if (page.request.status === "in_flight") {
+    feed.on("closed", ({ rows }) => rows.some((row) => row.id === id) && load(), signal);
+  }
+}
+
+function parts(page, signal) {
+  const row = page.request;
+  return [
+    head(row),
+    requestTabs(row.id, "exchange"),
+    h("p", { class: "why" }, state(row.status), h("span", null, page.why)),
+    numbers(row),
+    panel("Timeline", waterfall(page), overhead(row)),
+    h("div", { class: "columns" }, panel("Pace of the answer", pacePanel(row, signal), null), panel("Attempts", attemptsTree(page), tries(row))),
+    h("div", { class: "columns" }, panel("Usage, as reported and as booked", usageTable(page), sourceBadge(row.usage_source), true), panel("Cost, worked out", bill(page), costBadge(row.cost_source))),
+    h("div", { class: "columns" }, panel("Client", facts(clientFacts(row))), panel("Answer", facts(answerFacts(row)))),
+    page.anomalies.length === 0 ? null : panel("What was odd", anomalies(page.anomalies)),
+    panel("Raw", raw(page)),
+  ];
+}
+
+function head(row) {
+  return h(
+    "div",
+    { class: "screen-head" },
+    h("h1", null, field.models(row)),
+    h("span", { class: "dim" }, row.upstream === null ? "no upstream" : `at ${row.upstream}`),
+    h("span", { class: "grow" }),
+    row.status === "in_flight" ? h("button", { type: "button", class: "danger", on: { click: () => stop(row.id) } }, "Stop") : null,
+    h("button", { type: "button", on: { click: () => copy(row.id, "Id") } }, "Copy id"),
+    h("button", { type: "button", "data-curl": true, on: { click: async () => copy(curlOf(row, await dataUrl()), "curl command") } }, "Copy as curl"),
+    h("a", { href: "/requests", "data-up": true, class: "button" }, "Back ", h("kbd", null, "Esc")),
+  );
+}
+
+/** Return the two pages of an exchange. */
+export function requestTabs(id, current) {
+  const path = `/requests/${encodeURIComponent(id)}`;
+  const tab = (name, text, href) => h("a", { href, "aria-current": name === current ? "page" : null }, text);
+  return h(
+    "nav",
+    { class: "tabs", "aria-label": "Pages of this exchange" },
+    tab("exchange", "Exchange", path),
+    tab("frames", "Frames and integrity", `${path}/frames`),
+    h("span", { class: "mono dim tab-id" }, id),
+  );
+}
+
+function numbers(row) {
+  const cell = (name, value, more = null) => h("div", null, h("dt", null, name), h("dd", null, value, more === null ? null : h("small", null, more)));
+  return h(
+    "dl",
+    { class: "strip" },
+    cell("First token", field.ttft(row), "after the request was read"),
+    cell("Took", field.took(row), row.streaming ? "streamed" : "answered whole"),
+    cell("Read", field.input(row), sourceBadge(row.input_source)),
+    cell("Written", field.output(row), sourceBadge(row.usage_source)),
+    cell("Speed", [field.pace(row), row.generation_tps === null ? null : unit("tok/s")], row.tps_source === null ? null : `from ${row.tps_source}`),
+    cell("Cost", field.price(row), costBadge(row.cost_source)),
+    cell("Context", field.context(row), row.context_total === null ? null : `of ${count(row.context_total)} tokens`),
+  );
+}
+
+function overhead(row) {
+  return row.overhead_us === null ? null : [`gateway's own share before the call: `, h("b", null, micros(row.overhead_us))];
+}
+
+function tries(row) {
+  return row.attempts === null ? null : `${row.attempts} ${row.attempts === 1 ? "try" : "tries"}`;
+}
+
+function link(path, text) {
+  return text === null ? null : h("a", { href: `${path}${encodeURIComponent(text)}`, class: "mono" }, text);
+}
+
+function clientFacts(row) {
+  return [
+    ["Begun", moment(row.started_at)],
+    ["Application", orDash(row.client_app, "the client named none")],
+    ["Key", row.key_id === null ? orDash(null, "no key was shown") : h("a", { href: `/requests?key=${encodeURIComponent(row.key_id)}` }, row.key_label ?? row.key_id)],
+    ["Session", link("/sessions/", row.session_id) ?? orDash(null, "the request named none")],
+    ["Repeats", link("/requests/", row.repeats)],
+    ["Dialect", `${row.dialect ?? "not known"} at ${row.endpoint ?? "–"}`],
+    ["Asked for", orDash(row.requested_model, "the request named no model")],
+    ["Route", orDash(row.route, "none was chosen")],
+    ["Its own id", row.client_request_id],
+    ["Configuration", row.config_version === null ? null : h("span", { class: "mono" }, row.config_version)],
+  ];
+}
+
+function answerFacts(row) {
+  return [
+    ["HTTP status", orDash(row.http_status, "the client was told nothing")],
+    ["Finish", row.finish_reason === null ? orDash(null, "no finish reason came") : `${row.finish_reason}${row.finish_normal === row.finish_reason || row.finish_normal === null ? "" : ` (${row.finish_normal})`}`],
+    ["Answered by", orDash(row.response_model, "the answer named no model")],
+    ["Service tier", row.service_tier],
+    ["Error", row.error_code === null ? null : `${row.error_code}: ${row.error_message ?? ""}`],
+    ["Delivered", orDash(row.delivered, "not known")],
+    ["Upstream was", row.disposition === null ? null : row.disposition.replaceAll("_", " ")],
+    ["Drained for", duration(row.drain_ms)],
+    ["Frames", `${count(row.frames_in) ?? "–"} in, ${count(row.frames_out) ?? "–"} out`],
+    ["Bytes", `${bytes(row.bytes_in) ?? "–"} in, ${bytes(row.bytes_out) ?? "–"} out`],
+    ["Hash of the stream", row.stream_sha1 === null ? null : h("span", { class: "mono" }, row.stream_sha1)],
+  ];
+}
+
+function anomalies(found) {
+  return facts(found.map(({ name, meaning }) => [h("span", { class: "badge warn" }, `▲ ${name}`), meaning === "" ? "not known to this release" : meaning]));
+}
+
+function raw(page) {
+  const block = (title, value, open = false) => h("details", { open }, h("summary", null, title), h("pre", { class: "block", tabindex: "0" }, JSON.stringify(value, null, 2)));
+  return h("div", { class: "stack" }, block("Row of the ledger", page.request), block(`Rows of its attempts (${page.attempts.length})`, page.attempts), block("Price kept with the row", page.cost.price));
+}
+
+async function stop(id) {
+  try {
+    await send("POST", `/streams/${encodeURIComponent(id)}/stop`);
+    notice("The stream was ended.");
+  } catch (error) {
+    if (!(error instanceof ApiError)) {
+      throw error;
+    }
+    notice(error.message);
+  }
+}
+
+export const request = { name: "request", title: (id) => `Request ${id}`, open };

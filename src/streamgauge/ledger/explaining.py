@@ -1,0 +1,107 @@
+"""One exchange explained, as JSON: why it ended so, its moments, usage and cost. Opens no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from streamgauge.core.nano import nano_text
+from streamgauge.ledger.cost_terms import cost_terms, exact_amount
+from streamgauge.ledger.oddities import meaning_of
+from streamgauge.ledger.reasons import why
+
+__all__ = ["SOURCES", "explained"]
+
+Row = Mapping[str, Any]
+Page = dict[str, Any]
+
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "provider": "the upstream's final numbers",
+        "timings": "llama.cpp's timings",
+        "running": "the upstream's running count when it was cut",
+        "counted": "counted here: frames with content, at most the tokens",
+    }
+)
+"""What a source of counts means (SPEC §6.3)."""
+
+_REPORTED = frozenset({"provider", "timings", "running"})
+"""Sources that are the upstream's own word."""
+_COUNTS = (
+    ("input_tokens", "input_source"),
+    ("cache_read_tokens", "input_source"),
+    ("cache_write_tokens", "input_source"),
+    ("output_tokens", "usage_source"),
+    ("reasoning_tokens", "usage_source"),
+)
+
+
+def explained(request: Row, attempts: Sequence[Row]) -> Page:
+    """Return the page of one exchange; rows as LedgerReader gives them."""
+    return {
+        "request": request,
+        "attempts": attempts,
+        "why": why(request, attempts),
+        "anomalies": [{"name": n, "meaning": meaning_of(n)} for n in request["anomalies"]],
+        "timeline": [{"moment": name, "ms": ms} for name, ms in _moments(request)],
+        "usage": [_count(request, *names) for names in _COUNTS],
+        "cost": _cost(request),
+    }
+
+
+def _moments(row: Row) -> Iterator[tuple[str, float | None]]:
+    """Yield each moment and its ms since the request had been read, in the order of a good stream."""
+    overhead, ttft, generating = row["overhead_us"], row["ttft_ms"], row["generation_ms"]
+    finished = row["finished_at"]
+    yield "accepted", 0.0
+    yield "row_begun", None if overhead is None else overhead / 1000
+    yield "headers", row["latency_ms"]
+    yield "first_byte", row["first_byte_ms"]
+    yield "first_content", ttft
+    # Only what was measured here lies between the first content and the last.
+    measured = row["tps_source"] == "measured" and None not in (ttft, generating)
+    yield "last_content", round(ttft + generating, 3) if measured else None
+    yield "end_marker", row["stream_duration_ms"] if row["success"] else None
+    yield "ended", None if finished is None else (finished - row["started_at"]) / 1000
+
+
+def _count(row: Row, name: str, source_name: str) -> Page:
+    booked, source = row[name], row[source_name]
+    return {
+        "name": name,
+        "booked": booked,
+        "reported": booked if source in _REPORTED else None,
+        "source": None if booked is None else source,
+        "exact": booked is not None and source == "provider",
+        "meaning": None if booked is None else SOURCES.get(source),
+    }
+
+
+def _cost(row: Row) -> Page:
+    found = cost_terms(row)
+    booked, together, price = found.booked, found.together, found.price
+    currency = row["currency"]
+    return {
+        "booked": None if booked is None else nano_text(booked.nano),
+        "booked_nano": None if booked is None else booked.nano,
+        "currency": currency,
+        "source": row["cost_source"],
+        "reason": row["cost_reason"],
+        "price": row["price"],
+        "terms": [
+            {
+                "name": term.name,
+                "tokens": term.tokens,
+                "rate": nano_text(term.rate),
+                "currency": currency,
+                "amount": exact_amount(term),
+            }
+            for term in found.terms
+        ],
+        "fee": nano_text(price.fee) if price is not None and price.fee else None,
+        "sum": None if together is None else nano_text(together.nano),
+        "sum_nano": None if together is None else together.nano,
+        "agrees": found.agrees,
+        "note": found.note,
+    }

@@ -1,0 +1,360 @@
+"""The dashboard in a real Chromium, on a gateway with real traffic: screens, keys, login, hostile texts."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from ..faults.upstream import scripted
+from .browser import Sight, chromium, sight
+from .control_client import admin
+from .dashboard_world import HOSTILE, World, world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOKEN = "adm-canary-token-5d1e"
+LABEL = "laptop <b>bold</b>"
+
+
+@dataclass(frozen=True)
+class Played:
+    """A world that has had its traffic, and the ids of some of its rows."""
+
+    it: World
+    rows: list[dict[str, Any]]
+
+    def id_of(self, **columns: Any) -> str:
+        """Return the id of the newest row with these values."""
+        fits = (row for row in self.rows if all(row[name] == columns[name] for name in columns))
+        return str(next(fits)["id"])
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser(real_program: Callable[[str], Path]) -> AsyncIterator[Browser]:
+    async with chromium(real_program("chromium")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def played(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> AsyncIterator[Played]:
+    async with world(tmp_path_factory.mktemp("dashboard")) as it:
+        await it.play()
+        yield Played(it, await it.settle())
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def seen(played: Played, browser: Browser) -> AsyncIterator[Sight]:
+    async with sight(browser, played.it.origin) as page:
+        yield page
+        page.is_clean()
+
+
+SCREENS = {
+    "/": ["Live", "Requests / min", "Just ended", "claude-sonnet-4-5", "ledger queue"],
+    "/requests": [
+        "Requests",
+        "completed",
+        "client disconnected",
+        "counted",
+        "provider",
+        "unpriced",
+    ],
+    "/sessions": ["Sessions", "7b1d9c52-checkout-refac", "docs-assistant"],
+    "/sessions/docs-assistant": ["Session", "Context by turn", "Turns", "8", "qwen3-32b"],
+    "/upstreams": ["local", "cloud", "claude", "flaky", "llamacpp", "closed", "First token", "for qwen3-32b"],
+    "/usage?range=24h": ["Usage and cost", "Written, exact", "gpt-5-mini", "Total"],
+    "/usage?by=upstream&metric=cost": ["USD", "sat", "Cost, exact"],
+    "/usage?by=session": ["docs-assistant"],
+    "/usage?by=day": ["Exchanges"],
+    "/keys": ["Client keys", "New key"],
+    "/health": ["Ledger", "genai-prices", "upstreams[0].base_url", "Data loop late by"],
+}
+
+
+@pytest.mark.parametrize("path", SCREENS)
+async def test_each_screen_renders_real_data_without_an_error_or_a_stranger(
+    seen: Sight, path: str
+) -> None:
+    await seen.go(path)
+    text = (await seen.text()).lower()
+    for wanted in SCREENS[path]:
+        assert wanted.lower() in text, wanted
+
+
+async def test_a_request_is_told_from_its_timeline_to_its_price(
+    seen: Sight, played: Played
+) -> None:
+    await seen.go(f"/requests/{played.id_of(upstream='claude')}")
+    text = await seen.text()
+    for moment in (
+        "accepted",
+        "first byte",
+        "first token",
+        "last token",
+        "end marker",
+        "row committed",
+    ):
+        assert moment in text
+    assert "✓ agrees" in text
+    assert "✓ equal" in text
+    assert "The upstream sent its end marker" in text
+    formula = await seen.text("table.formula")
+    assert "× 3 USD / 1M" in formula.replace("\t", " ").replace("×\n", "× ")
+    assert json.loads(await seen.page.text_content("pre.block") or "")["upstream"] == "claude"
+
+
+async def test_a_fallback_shows_both_attempts(seen: Sight, played: Played) -> None:
+    await seen.go(f"/requests/{played.id_of(requested_model='steady')}")
+    tree = await seen.text("ol.tree")
+    assert "flaky" in tree
+    assert "cloud" in tree
+    assert "HTTP 503" in tree
+
+
+async def test_what_is_unknown_is_a_dash_that_tells_why(seen: Sight, played: Played) -> None:
+    await seen.go(f"/requests/{played.id_of(error_code='upstream_error', upstream='cloud')}")
+    dash = seen.page.locator("dl.strip .missing").first
+    assert await dash.get_attribute("title")
+    assert "0" not in await dash.inner_text()
+
+
+async def test_an_estimate_stands_apart_from_exact_totals(seen: Sight) -> None:
+    await seen.go("/usage?by=model&range=24h")
+    row = seen.page.locator("tbody tr", has_text="qwen3-32b")
+    estimate = row.locator(".estimate").first
+    assert "at most" in (await estimate.get_attribute("title") or "")
+    titles = await seen.page.locator("thead th").all_inner_texts()
+    exact = row.locator("td").nth(titles.index("Written, exact") - 1)
+    apart = row.locator("td").nth(titles.index("Written, estimated") - 1)
+    assert await exact.locator(".estimate").count() == 0
+    assert await apart.inner_text() == await estimate.inner_text()
+
+
+async def test_a_captured_exchange_shows_each_frame_and_its_hash(
+    seen: Sight, played: Played
+) -> None:
+    id = played.id_of(requested_model="gpt-5-mini", status="completed")
+    await seen.go(f"/requests/{id}/frames")
+    text = await seen.text()
+    assert "✓ complete" in text
+    assert "✓ equal, worked out here" in text
+    row = next(row for row in played.rows if row["id"] == id)
+    assert f"✓ {row['frames_out']}" in text
+    assert await seen.page.locator("figure.chart canvas").count() == 1
+
+
+async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played) -> None:
+    paths = [
+        "/sessions/docs-assistant",
+        "/upstreams",
+        "/usage",
+        f"/requests/{played.id_of(upstream='local', status='completed')}",
+    ]
+    for path in paths:
+        await seen.go(path)
+        figures = seen.page.locator("figure.chart")
+        assert await figures.count() >= 1, path
+        for at in range(await figures.count()):
+            figure = figures.nth(at)
+            assert len(await figure.get_attribute("aria-label") or "") > 20
+            assert await figure.locator("details table tbody tr").count() >= 1
+
+
+async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:
+    press = seen.page.keyboard.press
+    await seen.go("/")
+    await press("2")
+    await expect(seen.page.locator("main h1")).to_have_text("Requests")
+    await expect(seen.page.locator("tbody tr.pick").first).to_be_visible()
+    for key in ("j", "j", "j", "k"):
+        await press(key)
+    chosen = seen.page.locator('tr[aria-selected="true"]')
+    assert await chosen.count() == 1
+    id = await chosen.locator("td .mono").first.get_attribute("title")
+    second = seen.page.locator("tbody tr.pick").nth(1)
+    assert await second.get_attribute("aria-selected") == "true"
+    await press("Enter")
+    await expect(seen.page.locator(".tab-id")).to_have_text(id or "")
+    await press("Escape")
+    await expect(seen.page.locator("main h1")).to_have_text("Requests")
+    await press("/")
+    await seen.page.keyboard.type("sonnet")
+    await expect(seen.page).to_have_url(f"{seen.origin}/requests?text=sonnet")
+    await press("Escape")
+    await expect(seen.page.locator("tbody tr.pick")).to_have_count(9)
+    await press("j")
+    assert await chosen.count() == 1
+    await press("?")
+    await expect(seen.page.locator("dialog")).to_be_visible()
+    await press("Escape")
+    await expect(seen.page.locator("dialog")).to_have_count(0)
+    await press("7")
+    await expect(seen.page).to_have_url(f"{seen.origin}/health")
+
+
+async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
+    await seen.go("/requests?status=client_disconnected&model=qwen*")
+    await expect(seen.page.locator("tbody tr.pick")).to_have_count(1)
+    assert await seen.page.locator("select").first.input_value() == "client_disconnected"
+    await seen.page.locator("select").first.select_option("stream_incomplete")
+    await expect(seen.page).to_have_url(
+        f"{seen.origin}/requests?status=stream_incomplete&model=qwen*"
+    )
+    await expect(seen.page.locator("tbody tr.pick")).to_have_count(1)
+    await seen.page.go_back()
+    await expect(seen.page.locator("select").first).to_have_value("client_disconnected")
+
+
+async def test_the_dark_and_the_still_are_heeded(browser: Browser, played: Played) -> None:
+    async def background(scheme: Any) -> str:
+        async with sight(
+            browser, played.it.origin, color_scheme=scheme, reduced_motion="reduce"
+        ) as page:
+            await page.go("/usage")
+            page.is_clean()
+            found: str = await page.page.evaluate(
+                "getComputedStyle(document.documentElement).backgroundColor"
+            )
+            return found
+
+    assert await background("light") != await background("dark")
+
+
+async def test_a_filtered_list_is_saved_as_csv_with_the_ledgers_names(
+    seen: Sight, played: Played
+) -> None:
+    await seen.go("/requests?model=claude-*")
+    async with seen.page.expect_download() as waiting:
+        await seen.page.get_by_role("button", name="CSV").click()
+    saved = await (await waiting.value).path()
+    rows = list(csv.DictReader(io.StringIO(saved.read_text())))
+    wanted = {row["id"]: row for row in played.rows if row["upstream"] == "claude"}
+    assert {row["id"] for row in rows} == set(wanted)
+    assert all(row["cost_nano"] == str(wanted[row["id"]]["cost_nano"]) for row in rows)
+
+
+async def test_a_request_is_copied_as_curl_for_its_own_dialect(
+    browser: Browser, played: Played
+) -> None:
+    allowed = ["clipboard-read", "clipboard-write"]
+    async with sight(browser, played.it.origin, permissions=allowed) as page:
+        await page.go(f"/requests/{played.id_of(upstream='claude')}")
+        await page.page.click("[data-curl]")
+        await expect(page.page.locator("#toasts p")).to_contain_text("copied")
+        command: str = await page.page.evaluate("navigator.clipboard.readText()")
+        page.is_clean()
+    assert "/v1/messages'" in command
+    assert '"model":"claude-sonnet-4-5"' in command
+
+
+async def test_a_key_is_shown_once_and_its_limits_can_be_changed(seen: Sight) -> None:
+    page = seen.page
+    await seen.go("/keys")
+    await page.get_by_role("button", name="New key").click()
+    await page.fill("#key-label", LABEL)
+    await page.fill("#key-rpm", "60")
+    await page.fill("#key-per_month", "5 USD")
+    await page.get_by_role("button", name="Create").click()
+    key = await page.inner_text("output.secret")
+    assert key.startswith("sk-sg-")
+    await page.get_by_role("button", name="Done").click()
+    row = page.locator("tbody tr", has_text=LABEL)
+    await expect(row).to_contain_text("60")
+    assert key not in await page.content()
+    await row.get_by_role("button", name="Limits").click()
+    await page.fill("#key-rpm", "")
+    await page.get_by_role("button", name="Set").click()
+    await expect(row.get_by_text("60", exact=True)).to_have_count(0)
+    await row.get_by_role("button", name="Revoke").click()
+    await page.locator("dialog").get_by_role("button", name="Revoke").click()
+    await expect(row).to_contain_text("revoked")
+    assert await page.locator("b", has_text="bold").count() == 0
+
+
+async def test_a_running_stream_is_stopped_from_its_row(seen: Sight, played: Played) -> None:
+    await seen.go("/")
+    await played.it.begin("qwen3-32b", sim={"tokens": 4000, "gap_ms": 40}, user_agent="stopme/1")
+    row = seen.page.locator("table.live-table tbody tr", has_text="stopme/1")
+    await expect(row).to_contain_text("streaming")
+    id = await row.get_attribute("data-id")
+    await row.get_by_role("button", name="Stop").click()
+    await seen.page.locator("dialog").get_by_role("button", name="End it").click()
+    await expect(row).to_have_count(0)
+    ended = seen.page.locator("section.panel tbody tr", has_text="stopme/1")
+    await expect(ended).to_contain_text("cancelled")
+    await seen.go(f"/requests/{id}")
+    assert "cancelled" in await seen.text(".why")
+
+
+async def test_scripts_in_texts_of_others_stay_text(browser: Browser, tmp_path: Path) -> None:
+    said = json.dumps({"error": {"message": HOSTILE, "type": "x"}}).encode()
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"
+    async with scripted(lambda _: [head.encode() + said]) as evil, world(tmp_path) as it:
+        evil_one = {"name": "evil", "kind": "sim", "base_url": evil.url}
+        config = json.loads((tmp_path / "streamgauge.yaml").read_text())
+        config["upstreams"].append(evil_one)
+        (tmp_path / "streamgauge.yaml").write_text(json.dumps(config))
+        assert (await admin(it.gateway, "POST", "/admin/reload")).status == 200
+        hostile = {"user_agent": HOSTILE, "x_streamgauge_session": "x<svg/onload=window.pwned=3>"}
+        await it.ask(HOSTILE, sim={"tokens": 4}, **hostile)
+        answer = await it.ask(f"evil/{HOSTILE}", **hostile)
+        await it.begin(HOSTILE, sim={"tokens": 4000, "gap_ms": 60}, **hostile)
+        assert answer.status == 400
+        async with sight(browser, it.origin) as page:
+            await _plant_a_key(page)
+            paths = ["/", "/requests", f"/requests/{answer.id}", f"/requests/{answer.id}/frames", "/sessions",
+                     "/sessions/x%3Csvg%2Fonload%3Dwindow.pwned%3D3%3E", "/upstreams", "/usage", "/usage?by=app",
+                     "/usage?by=key", "/keys", "/health", f"/requests?text={'%3Cimg src=x%3E'}"]  # fmt: skip
+            shown = ""
+            for path in paths:
+                await page.go(path)
+                await asyncio.sleep(0)
+                shown += await page.text()
+                assert await page.page.evaluate("window.pwned") is None, path
+                strange = "main img, main script, main [onerror], main [onload]"
+                assert await page.page.locator(strange).count() == 0, path
+            page.is_clean()
+    assert "onerror=window.pwned=1" in shown
+
+
+async def _plant_a_key(page: Sight) -> None:
+    await page.go("/keys")
+    await page.page.get_by_role("button", name="New key").click()
+    await page.page.fill("#key-label", "<img src=x onerror=window.pwned=4>")
+    await page.page.get_by_role("button", name="Create").click()
+    await page.page.get_by_role("button", name="Done").click()
+
+
+async def test_the_token_opens_the_dashboard_and_logging_out_closes_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with world(tmp_path, control={"token": TOKEN}) as it, sight(browser, it.origin) as page:
+        await page.page.goto(f"{it.origin}/requests?status=completed")
+        await expect(page.page.locator("h1")).to_have_text("streamgauge")
+        page.errors.clear()  # the browser's own word for the 401 that carries the login page
+        await page.page.fill("#token", "wrong")
+        await page.page.keyboard.press("Enter")
+        await expect(page.page.locator("#said")).to_have_text("That is not the token.")
+        page.errors.clear()
+        await page.page.fill("#token", TOKEN)
+        await page.page.keyboard.press("Enter")
+        await expect(page.page.locator("main h1")).to_have_text("Requests")
+        assert page.page.url.endswith("/requests?status=completed"), "where the person wanted to go"
+        assert TOKEN not in await page.page.evaluate("document.cookie")
+        await page.go("/health")
+        assert TOKEN not in await page.page.content()
+        page.is_clean()
+        await page.page.click("#logout")
+        await expect(page.page.locator("#token")).to_be_visible()

@@ -1,0 +1,56 @@
+"""`tail --log`: a gateway's own debug log, judged; and the same log with a line taken out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streamgauge.cli.tail import tail
+from streamgauge.tools.simulator import Simulator
+
+from .captured import WAYS, asking
+from .process import serving
+
+
+def judge(log: str, *more: str) -> Result:
+    return CliRunner().invoke(tail, ["--log", "-", *more], input=log)
+
+
+@pytest.mark.parametrize("style", ["json", "logfmt"])
+@pytest.mark.asyncio
+async def test_every_stream_of_a_gateway_gets_its_verdict(style: str, tmp_path: Path) -> None:
+    config = {"log": {"level": "debug", "format": style}}
+    async with Simulator() as simulator, serving(tmp_path, simulator, config=config) as gateway:
+        answers = [await gateway.ask(path, asking(tokens=5)) for path in WAYS.values()]
+        cut = await gateway.ask(WAYS["openai"], asking(tokens=5, fault="error_mid"))
+        await gateway.ask(WAYS["openai"], asking(False, tokens=5))
+        gateway.signal(2)
+        assert await gateway.exit() == 0
+        lines = gateway.lines
+    done = judge("\n".join(lines), "--json")
+    verdicts = {found["trace"]: found for found in map(json.loads, done.stdout.splitlines())}
+    assert done.exit_code == 0, done.output
+    assert set(verdicts) == {answer.id for answer in [*answers, cut]}
+    assert all(found["made"] == found["written"] > 3 for found in verdicts.values())
+    assert verdicts[cut.id]["status"] == "upstream_error"
+    first = next(n for n, line in enumerate(lines) if "SOCKET_WRITE" in line)
+    done = judge("\n".join([*lines[:first], *lines[first + 1 :]]))
+    assert done.exit_code == 1
+    assert "made and never written" in done.stdout or "written before" in done.stdout
+
+
+def test_a_log_without_frames_is_no_proof() -> None:
+    done = judge("ready data=http://127.0.0.1:1\n")
+    assert done.exit_code == 1
+    assert "log of level debug" in done.stderr
+
+
+def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
+    five = "seq=1 sha1=a done=true acc=1 raw=1 trace=t1"
+    file = tmp_path / "log"
+    file.write_text(f"EMIT {five}\nSOCKET_WRITE {five}\nmodel=m status=completed id=t1")
+    done = CliRunner().invoke(tail, ["--no-follow", "--log", str(file)])
+    assert (done.exit_code, done.stdout) == (0, "trace=t1 frames=1 written=1 status=completed ok\n")
