@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def real_program() -> Callable[[str], Path]:
-    """Return a finder of a real program: `nginx`, `claude`, `opencode`.
+    """Return a finder of a real program: `nginx`, `influxd`, `claude`, …
 
     `STREAMGAUGE_NGINX` and so on name its file, else the PATH is searched. Where it is missing the
     test is skipped, or fails when `STREAMGAUGE_REQUIRE_REAL` is set, as `.ci/run` does.

@@ -69,9 +69,29 @@ def test_our_own_protocols_are_known(grammar: str) -> None:
     assert "done_missing" in done.stdout
 
 
-def test_what_is_not_served_yet_is_a_usage_error_that_says_so() -> None:
+def test_a_saved_body_without_stamps_is_held_against_its_grammar_and_its_end() -> None:
+    frames = GOOD.read_bytes().count(b"data: ")
     done = run(GOOD)
-    assert done.exit_code == 2
-    assert "not served yet" in done.stderr
+    assert done.exit_code == 0
+    note, verdict = done.stdout.splitlines()
+    assert note.startswith("note: no stamps")
+    assert verdict == f"openai: holds by grammar, {frames} frames, 0 findings"
+    done = run(CUT)
+    assert done.exit_code == 1
+    assert "seq 79 byte " in done.stdout
+    assert "incomplete: the stream ends without its end marker" in done.stdout
+
+
+def test_every_protocol_is_told_by_its_looks_or_by_its_name() -> None:
+    assert run(ODD).stdout.splitlines()[-1].startswith("anthropic: holds by grammar, 12 frames")
+    done = run("-", stdin=b"hello\n\nworld\n\n")
+    assert (done.exit_code, "name it with --protocol" in done.stderr) == (1, True)
+    done = run("--protocol", "openai", "-", stdin=b"hello\n\nworld\n\n")
+    assert (done.exit_code, "incomplete" in done.stdout) == (1, True)
+    response = b'event: response.completed\ndata: {"type":"response.completed"}\n\n'
+    assert run("-", stdin=response).stdout.endswith("responses: holds by grammar, 1 frame, 0 findings\n")
+
+
+def test_unknown_grammars_and_files_are_usage_errors() -> None:
     assert run("--grammar", "ollama", GOOD).exit_code == 2
     assert run("--grammar", "openai", "no-such-file").exit_code == 2

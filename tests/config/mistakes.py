@@ -19,7 +19,10 @@ _SERVER = (
     "host, port, workers, drain_seconds, max_streams, max_body_mb, half_close, allowed_hosts, "
     "keepalive_seconds, header_seconds, body_seconds, write_seconds"
 )
-_TOP = "server, control, upstreams, routing, prices, metadata, metering, keys, sessions, ledger, exporters, log"
+_TOP = (
+    "server, control, upstreams, routing, prices, metadata, integrity, metering, keys, sessions, "
+    "ledger, capture, exporters, log"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +318,10 @@ _BOTH = (
     ),
     (
         "what is not served yet",
-        "capture",
+        "server.cors_origins",
         "not served yet in this release; leave it out",
-        "«capture: {dir: x}\n",
-        '[«capture]\ndir = "x"\n',
+        "server: {«cors_origins: [x]}\n",
+        'server.«cors_origins = ["x"]\n',
     ),
     (
         "a word that is none of a setting's",

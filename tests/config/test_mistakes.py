@@ -78,7 +78,11 @@ ONE_LINE = [
         "integrity: row",
         "1:1: integrity: must be one of off, ledger, comment, field; got 'row'",
     ),
-    ("capture: {dir: x}", "1:1: capture: not served yet in this release; leave it out"),
+    ("capture: {max_mb: 0}", "1:11: capture.max_mb: must be at least 1; got 0"),
+    (
+        "capture: {routes: ['a[']}",
+        "1:20: capture.routes[0]: must be a glob; a [ is not closed",
+    ),
     ("exporters: {otlp: x}", "1:13: exporters.otlp: must be a mapping of keys to values"),
     (
         "exporters: {influxdb: {url: http://h}}",

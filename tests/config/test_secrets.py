@@ -103,3 +103,17 @@ def test_no_repr_or_dump_of_a_valid_configuration_shows_a_secret(tmp_path: Path)
 def test_placeholders_are_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "streamgauge.yaml").write_text(f"upstreams:\n- {GOOD}  api_key: EMPTY\n")
     assert load(LoadOptions(environ={}, cwd=tmp_path)).config.secrets() == set()
+
+
+def test_a_literal_secret_of_an_exporter_gives_a_warning_and_is_shown_nowhere(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "streamgauge.yaml").write_text(
+        f"exporters:\n  influxdb: {{url: http://h, database: d, token: {CANARY}}}\n"
+        f"  otlp: {{url: http://h, headers: {{authorization: Bearer {CANARY}, x-team: a}}}}\n"
+    )
+    loaded = load(LoadOptions(environ={}, cwd=tmp_path))
+    warned = [line.split(": ")[1] for line in loaded.warnings]
+    assert warned == ["exporters.influxdb.token", "exporters.otlp.headers.authorization"]
+    assert CANARY not in repr(loaded.config) + "".join(loaded.warnings)
+    assert CANARY in loaded.config.secrets()

@@ -40,7 +40,7 @@ integrity: ledger
 metering: on
 ledger:   {url: sqlite:///streamgauge.db, begin: before_upstream, content: false, retention_days: 0,
            spool_mb: 64}
-capture:
+capture:  {dir: , max_mb: 256, days: 7, routes: []}
 exporters: {influxdb: , otlp: }
 log:      {format: auto, level: info}
 """

@@ -177,6 +177,39 @@ def test_signs_of_life_and_comments_of_the_upstream_have_no_number() -> None:
         assert not check(play, play.body, mode)
 
 
+@pytest.mark.parametrize("proof", [*map(Proof, MODES), Proof(Integrity.OFF, ids=True)])
+def test_a_sign_of_life_leaves_at_once_also_behind_comments_that_were_held(proof: Proof) -> None:
+    play = Play(chat_request(), proof=proof, keepalive_seconds=5.0)
+    play.head()
+    play.data(b": OPENROUTER PROCESSING\n\n")
+    assert not play.body
+    play.do("tick", at=6.0)
+    assert play.body.endswith(b": keep-alive\n")
+    before = len(play.body)
+    play.data(ROLE, text("a"), DONE)
+    play.do("tick", at=20.0)
+    assert b"keep-alive" not in play.body[before:]
+    if proof.ids:
+        assert b"\n\n:" not in play.body[:before], "a comment frame would be an event there"
+    else:
+        assert not check(play, play.body)
+
+
+@pytest.mark.parametrize("mode", [Integrity.OFF, *MODES])
+@pytest.mark.parametrize("held", [b"", ROLE])
+def test_an_error_alone_is_one_frame_whatever_was_held(mode: Integrity, held: bytes) -> None:
+    proof, others = Proof(mode), [Attempt("other", "openai", "m")]
+    play = Play(chat_request(), others=others, proof=proof, keepalive_seconds=5.0)
+    play.connect()
+    if held:
+        play.do("attempt_head", 200, "text/event-stream", None)
+        play.data(held)
+    play.do("tick", at=6.0)
+    play.do("stop")
+    assert play.row.frames_out == len(frames_with_data(play)) == 1
+    assert play.row.delivered == "none"
+
+
 def test_the_status_lines_of_a_slow_upstream_are_signs_of_life() -> None:
     proof = Proof(Integrity.LEDGER)
     play = translated("simple", "anthropic", proof=proof, keepalive_seconds=5.0)

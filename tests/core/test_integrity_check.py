@@ -214,3 +214,13 @@ def test_the_protocol_shows_in_the_first_bytes(name: str) -> None:
         == "responses"
     )
     assert protocol_of(b'data: {"type":"response.created"}\n\n') == "responses"
+
+
+def test_a_frame_of_the_frames_protocol_whose_stamp_cannot_be_read_has_none() -> None:
+    play = play_of("frames of openai thought and calls", Integrity.OFF)
+    frames = whole(play.body)
+    at = next(n for n, frame in enumerate(frames) if b'"content":"' in frame)
+    broken = frames[at].replace(b'"content":"', b'"content":""', 1)
+    body = b"".join([*frames[:at], broken, *frames[at + 1 :]])
+    found = _kinds(check(play, body, row=False))
+    assert (Kind.UNSTAMPED, at + 1) in found

@@ -87,6 +87,13 @@ def test_the_place_is_the_same_however_the_text_is_cut(
     assert place.seq == next(n for n, end in enumerate(ends, 1) if end > before)
 
 
+def test_no_place_is_overlooked_wherever_the_text_is_looked_at() -> None:
+    for before in range(401, 640):
+        said = prose(before)
+        places = watched(*cut(said + said[:400], 50))
+        assert [each.offset for each in places] == [before]
+
+
 def test_an_answer_that_starts_again_and_again_is_told_a_few_times() -> None:
     said = prose(1000)
     assert len(watched(*cut(said) * 20)) == 5
@@ -114,8 +121,10 @@ def test_two_choices_that_say_the_same_are_no_replay() -> None:
     for each in cut(prose(3000)):
         watch.observe(b"{}", (TextDelta(each, 0),))
         watch.observe(b"{}", (TextDelta(each, 1),))
-    for each in cut(prose(3000)):
-        watch.observe(b"{}", (TextDelta(each, 2),))
+    watch = ReplayWatch(found.append)
+    for choice in (1, 0, 2):
+        for each in cut(prose(3000)):
+            watch.observe(b"{}", (TextDelta(each, choice),))
     assert not found
 
 

@@ -29,9 +29,12 @@ class Sight:
     strangers: list[str] = field(default_factory=list)
 
     async def go(self, path: str) -> None:
-        """Open a path of the origin, and wait until a screen stands there."""
-        await self.page.goto(f"{self.origin}{path}")
-        await self.page.wait_for_selector("main h1")
+        """Show a path of the origin, as a link does where a screen stands already."""
+        if self.page.url.startswith(f"{self.origin}/"):
+            await self.page.evaluate(_MOVE, path)
+        else:
+            await self.page.goto(f"{self.origin}{path}")
+        await self.page.wait_for_function(_SHOWN, arg=path)
 
     async def text(self, selector: str = "main") -> str:
         """Return the text that a person sees in the first element that fits."""
@@ -70,6 +73,13 @@ async def sight(browser: Browser, origin: str, **context: Any) -> AsyncIterator[
         await own.close()
 
 
+_MOVE = """path => {
+    delete document.getElementById("main").dataset.shown;
+    history.pushState(null, "", path);
+    dispatchEvent(new PopStateEvent("popstate"));
+}"""
+_SHOWN = """path => document.getElementById("main")?.dataset.shown === path
+    && document.querySelector("main h1") !== null"""
 _WIDE = {"width": 1440, "height": 900}
 
 

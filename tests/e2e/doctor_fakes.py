@@ -36,16 +36,24 @@ class Meddling:
 async def meddling(port: int, how: Meddling) -> AsyncIterator[str]:
     """Run a proxy before the gateway on `port`; yield its URL."""
 
+    serving: set[asyncio.Task[None]] = set()  # asyncio forgets the task when the client has gone
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await _pass(port, how, reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 22)
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0, limit=1 << 22)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def _pass(
@@ -63,15 +71,15 @@ async def _pass(
         return writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
     back, forth = await asyncio.open_connection("127.0.0.1", port)
     forth.write(head.replace(" HTTP/1.1\r\n", " HTTP/1.0\r\n", 1).encode() + body)
+    leaving = asyncio.create_task(reader.read(1))
+    answering = asyncio.create_task(_answer(how, back, writer))
     try:
-        leaving = asyncio.create_task(reader.read(1))
-        answering = asyncio.create_task(_answer(how, back, writer))
         waited = {answering} if how.deaf else {answering, leaving}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
         for task in (answering, leaving):
             task.cancel()
         await asyncio.gather(answering, leaving, return_exceptions=True)
-    finally:
         forth.close()
 
 

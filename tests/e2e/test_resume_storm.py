@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamgauge.core.keys import KeyLimits
+from streamgauge.gateway.runtime import runtime_of
 
 from .resuming import Reading, chat, config
 from .stand import Stand, stand, until
@@ -99,6 +100,8 @@ async def test_while_nobody_reads_no_more_is_kept_than_the_bound(tmp_path: Path)
             return bool(it.gateway.resuming.waiting)
 
         await until(look)
+        seen = runtime_of(it.gateway, None)
+        assert (seen.resume_buffers, seen.resume_bytes) == (1, it.gateway.resuming.bytes)
         assert BOUND // 2 < max(sizes) <= BOUND
         assert it.simulator.begun[0].ending is None
         async with it.client() as client:

@@ -27,6 +27,7 @@ _UNBALANCED, _CANNOT_START = 1, 4
 _LEDGER_STOP_SECONDS = 10.0
 _PORTS = (8066, 0)
 """The gateway's own default, then any free one: a demo should not fail for a port."""
+_CONTROL_PORTS = (8067, 0)
 _OWNER = "demo-"
 """How the boot ids of demos begin: a ledger with other rows is never made anew."""
 
@@ -50,11 +51,16 @@ def _ledger_path(_ctx: click.Context, _param: click.Parameter, value: str | None
 def demo(port: int | None, once: bool, ledger: Path | None) -> None:
     """Run gateway, simulated upstream and scripted clients, and balance the books."""
     ports = _PORTS if port is None else (port,)
-    raise SystemExit(asyncio.run(_demo(ports, once, ledger)))
+    # Who asks for any free port gets any free ports.
+    control_ports = (0,) if port == 0 else _CONTROL_PORTS
+    raise SystemExit(asyncio.run(_demo(ports, control_ports, once, ledger)))
 
 
-async def _demo(ports: tuple[int, ...], once: bool, named: Path | None) -> int:
+async def _demo(
+    ports: tuple[int, ...], control_ports: tuple[int, ...], once: bool, named: Path | None
+) -> int:
     # Imported here so that `demo --help` stays quick.
+    from streamgauge.cli.demo_control import DemoControl
     from streamgauge.ledger.base import LedgerOpenError
     from streamgauge.ledger.sqlite import SqliteLedger
     from streamgauge.tools.demo import Setting, Stage
@@ -70,7 +76,11 @@ async def _demo(ports: tuple[int, ...], once: bool, named: Path | None) -> int:
     except LedgerOpenError as error:
         return _cannot_start(str(error))
     rows = _RunRows(path, boot_id, started)
-    setting = Setting(ledger, rows, _shown(path), ports, boot_id, _now_us, click.echo)
+    control = DemoControl(control_ports, path)
+    setting = Setting(
+        ledger, rows, _shown(path), ports, boot_id, _now_us, click.echo, (control.counts,),
+        None if once else control.open,
+    )  # fmt: skip
     stage = Stage(setting)
     try:
         try:
@@ -80,6 +90,7 @@ async def _demo(ports: tuple[int, ...], once: bool, named: Path | None) -> int:
         return await run(stage, once)
     finally:
         await stage.stop()
+        await control.close()
         await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
 
 

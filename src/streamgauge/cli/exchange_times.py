@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from rich.table import Table
@@ -117,7 +118,7 @@ def _slowest(request: Row, moments: Sequence[Moment], signs: Signs) -> Iterator[
     """Yield the longest time between two moments; of an exchange that ended and had a first one."""
     if request["finished_at"] is None or len(moments) < 3:
         return
-    steps = zip(moments, moments[1:], strict=False)
+    steps = pairwise(moments)
     before, after = max(steps, key=lambda step: step[1].ms - step[0].ms)
     took = duration(after.ms - before.ms)
     yield "slowest step", f"{took}  {before.name} {signs.arrow} {after.name}"

@@ -43,6 +43,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "ls": Verb("streamgauge.cli.ls:ls", "List the ledger's newest rows."),
         "show": Verb("streamgauge.cli.show:show", "Show one row, and why it ended as it did."),
         "tail": Verb("streamgauge.cli.tail:tail", "Follow the ledger as rows close."),
+        "top": Verb("streamgauge.cli.top:top", "The streams of this moment, live."),
         "verify": Verb("streamgauge.cli.verify:verify", "Is a captured or saved stream whole?"),
         "capture": Verb("streamgauge.cli.capture:capture", "Capture what a gateway serves now."),
         "replay": Verb("streamgauge.cli.replay:replay", "Serve a capture as an upstream."),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,7 +37,8 @@ Row = Mapping[str, Any]
 @click.option("--format", "style", type=click.Choice(FORMATS), default="logfmt",
               show_default=True, help="As log.format.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Whole rows, one JSON object a line.")
-@click.option("--log", type=click.File("rb"), metavar="FILE|-",
+@click.option("--log", type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+              metavar="FILE|-",
               help="Judge the streams of a debug log instead: was each frame made also written?")  # fmt: skip
 @ledger_option
 def tail(
@@ -46,7 +47,7 @@ def tail(
     begun: bool,
     style: str,
     as_json: bool,
-    log: BinaryIO | None,
+    log: str | None,
     ledger: Path,
 ) -> None:
     """Follow the ledger: a line for each exchange when it has ended.
@@ -60,7 +61,8 @@ def tail(
     if log is not None:
         from streamgauge.cli.tail_log import judge_log
 
-        raise SystemExit(judge_log(log, follow=follow, as_json=as_json))
+        with click.open_file(log, "rb") as lines:
+            raise SystemExit(judge_log(lines, follow=follow and log != "-", as_json=as_json))
     from streamgauge.ledger.following import FollowedFile
 
     line = _as_json if as_json else line_of(look_of(style, sys.stdout, os.environ))

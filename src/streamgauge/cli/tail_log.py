@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -21,7 +21,7 @@ _NOTHING = (
 )
 
 
-def judge_log(log: BinaryIO, *, follow: bool, as_json: bool) -> int:
+def judge_log(log: IO[bytes], *, follow: bool, as_json: bool) -> int:
     """Print a verdict when a stream ends, and at the log's end on the rest; return the exit code.
 
     1: a stream's frames were not all written, in order, once, or the log names none.
@@ -50,7 +50,7 @@ def judge_log(log: BinaryIO, *, follow: bool, as_json: bool) -> int:
     return code
 
 
-def _lines(log: BinaryIO, follow: bool) -> Iterator[str]:
+def _lines(log: IO[bytes], follow: bool) -> Iterator[str]:
     begun = b""
     while True:
         piece = log.readline()
@@ -59,7 +59,7 @@ def _lines(log: BinaryIO, follow: bool) -> Iterator[str]:
             begun = b""
         elif piece:
             begun += piece
-        elif follow and log.seekable():
+        elif follow:
             time.sleep(_INTERVAL)  # the looks are the purpose: a file has no event to wait for
         else:
             if begun:

@@ -41,7 +41,7 @@ def _holds_key(path: Path) -> bool:
             return True
         case ("exporters", "influxdb", "token" | "password"):
             return True
-        case ("upstreams", int(), "headers", str(name)) | ("exporters", "otlp", "headers", str(name)):
+        case ("upstreams" | "exporters", int() | "otlp", "headers", str(name)):
             return is_credential(name)
     return False
 

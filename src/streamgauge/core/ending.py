@@ -57,6 +57,7 @@ class Ending:
         "_stamper",
         "_stamps",
         "_told_at",
+        "_told_error",
         "_tries",
         "_unread_tail",
         "_until",
@@ -96,6 +97,7 @@ class Ending:
         self._unread_tail = b""  # the last bytes that passed with `metering: off`
         # The content frames after which a limit is reached, or a drain over.
         self._most_frames = _UNBOUNDED if facts.allowance is None else facts.allowance.frames
+        self._told_error = False  # a running stream was ended with one
         self._told_at = now  # the last bytes to the client
         self.lost: tuple[str, ...] = ()
 
@@ -173,6 +175,7 @@ class Ending:
             frame = b"\n\n" + frame  # what the client has of a frame counts as one
             if relaying is not None:
                 relaying.frames_out += 1
+        self._told_error = True
         return [*self._send(frame, now), EndClient()]
 
     def _close_upstream(self) -> list[Action]:
@@ -190,9 +193,8 @@ class Ending:
         self.state = State.DONE
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
-        if self._relaying is not None and self.facts.reads(self.attempt):
-            told = self._relaying
-            self.record.frames_out = told.frames_out if told.released else 0
+        if self.facts.reads(self.attempt):
+            self._count_sent()
         if self._stamper is not None and self._head_sent:
             self._prove(self._stamper)
         commit = self._books.close(
@@ -210,6 +212,13 @@ class Ending:
         self._until = self._answer = None
         self.state = State.DRAINING
         return self._close_upstream()
+
+    def _count_sent(self) -> None:
+        told, error = self._relaying, self._told_error
+        if told is not None and told.released:
+            self.record.frames_out = told.frames_out
+        elif told is not None or error:  # what was held was never sent
+            self.record.frames_out = int(error)
 
     def _prove(self, stamper: Stamper) -> None:
         """Write down what was sent: seen on its way out, whatever it was made by."""

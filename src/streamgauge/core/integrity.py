@@ -149,8 +149,12 @@ class Stamper:
 
     def alive(self, data: bytes) -> bytes:
         """Return what to send in place of `data`, which ends with a sign of life (SPEC §4.4)."""
-        # In lines of JSON it looks like any other line, and nothing is ever held before it.
-        return data if self._style.lines else self.stamp(data)
+        if self._style.lines:
+            return data  # it looks like any other line, and nothing is ever held before it
+        line = data[data.rfind(b"\n", 0, -1) + 1 :]
+        if not line.startswith(b":"):
+            return self.stamp(data)
+        return self.stamp(data[: len(data) - len(line)]) + line  # a comment stands for itself
 
     def stamp(self, data: bytes) -> bytes:
         """Return what to send in place of `data`."""
@@ -170,8 +174,6 @@ class Stamper:
         return sent
 
     def _each(self, data: bytes) -> bytes:
-        if data.startswith(b":") and data.find(b"\n") == len(data) - 1 and not self._held:
-            return data  # a comment line of ours, which stands for itself
         if self._lost:
             return data
         try:

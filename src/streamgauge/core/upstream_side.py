@@ -160,6 +160,7 @@ class UpstreamSide(ClientSide):
         own = relaying.own_error(self._dialect.name) if self._head_sent else None
         if own is not None:
             relaying.frames_out += 1
+            self._told_error = True
             actions = [*self._send(redacted_bytes(own, self.attempt.secrets), now), EndClient()]
         else:
             actions = self._end_client(verdict, now, None)

@@ -41,8 +41,8 @@ FAULTS = ("cut", "reset", "stall", "duplicate", "garbage", "first_token_stall", 
 """Faults that can be planted in what others sent, by their names in `sim`."""
 assert set(FAULTS) <= FRAME_FAULTS.keys()
 
-_AT_ONCE = 0.002
-"""Seconds: a close that came with the last bytes comes with them again."""
+_AT_ONCE = 0.05
+"""Seconds: a close so soon behind the last bytes comes with them. What was captured is when we saw it."""
 _LAST_CHUNK = b"0\r\n\r\n"
 _BACKLOG = 128
 _REQUESTS_KEPT = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.gateway.server import Gateway, Wiring
 from streamgauge.ledger.base import Ledger
+from streamgauge.sinks.base import Sink
 from streamgauge.tools.demo.audit import Audit, Row, audit, call_id_of
 from streamgauge.tools.demo.books import ToldLedger
 from streamgauge.tools.demo.client import Address, Seen, visit
@@ -40,7 +41,8 @@ class Rows(Protocol):
 class Setting:
     """What the stage is given. `ports` are tried in turn; 0 is any free one. `say` prints a line.
 
-    `boot_id` is the rows' owner, `now_us` the wall clock in µs since the epoch.
+    `boot_id` is the rows' owner, `now_us` the wall clock in µs since the epoch. `sinks` are told of
+    each exchange. `dashboard` opens one for the gateway and returns its URL, or raises OSError.
     """
 
     ledger: Ledger
@@ -50,6 +52,8 @@ class Setting:
     boot_id: str
     now_us: Callable[[], int]
     say: Callable[[str], None]
+    sinks: tuple[Sink, ...] = ()
+    dashboard: Callable[[Gateway], Awaitable[str]] | None = None
 
 
 class Stage:
@@ -71,11 +75,18 @@ class Stage:
         await self._simulator.start()
         gateway = self._gateway = await self._listening()
         await gateway.discovery.settle()
-        say, (host, port) = self._setting.say, self._address
-        say(f"streamgauge {__version__}  http://{host}:{port}   ledger {self._setting.ledger_name}")
+        say = self._setting.say
+        say(await self._header(gateway))
         for name, upstream in gateway.upstreams.items():
             answers = "ok" if gateway.discovery.models_of(upstream) else "does not answer"
             say(f"upstream {name} (built-in simulator)  {answers}")
+
+    async def _header(self, gateway: Gateway) -> str:
+        setting, (host, port) = self._setting, self._address
+        parts = [f"streamgauge {__version__}  http://{host}:{port}"]
+        if setting.dashboard is not None:
+            parts.append(f"dashboard {await setting.dashboard(gateway)}")
+        return "   ".join([*parts, f"ledger {setting.ledger_name}"])
 
     async def play(self) -> Audit:
         """Play every scene, say each exchange and the audit, and return it."""
@@ -112,7 +123,13 @@ class Stage:
         config = _config(self._simulator.url, port)
         prices = PriceBook(config.prices)
         wiring = Wiring(
-            config, _CONFIG_VERSION, self._ledger, (), prices, setting.boot_id, setting.now_us
+            config,
+            _CONFIG_VERSION,
+            self._ledger,
+            setting.sinks,
+            prices,
+            setting.boot_id,
+            setting.now_us,
         )
         gateway = Gateway(wiring, asyncio.get_running_loop())
         self._address = await gateway.start()

@@ -22,6 +22,7 @@ __all__ = [
     "Wanted",
     "chat_body",
     "dialect_of",
+    "is_simulated",
     "wants_newer_name",
 ]
 
@@ -82,7 +83,7 @@ def chat_body(
         fields["max_completion_tokens" if newer_name else "max_tokens"] = wanted.max_tokens
     if dialect == "openai":
         fields["stream_options"] = {"include_usage": True}
-    if model == SIMULATED:
+    if is_simulated(model):
         pace = wanted.pace
         fields["sim"] = {
             "tokens": pace.tokens,
@@ -90,6 +91,11 @@ def chat_body(
             "first_ms": pace.first_ms,
         }
     return UPSTREAMS[dialect].path, msgspec.json.encode(fields)
+
+
+def is_simulated(model: str) -> bool:
+    """Return whether a model is the simulator's, by whichever of Ollama's names it has."""
+    return model.removesuffix(":latest") == SIMULATED
 
 
 def wants_newer_name(refusal: str | None) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamgauge.tools.doctor.asking import SHORT, SIMULATED, chat_body
+from streamgauge.tools.doctor.asking import SHORT, SIMULATED, chat_body, is_simulated
 from streamgauge.tools.doctor.catalogue import proxy_of
 from streamgauge.tools.doctor.clocks import check_clock
 from streamgauge.tools.doctor.leaving import examine_leaving, examine_silence
@@ -130,7 +130,7 @@ async def _examine_large_body(visit: Visit, model: str) -> None:
 
 async def _may_spend(visit: Visit, model: str) -> bool:
     """Return whether streams may be asked for: they are free, or there is leave."""
-    if visit.spend or model == SIMULATED:
+    if visit.spend or is_simulated(model):
         return True
     _, body = chat_body("openai", model, SHORT)
     try:

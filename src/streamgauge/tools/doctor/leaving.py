@@ -6,10 +6,10 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from streamgauge.tools.doctor.asking import LONG, SIMULATED, Pace, Wanted
+from streamgauge.tools.doctor.asking import LONG, Pace, Wanted, is_simulated
 from streamgauge.tools.doctor.catalogue import proxy_of
 from streamgauge.tools.doctor.hearing import Heard
-from streamgauge.tools.doctor.visit import Visit
+from streamgauge.tools.doctor.visit import Visit, has_ended
 from streamgauge.tools.doctor.wire import Answer, Unanswered
 
 __all__ = ["examine_leaving", "examine_silence"]
@@ -29,7 +29,7 @@ async def examine_leaving(visit: Visit, model: str) -> None:
         return len(heard.content) >= _CONTENT
 
     def noticed(row: dict[str, Any]) -> bool:
-        return row.get("state") == "draining" or row.get("status") is not None
+        return row.get("state") == "draining" or has_ended(row)
 
     try:
         answer, heard = await visit.stream(model, LONG, leave=enough)
@@ -45,7 +45,8 @@ async def examine_leaving(visit: Visit, model: str) -> None:
     if row.get("status") in _QUICK and took_ms < 300:
         return _left_out(visit, "the answer was complete too soon after we left")
     if row.get("status") in _QUICK or not noticed(row):
-        text = f"{took_ms:,.0f} ms after we left the stream is {row.get('status') or 'still going'}"
+        told = row["status"] if has_ended(row) else f"still {row.get('state')}"
+        text = f"{took_ms:,.0f} ms after we left the stream is {told}"
         proxy = proxy_of(answer.headers)
         return visit.find("cancel_not_passed", text, proxy, waited_ms=round(took_ms))
     return visit.note(f"leaving is noticed within {took_ms:.0f} ms", noticed_ms=round(took_ms))
@@ -57,7 +58,7 @@ def _left_out(visit: Visit, why: str) -> None:
 
 async def examine_silence(visit: Visit, model: str) -> None:
     """Let a simulated stream fall silent for `visit.silence` seconds: is it cut, are there signs?"""
-    if model != SIMULATED:
+    if not is_simulated(model):
         why = "silence: only the simulator falls silent when asked (--model sim)"
         return visit.report.leave_out(visit.subject, why)
     visit.say(f"waiting through {visit.silence:g} s of silence")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamgauge.tools.doctor.asking import SHORT, SIMULATED, Wanted
+from streamgauge.tools.doctor.asking import SHORT, Wanted, is_simulated
 from streamgauge.tools.doctor.catalogue import Proxy, proxy_of
 from streamgauge.tools.doctor.hearing import Heard
-from streamgauge.tools.doctor.visit import Visit
+from streamgauge.tools.doctor.visit import Visit, has_ended
 from streamgauge.tools.doctor.wire import Answer, Unanswered
 
 __all__ = ["examine_passage", "held_ms"]
@@ -42,7 +42,7 @@ async def examine_passage(visit: Visit, model: str) -> bool:
     row = await _row(visit, answer, heard)
     _judge_comments(visit, heard)
     if row is not None:
-        if _spread_ms(row) < _SPREAD_MS and model != SIMULATED:
+        if _spread_ms(row) < _SPREAD_MS and not is_simulated(model):
             visit.say("that was too quick to measure: asking for a longer stream")
             answer, heard, row = await _longer(visit, model, (answer, heard, row))
         held = _judge_pace(visit, answer, heard, row)
@@ -122,7 +122,7 @@ async def _row(visit: Visit, answer: Answer, heard: Heard) -> dict[str, Any] | N
     stream_id = answer.headers.get("x-streamgauge-stream-id")
     if stream_id is None:
         return heard.metadata
-    row = await visit.state(stream_id, lambda row: row.get("status") is not None, _ROW_SECONDS)
+    row = await visit.state(stream_id, has_ended, _ROW_SECONDS)
     if row is None:
         proxy = proxy_of(answer.headers)
         visit.find("stream_unknown", "its page of the stream that just ended is a 404", proxy)

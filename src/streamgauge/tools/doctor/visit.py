@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from streamgauge.core.record import Status
 from streamgauge.tools.doctor.address import Address
 from streamgauge.tools.doctor.asking import Wanted, chat_body, wants_newer_name
 from streamgauge.tools.doctor.catalogue import Proxy
@@ -17,7 +18,7 @@ from streamgauge.tools.doctor.hearing import Heard, hear
 from streamgauge.tools.doctor.report import Report
 from streamgauge.tools.doctor.wire import Answer, Unanswered, fetch
 
-__all__ = ["Visit"]
+__all__ = ["Visit", "has_ended"]
 
 _LOOK_SECONDS = 0.05
 _STREAM_SECONDS = 60.0
@@ -25,6 +26,11 @@ _OK = 200
 
 Ask = Callable[[str, int | None], bool]
 """Asks for leave to spend: the model and the estimate in nano-units, None where it is unknown."""
+
+
+def has_ended(row: Mapping[str, Any]) -> bool:
+    """Return whether a stream's state is its last: no more row is to come."""
+    return row.get("status") not in (None, Status.IN_FLIGHT)
 
 
 def _refuse(_model: str, _nano: int | None) -> bool:

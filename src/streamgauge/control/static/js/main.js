@@ -1,7 +1,7 @@
 // Starts the dashboard: navigation, one screen at a time, keys, the feed. Knows each screen's address and nothing of it.
 
 import { ApiError, send } from "./parts/api.js";
-import { ask } from "./parts/dialog.js";
+import { ask, notice } from "./parts/dialog.js";
 import { fill, h, setMark, setText } from "./parts/dom.js";
 import { Feed } from "./parts/feed.js";
 import { watchKeys } from "./parts/keyboard.js";
@@ -68,7 +68,7 @@ class Dashboard {
     this.#drawNav();
     watchPlace();
     watchKeys();
-    onMove((kind) => (kind === "query" && this.#screen?.filtered ? this.#screen.filtered() : this.show(kind === "path")));
+    onMove((kind) => (kind === "query" && this.#screen?.filtered ? this.#filter(this.#screen) : this.show(kind === "path")));
     document.querySelector("[data-help]").addEventListener("click", showHelp);
     this.#watchFeed();
     this.show(false);
@@ -95,6 +95,7 @@ class Dashboard {
       if (!signal.aborted) {
         this.#screen = found ?? null;
         fill(this.#main, root);
+        this.#main.dataset.shown = location.pathname + location.search;
         scrollTo(0, 0);
         if (moved) {
           this.#main.focus({ preventScroll: true });
@@ -103,6 +104,11 @@ class Dashboard {
     } catch (error) {
       this.#failed(error, signal);
     }
+  }
+
+  async #filter(screen) {
+    await screen.filtered();
+    this.#main.dataset.shown = location.pathname + location.search;
   }
 
   #failed(error, signal) {
@@ -160,5 +166,19 @@ async function offerLogout() {
   button.hidden = document.documentElement.dataset.login !== "yes";
 }
 
+/** What a screen asked for after it was drawn: a refusal is told, and what was left behind is no error. */
+function watchFailures() {
+  addEventListener("unhandledrejection", (event) => {
+    const error = event.reason;
+    if (error instanceof ApiError || error?.name === "AbortError") {
+      event.preventDefault();
+    }
+    if (error instanceof ApiError) {
+      notice(error.message);
+    }
+  });
+}
+
+watchFailures();
 new Dashboard().start();
 offerLogout();

@@ -111,7 +111,7 @@ export function cost(nanos, currency, reason) {
 
 /** Return a unit behind its number. */
 export function unit(text) {
-  return text ? h("span", { class: "unit" }, text) : null;
+  return text ? ["\u00a0", h("span", { class: "unit" }, text)] : null;
 }
 
 const COST_SOURCES = { config: "from prices: of the configuration", upstream: "the upstream's own figure for this call" };

@@ -1,7 +1,6 @@
 // Saves the rows that a filter finds as CSV or JSON lines. It reads them by pages, as the screen does.
 
-import { ApiError, read } from "../parts/api.js";
-import { notice } from "../parts/dialog.js";
+import { read } from "../parts/api.js";
 import { h, setText } from "../parts/dom.js";
 import { count } from "../parts/format.js";
 
@@ -17,18 +16,10 @@ export function exportMenu(asked) {
 }
 
 async function save(kind, filters, said) {
-  try {
-    const rows = await collect(filters, (n) => setText(said, `${count(n)} rows…`));
-    const text = kind === "csv" ? csvOf(rows) : rows.map((row) => `${JSON.stringify(row)}\n`).join("");
-    download(`streamgauge-requests.${kind}`, text, kind === "csv" ? "text/csv" : "application/x-ndjson");
-    setText(said, rows.length >= MOST ? `the newest ${count(MOST)}; for all: streamgauge ledger export` : `${count(rows.length)} rows saved`);
-  } catch (error) {
-    if (!(error instanceof ApiError)) {
-      throw error;
-    }
-    notice(error.message);
-    setText(said, "");
-  }
+  const rows = await collect(filters, (n) => setText(said, `${count(n)} rows…`));
+  const text = kind === "csv" ? csvOf(rows) : rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+  download(`streamgauge-requests.${kind}`, text, kind === "csv" ? "text/csv" : "application/x-ndjson");
+  setText(said, rows.length >= MOST ? `the newest ${count(MOST)}; for all: streamgauge ledger export` : `${count(rows.length)} rows saved`);
 }
 
 async function collect(filters, tell) {

@@ -1,6 +1,6 @@
 // Health and configuration: what runs, what it runs with and where each setting is from, what lacks a price.
 
-import { ApiError, read, send } from "../parts/api.js";
+import { read, send } from "../parts/api.js";
 import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { searchField } from "../parts/filters.js";
@@ -113,15 +113,8 @@ function reloadButton() {
 }
 
 async function reload() {
-  try {
-    const { changed, needs_restart: left } = await send("POST", "/admin/reload");
-    notice(changed ? `Applied.${left.length > 0 ? ` Needs a restart: ${left.join(", ")}` : ""}` : "Nothing has changed.");
-  } catch (error) {
-    if (!(error instanceof ApiError)) {
-      throw error;
-    }
-    notice(error.message);
-  }
+  const { changed, needs_restart: left } = await send("POST", "/admin/reload");
+  notice(changed ? `Applied.${left.length > 0 ? ` Needs a restart: ${left.join(", ")}` : ""}` : "Nothing has changed.");
 }
 
 /** What nobody set is left out until it is asked for, or looked for by name. */

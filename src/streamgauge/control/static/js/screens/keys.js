@@ -1,7 +1,7 @@
 // Client keys: who has one, what it may, what it spent. A key's text is shown once, in the answer that made it.
 
-import { ApiError, read, send } from "../parts/api.js";
-import { ask, copy, notice } from "../parts/dialog.js";
+import { read, send } from "../parts/api.js";
+import { ask, copy } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { searchField } from "../parts/filters.js";
 import { count, day, recent } from "../parts/format.js";
@@ -99,14 +99,14 @@ async function create() {
   const label = h("input", { name: "label", id: "key-label", required: true, autocomplete: "off" });
   const fields = await ask("New key", h("div", { class: "fields" }, h("label", { for: "key-label" }, "Label"), label, limitFields()), { confirm: "Create" });
   if (fields !== null) {
-    await attempt(async () => showOnce(await send("POST", "/keys", { label: fields.label, ...limitsOf(fields) })));
+    await showOnce(await send("POST", "/keys", { label: fields.label, ...limitsOf(fields) }));
   }
 }
 
 async function change(key) {
   const fields = await ask(`Limits of ${key.label}`, h("div", { class: "fields" }, limitFields(key)), { confirm: "Set" });
   if (fields !== null) {
-    await attempt(() => send("PATCH", `/keys/${encodeURIComponent(key.id)}`, limitsOf(fields)));
+    await send("PATCH", `/keys/${encodeURIComponent(key.id)}`, limitsOf(fields));
   }
 }
 
@@ -114,30 +114,19 @@ async function rotate(key) {
   const body = h("div", { class: "stack" }, h("p", null, "It gets a new text. The old one opens for a while longer, so that its users can change over."), h("div", { class: "fields" }, h("label", { for: "key-grace" }, "Minutes"), h("input", { name: "minutes", id: "key-grace", value: "10", type: "number", min: "0" })));
   const fields = await ask(`Rotate ${key.label}?`, body, { confirm: "Rotate" });
   if (fields !== null) {
-    await attempt(async () => showOnce(await send("POST", `/keys/${encodeURIComponent(key.id)}/rotate`, { grace_seconds: Number(fields.minutes) * 60 })));
+    await showOnce(await send("POST", `/keys/${encodeURIComponent(key.id)}/rotate`, { grace_seconds: Number(fields.minutes) * 60 }));
   }
 }
 
 async function revoke(key) {
   if ((await ask(`Revoke ${key.label}?`, h("p", null, "For good, and at once. Streams that run go on to their end."), { confirm: "Revoke", danger: true })) !== null) {
-    await attempt(() => send("POST", `/keys/${encodeURIComponent(key.id)}/revoke`));
+    await send("POST", `/keys/${encodeURIComponent(key.id)}/revoke`);
   }
 }
 
 async function showOnce({ label, key }) {
   const body = h("div", { class: "stack" }, h("p", null, `The key of ${label}. It is shown this once, and kept nowhere.`), h("output", { class: "secret" }, key), h("button", { type: "button", on: { click: () => copy(key, "Key") } }, "Copy"));
   await ask("Key", body, { confirm: "Done", cancel: null });
-}
-
-async function attempt(act) {
-  try {
-    await act();
-  } catch (error) {
-    if (!(error instanceof ApiError)) {
-      throw error;
-    }
-    notice(error.message);
-  }
 }
 
 export const keys = { name: "keys", title: () => "Client keys", open };

@@ -1,6 +1,7 @@
-// The table of live streams. A row is made once and changed in place; a large update is spread over several frames.
+// The table of live streams. A row is made once and changed in place, and only while it is in sight: a page of 200
+// streams costs as much as what a person can see of it. A large update is spread over several frames.
 
-import { ApiError, send } from "../parts/api.js";
+import { send } from "../parts/api.js";
 import { ask, notice } from "../parts/dialog.js";
 import { fill, h, nextFrame, setMark, setText, svg } from "../parts/dom.js";
 import { dialects } from "../parts/fields.js";
@@ -10,31 +11,31 @@ import { makeOpen } from "../parts/table.js";
 
 const SLICE = 20;
 const REMEMBERED = 40;
+const MARGIN = "120px";
 const SPARK = { width: 56, height: 18 };
 
 const COLUMNS = [
-  ["state", "State", 104], ["age", "Age", 48, true], ["client", "Client", 148], ["session", "Session", 82],
-  ["dialect", "Dialect", 94], ["model", "Model", 168], ["upstream", "Upstream", 96], ["attempt", "Try", 34, true],
-  ["ttft", "TTFT", 60, true], ["tokens", "Tokens", 62, true], ["tps", "tok/s", 46, true], ["spark", "", 66],
-  ["context", "Context", 84], ["bytes", "Bytes", 66, true], ["frames", "Frames", 56, true], ["last", "Last", 52, true],
-  ["stop", "", 52],
-]; // prettier-ignore
+  ["state", "State"], ["age", "Age", true], ["client", "Client"], ["session", "Session"], ["dialect", "Dialect"],
+  ["model", "Model"], ["upstream", "Upstream"], ["attempt", "Try", true], ["ttft", "TTFT", true],
+  ["tokens", "Tokens", true], ["tps", "tok/s", true], ["spark", ""], ["context", "Context"], ["bytes", "Bytes", true],
+  ["frames", "Frames", true], ["last", "Last", true], ["stop", ""],
+];
 
 /** Holds one element a stream, in the order of the newest snapshot. */
 export class LiveTable {
   #rows = new Map();
-  #body = h("tbody");
+  #body = h("tbody", { role: "rowgroup" });
   #empty = h("div", { class: "empty" });
   #turn = 0;
+  #sight = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => this.#rows.get(target.dataset.id)?.setSeen(isIntersecting)), { rootMargin: MARGIN });
 
   constructor() {
-    const head = COLUMNS.map(([, title, , num]) => h("th", { scope: "col", class: num ? "num" : null }, title));
-    const widths = COLUMNS.map(([, , width]) => h("col", { style: { width: `${width}px` } }));
+    const head = COLUMNS.map(([, title, num]) => h("th", { role: "columnheader", scope: "col", class: num ? "num" : null }, title));
     this.#empty.append(h("p", null, "No stream is running."));
     this.element = h(
       "div",
       { class: "table-box" },
-      h("table", { class: "live-table", "aria-label": "Live streams" }, h("colgroup", null, widths), h("thead", null, h("tr", null, head)), this.#body),
+      h("table", { class: "live-table", role: "table", "aria-label": "Live streams" }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), this.#body),
       this.#empty,
     );
   }
@@ -63,6 +64,7 @@ export class LiveTable {
   #drop(kept) {
     for (const [id, row] of this.#rows) {
       if (!kept.has(id)) {
+        this.#sight.unobserve(row.element);
         row.element.remove();
         this.#rows.delete(id);
       }
@@ -76,6 +78,7 @@ export class LiveTable {
         row = new LiveRow(stream);
         this.#rows.set(stream.id, row);
         this.#body.append(row.element);
+        this.#sight.observe(row.element);
       }
       row.update(stream);
     }
@@ -93,8 +96,10 @@ function holds(row, filter) {
   return filter === "" || text.toLowerCase().includes(filter.toLowerCase());
 }
 
-/** One stream's line; each cell keeps its nodes, and only their texts change. */
+/** One stream's line; each cell keeps its nodes, and only their texts change. Out of sight it waits. */
 class LiveRow {
+  #stream;
+  #seen = false;
   #cells = new Map();
   #speeds = [];
   #sign = h("span", { class: "sign", "aria-hidden": "true" });
@@ -104,22 +109,42 @@ class LiveRow {
   #spark = svg("polyline", { fill: "none" });
 
   constructor(stream) {
-    this.element = h("tr", { "data-id": stream.id }, COLUMNS.map(([name, , , num]) => this.#cell(name, num)));
+    this.#stream = stream;
+    this.element = h("tr", { role: "row", "data-id": stream.id }, COLUMNS.map(([name, , num]) => this.#cell(name, num)));
     makeOpen(this.element, `/requests/${encodeURIComponent(stream.id)}`);
     fill(this.#cells.get("state"), h("span", { class: "state" }, this.#sign, this.#word));
     fill(this.#cells.get("context"), h("span", { class: "meter", "aria-hidden": "true" }, this.#bar), " ", this.#percent);
     fill(this.#cells.get("spark"), svg("svg", { class: "spark", width: SPARK.width, height: SPARK.height, "aria-hidden": "true" }, this.#spark));
     const stop = { type: "button", class: "small danger", title: "End this stream", on: { click: () => stopStream(stream.id) } };
     fill(this.#cells.get("stop"), h("button", stop, "Stop"));
+    this.#draw();
+  }
+
+  /** Take the newest numbers. */
+  update(stream) {
+    this.#stream = stream;
+    this.#remember(stream.generation_tps);
+    if (this.#seen) {
+      this.#draw();
+    }
+  }
+
+  /** Learn whether a person can see this line. */
+  setSeen(seen) {
+    this.#seen = seen;
+    if (seen) {
+      this.#draw();
+    }
   }
 
   #cell(name, num) {
-    const cell = h("td", { class: num ? "num" : null });
+    const cell = h("td", { role: "cell", class: num ? "num" : null });
     this.#cells.set(name, cell);
     return cell;
   }
 
-  update(stream) {
+  #draw() {
+    const stream = this.#stream;
     const [sign, tone] = signOf(stream.state);
     setText(this.#sign, sign);
     setText(this.#word, stream.state);
@@ -131,7 +156,7 @@ class LiveRow {
     }
     setMark(this.#cells.get("tokens"), "class", isEstimate(stream.usage_source) && stream.output_tokens !== null ? "num estimate" : "num");
     this.#drawContext(stream);
-    this.#drawSpeed(stream.generation_tps);
+    this.#drawSpeeds();
   }
 
   #drawContext(stream) {
@@ -144,12 +169,14 @@ class LiveRow {
     setMark(this.#cells.get("context"), "title", title);
   }
 
-  #drawSpeed(tps) {
-    if (tps === null) {
-      return;
+  #remember(tps) {
+    if (tps !== null) {
+      this.#speeds.push(tps);
+      this.#speeds.splice(0, this.#speeds.length - REMEMBERED);
     }
-    this.#speeds.push(tps);
-    this.#speeds.splice(0, this.#speeds.length - REMEMBERED);
+  }
+
+  #drawSpeeds() {
     const top = Math.max(...this.#speeds, 1);
     const step = SPARK.width / (REMEMBERED - 1);
     const points = this.#speeds.map((value, at) => `${(at * step).toFixed(1)},${(SPARK.height - 1 - (value / top) * (SPARK.height - 3)).toFixed(1)}`);
@@ -185,13 +212,6 @@ async function stopStream(id) {
   if ((await ask("End this stream?", question, { confirm: "End it", danger: true })) === null) {
     return;
   }
-  try {
-    await send("POST", `/streams/${encodeURIComponent(id)}/stop`);
-    notice("The stream was ended.");
-  } catch (error) {
-    if (!(error instanceof ApiError)) {
-      throw error;
-    }
-    notice(error.message);
-  }
+  await send("POST", `/streams/${encodeURIComponent(id)}/stop`);
+  notice("The stream was ended.");
 }

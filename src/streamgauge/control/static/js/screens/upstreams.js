@@ -1,6 +1,6 @@
 // Upstreams and their models: how each is, why, how fast it answers. A probe asks one now.
 
-import { ApiError, read, send } from "../parts/api.js";
+import { read, send } from "../parts/api.js";
 import { QUIET, axis, figure, line, oneTwoFive } from "../parts/chart.js";
 import { notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
@@ -95,13 +95,9 @@ async function runProbe(name, button, reload) {
     const { ok, error, took_ms: took } = await send("POST", `/upstreams/${encodeURIComponent(name)}/probe`);
     notice(ok ? `${name} answered after ${duration(took)}.` : `${name}: ${error}`);
     await reload();
-  } catch (error) {
-    if (!(error instanceof ApiError)) {
-      throw error;
-    }
-    notice(error.message);
+  } finally {
+    button.disabled = false;
   }
-  button.disabled = false;
 }
 
 /** Draw each upstream's share of exchanges that had their first token by then: the whole distribution, no averages. */

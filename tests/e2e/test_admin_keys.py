@@ -1,0 +1,165 @@
+"""Client keys and captures over the admin API: made, changed, gone; what is not legal is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamgauge.ledger.keys import list_keys
+
+from .admin import Admin, admin_stand, chat
+
+CHAT = "/v1/chat/completions"
+HOUR_US = 3_600_000_000
+
+
+@pytest.mark.asyncio
+async def test_a_key_is_shown_once_and_lives_through_its_changes(tmp_path: Path) -> None:
+    expires = time.time_ns() // 1000 + HOUR_US
+    wanted = {
+        "label": " ci ", "models": ["sim*"], "max_streams": 4, "rpm": 60, "tpm": None,
+        "per_day": "5 USD", "per_month": None, "expires_at": expires,
+    }  # fmt: skip
+    async with admin_stand(tmp_path) as admin:
+        made = await admin.post("keys", wanted)
+        key = made.json()
+        (listed,) = (await admin.get("keys")).json()["keys"]
+        changes = {
+            "label": "new",
+            "rpm": None,
+            "per_day": None,
+            "per_month": "7.5 eur",
+            "models": [],
+        }
+        changed = await admin.post(f"keys/{key['id']}", changes, method="PATCH")
+        rotated = (await admin.post(f"keys/{key['id']}/rotate", {"grace_seconds": 60})).json()
+        (after,) = (await admin.get("keys")).json()["keys"]
+        revoked = await admin.post(f"keys/{key['id']}/revoke")
+        again = [
+            await admin.post(f"keys/{key['id']}/rotate"),
+            await admin.post(f"keys/{key['id']}", {"rpm": 1}, method="PATCH"),
+        ]
+        (dead,) = (await admin.get("keys")).json()["keys"]
+        pages = [await admin.get(path) for path in ("keys", "config", "health")]
+    assert (made.status, key["label"], key["key"][:6]) == (201, "ci", "sk-sg-")
+    assert {name: listed[name] for name in wanted} == {**wanted, "label": "ci"}
+    assert (changed.status, changed.json()) == (200, {"id": key["id"], "changed": True})
+    assert (after["label"], after["rpm"], after["per_day"]) == ("new", None, None)
+    assert (after["per_month"], after["models"], after["max_streams"]) == ("7.5 EUR", [], 4)
+    assert rotated["id"] == key["id"]
+    assert rotated["key"] != key["key"]
+    assert (revoked.status, dead["state"]) == (200, "revoked")
+    assert [answer.status for answer in again] == [409, 409]
+    shown = b"".join(page.body for page in pages).decode()
+    assert key["key"] not in shown
+    assert rotated["key"] not in shown
+
+
+NOT_LEGAL: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "label"), ({"label": ""}, "label"), ({"label": 7}, "label"), ({"label": "a\nb"}, "label"),
+    ({"label": "x" * 101}, "label"), ({"label": "a", "rpm": 0}, "rpm"), ({"label": "a", "rpm": True}, "rpm"),
+    ({"label": "a", "rpm": "60"}, "rpm"), ({"label": "a", "tpm": 1.5}, "tpm"),
+    ({"label": "a", "max_streams": 10**13}, "max_streams"), ({"label": "a", "models": "sim"}, "models"),
+    ({"label": "a", "models": [""]}, "models"), ({"label": "a", "models": ["x"] * 101}, "models"),
+    ({"label": "a", "per_day": 5}, "per_day"), ({"label": "a", "per_day": "5"}, "per_day"),
+    ({"label": "a", "per_day": "-5 USD"}, "per_day"), ({"label": "a", "per_day": "5 U$D"}, "per_day"),
+    ({"label": "a", "per_month": "1e999 USD"}, "per_month"), ({"label": "a", "expires_at": 1}, "expires_at"),
+    ({"label": "a", "expires_at": "30d"}, "expires_at"), ({"label": "a", "digest": "00"}, "digest"),
+)  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_legal_makes_and_changes_no_key(tmp_path: Path) -> None:
+    async with admin_stand(tmp_path) as admin:
+        key = (await admin.post("keys", {"label": "one"})).json()
+        (before,) = list_keys(tmp_path / "ledger.db")
+        for body, word in NOT_LEGAL:
+            made = await admin.post("keys", body)
+            assert (made.status, word in made.json()["error"]["message"]) == (422, True), made.body
+            changed = await admin.post(f"keys/{key['id']}", body, method="PATCH")
+            assert changed.status == 422, (body, changed.body)
+        for grace in (-1, "60", True, 10**9):
+            told = await admin.post(f"keys/{key['id']}/rotate", {"grace_seconds": grace})
+            assert told.status == 422, grace
+        unknown = [
+            await admin.post("keys/key_none/rotate"), await admin.post("keys/key_none/revoke"),
+            await admin.post("keys/key_none", {"rpm": 1}, method="PATCH"),
+        ]  # fmt: skip
+        raw = await admin.send("POST", "keys", b"[1]", content_type="application/json")
+        large = await admin.send("POST", "keys", b" " * 70_000, content_type="application/json")
+    assert list_keys(tmp_path / "ledger.db") == [before]
+    assert {answer.status for answer in unknown} == {404}
+    assert (raw.status, large.status) == (400, 413)
+
+
+@pytest.mark.asyncio
+async def test_what_a_key_spent_this_month_stands_beside_it(tmp_path: Path) -> None:
+    prices = {"prices": [{"upstream": "*", "input": 0, "output": 1_000_000}]}
+    async with admin_stand(tmp_path, config=prices) as admin:
+        key = (await admin.post("keys", {"label": "ci"})).json()
+        admin.on.gateway.callers.apply(_ring(tmp_path))
+        await admin.on.ask(CHAT, chat(tokens=3), authorization=f"Bearer {key['key']}")
+        await admin.on.rows()
+        (listed,) = (await admin.get("keys")).json()["keys"]
+        (row,) = (await admin.get(f"requests?key={key['id']}")).json()["rows"]
+        groups = (await admin.get("usage?by=key")).json()["groups"]
+    assert listed["month"]["costs"]["USD"]["exact"] == "3"
+    assert (row["key_id"], row["key_label"]) == (key["id"], "ci")
+    assert [each["group"] for each in groups] == [{"key": key["id"], "key_label": "ci"}]
+
+
+def _ring(folder: Path) -> Any:
+    from streamgauge.ledger.keys import RingReader
+
+    reader = RingReader(folder / "ledger.db")
+    try:
+        return reader.read()[1]
+    finally:
+        reader.close()
+
+
+async def _capture(admin: Admin, folder: Path) -> str:
+    """Capture an exchange; return its id once the file is whole."""
+    await admin.post("/admin/captures", {"count": 1})
+    id = (await admin.on.ask(CHAT, chat(tokens=3))).id
+    await admin.on.rows()
+    return id
+
+
+@pytest.mark.asyncio
+async def test_captures_are_listed_read_and_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "captures"
+    async with admin_stand(tmp_path, config={"capture": {"dir": str(folder)}}) as admin:
+        id = await _capture(admin, folder)
+        while not (listed := (await admin.get("captures")).json())["captures"]:
+            pass
+        file = await admin.get(f"captures/{id}")
+        elsewhere = [
+            await admin.get(f"captures/{name}")
+            for name in ("..%2Fledger.db", "x" * 32, ".", "%00", f"{id}.jsonl")
+        ]
+        deleted = await admin.post(f"captures/{id}", method="DELETE")
+        again = await admin.post(f"captures/{id}", method="DELETE")
+        outside = await admin.post("captures/..%2Fledger.db", method="DELETE")
+        left = (await admin.get("captures")).json()
+    assert (listed["enabled"], [each["id"] for each in listed["captures"]]) == (True, [id])
+    assert file.headers["content-type"] == "application/x-ndjson"
+    assert json.loads(file.body.splitlines()[0])["id"] == id
+    assert {answer.status for answer in elsewhere} == {404}
+    assert (deleted.status, again.status, outside.status) == (200, 404, 404)
+    assert left == {"enabled": True, "captures": []}
+    assert (tmp_path / "ledger.db").is_file()
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_others_may_read_is_said_to_be_so(tmp_path: Path) -> None:
+    folder = tmp_path / "captures"
+    folder.mkdir(mode=0o755)
+    async with admin_stand(tmp_path, config={"capture": {"dir": str(folder)}}) as admin:
+        answer = await admin.get("captures")
+    assert answer.status == 503
+    assert "chmod 700" in answer.json()["error"]["message"]
