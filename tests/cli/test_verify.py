@@ -89,7 +89,9 @@ def test_every_protocol_is_told_by_its_looks_or_by_its_name() -> None:
     done = run("--protocol", "openai", "-", stdin=b"hello\n\nworld\n\n")
     assert (done.exit_code, "incomplete" in done.stdout) == (1, True)
     response = b'event: response.completed\ndata: {"type":"response.completed"}\n\n'
-    assert run("-", stdin=response).stdout.endswith("responses: holds by grammar, 1 frame, 0 findings\n")
+    assert run("-", stdin=response).stdout.endswith(
+        "responses: holds by grammar, 1 frame, 0 findings\n"
+    )
 
 
 def test_unknown_grammars_and_files_are_usage_errors() -> None:

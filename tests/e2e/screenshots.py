@@ -122,6 +122,7 @@ async def _shoot(browser: Browser, it: World, rows: list[dict[str, Any]], folder
                 if name == "live":
                     await expect(page.page.locator(".live-table tbody tr")).to_have_count(9)
                     await page.page.wait_for_timeout(12_000)  # the lines of the speeds grow
+                await page.page.mouse.move(0, 0)
                 await page.page.screenshot(path=folder / f"{name}-{scheme}.png")
             page.is_clean()
 

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from streamgauge.control.routes import PREFIX
+from streamgauge.gateway.live import Live, live_of
 from streamgauge.ledger.reader import Filter, LedgerReader
 
 from .admin import Admin, admin_stand, chat
@@ -254,3 +255,29 @@ async def test_a_query_that_is_not_legal_is_refused_by_name(tmp_path: Path) -> N
             answer = await admin.get(path)
             assert answer.status == 422, (path, answer.body)
             assert word in answer.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_many_streams_are_read_in_short_turns(tmp_path: Path) -> None:
+    async with admin_stand(tmp_path) as admin:
+        on, body = admin.on, chat(tokens=2000, gap_ms=50)
+        streams = [asyncio.create_task(on.ask(CHAT, body, odd=True)) for _ in range(150)]
+        relays = on.gateway.relays
+        await until(lambda: sum(r.exchange.parsed_frames > 2 for r in relays.values()) == 150, 20)
+        reading, turns = live_of(on.gateway, 1), []
+        while True:
+            began = time.thread_time()
+            try:
+                reading.send(None)
+            except StopIteration as end:
+                live: Live = end.value
+                break
+            finally:
+                turns.append(time.thread_time() - began)
+        ids = list(relays)
+        on.gateway.end_all()
+        await asyncio.gather(*streams)
+    assert (live.streams, [row["id"] for row in live.rows]) == (150, ids)
+    assert len(turns) > 1
+    # A millisecond, and the stream at which it is over.
+    assert max(turns) < 5 * 0.003

@@ -9,6 +9,7 @@ import pytest
 
 from streamgauge.core.record import Status
 from streamgauge.ledger.reader import Filter, LedgerReader, Position
+from streamgauge.ledger.schema import LATEST
 from streamgauge.ledger.sqlite import SqliteLedger
 
 from .ledger_rig import NOW, Owner, a_record, closed
@@ -92,4 +93,4 @@ def test_a_snapshot_is_of_one_instant(
             owner.wait("later")
             assert connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         assert reader.count(Filter()) == 1
-        assert reader.schema == 2
+        assert reader.schema == LATEST

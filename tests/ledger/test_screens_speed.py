@@ -44,7 +44,7 @@ QUERIES: dict[str, Ask] = {
     "usage of the day by hour": lambda q: q.usage(DAY, ["hour"]),
     "usage of a month by model and day": lambda q: q.usage(MONTH, ["model", "day"]),
     "usage of a month by key": lambda q: q.usage(MONTH, ["key_id"]),
-    "usage of a week by hour": lambda q: q.usage(Hours(END - 7 * DAY_US, END), ["hour"]),
+    "usage of two weeks by hour": lambda q: q.usage(Hours(END - 14 * DAY_US, END), ["hour"]),
     "usage of all time by upstream": lambda q: q.usage(Hours(), ["upstream"]),
     "times of a month by upstream": lambda q: q.times("ttft_ms", MONTH, ["upstream"]),
     "times of the day by hour": lambda q: q.times("stream_duration_ms", DAY, ["hour"]),

@@ -72,7 +72,7 @@ def export(
 
     wanted = Filter(since, statuses, model, session, until, upstream)
     with reading(ledger) as reader, _opened(output, force=force) as out:
-        rows = counted(reader.oldest(wanted), "rows")
+        rows = counted(reader.oldest(wanted), "rows", total=lambda: reader.count(wanted))
         if format == "csv":
             write_csv(rows, out)
         else:

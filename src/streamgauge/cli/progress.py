@@ -24,22 +24,27 @@ def counted(
     noun: str,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    total: Callable[[], int] | None = None,
 ) -> Iterator[T]:
     """Yield `items`; when that takes longer, show on a terminal how many there have been.
 
-    The line is taken away at the end. `clock`: monotonic seconds.
+    The line is taken away at the end. `clock`: monotonic seconds. `total`: how many there are in
+    all, asked for once, and only when there is something to show.
     """
     out = sys.stderr if stream is None else stream
     if not out.isatty():
         yield from items
         return
     due, shown, count = clock() + _PATIENCE, False, 0
+    whole = ""
     try:
         for item in items:
             yield item
             count += 1
             if count % _BATCH == 0 and clock() >= due:
-                print(f"\r{count} {noun}", end="", file=out, flush=True)
+                if total is not None and not shown:
+                    whole = f"of {total()} "
+                print(f"\r{count} {whole}{noun}", end="", file=out, flush=True)
                 due, shown = clock() + _EVERY, True
     finally:
         if shown:

@@ -27,8 +27,8 @@ _BY: dict[str, By] = {
 }
 _SESSION = "session"
 _MOST_SESSIONS = 100
-_MOST_HOURS_US = 7 * DAY_US
-"""By hour there is a row for each hour and combination: more than a week takes too long."""
+_MOST_HOURS_US = 14 * DAY_US
+"""By hour there is a row for each hour and combination: more than two weeks take too long."""
 _METRICS: tuple[Metric, ...] = ("ttft_ms", "stream_duration_ms")
 _TIMES_BY: tuple[TimesBy, ...] = ("model", "upstream", "day", "hour", "dialect", "status")
 _MOMENT = {"type": "integer", "minimum": 0}
@@ -108,7 +108,7 @@ def _hours(request: Request, *, by_hour: bool) -> Hours:
         raise Refused(422, "since must be before until")
     hours = Hours.covering(since, until)
     if by_hour and not _is_short(hours):
-        raise Refused(422, "by=hour needs since and until, a week apart at most")
+        raise Refused(422, "by=hour needs since and until, two weeks apart at most")
     return hours
 
 

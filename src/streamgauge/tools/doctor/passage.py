@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamgauge.tools.doctor.asking import SHORT, Wanted, is_simulated
+from streamgauge.tools.doctor.asking import SHORT, Pace, Wanted, is_simulated
 from streamgauge.tools.doctor.catalogue import Proxy, proxy_of
 from streamgauge.tools.doctor.hearing import Heard
 from streamgauge.tools.doctor.visit import Visit, has_ended
@@ -15,8 +15,8 @@ __all__ = ["examine_passage", "held_ms"]
 _OK = 200
 _KEY_REFUSED = 401
 _ROW_SECONDS = 3.0
-_LONGER = Wanted(SHORT.max_tokens * 8, SHORT.pace)
-"""Asked for where a model was too quick for the first one to show anything."""
+_LONGER = Wanted(SHORT.max_tokens * 8, Pace(tokens=12, gap_ms=100, first_ms=100))
+"""Asked for where a model was too quick to show anything, and before frames are said to be held."""
 _SPREAD_MS = 250.0
 """A stream that took less at the gateway cannot show that it was held: machines are busy."""
 _HELD_SHARE, _HELD_MS = 0.5, 150.0
@@ -42,8 +42,8 @@ async def examine_passage(visit: Visit, model: str) -> bool:
     row = await _row(visit, answer, heard)
     _judge_comments(visit, heard)
     if row is not None:
-        if _spread_ms(row) < _SPREAD_MS and not is_simulated(model):
-            visit.say("that was too quick to measure: asking for a longer stream")
+        if _is_unsure(model, row, heard):
+            visit.say("once more, for longer, to be sure of its pace")
             answer, heard, row = await _longer(visit, model, (answer, heard, row))
         held = _judge_pace(visit, answer, heard, row)
         _judge_books(visit, row, heard)
@@ -151,6 +151,18 @@ def held_ms(sent_ms: float, heard: Heard) -> float | None:
     return None if spread is None else sent_ms - spread * 1000
 
 
+def _is_unsure(model: str, row: dict[str, Any], heard: Heard) -> bool:
+    """Return whether a second look is needed: a pause of this machine looks like a held frame."""
+    sent = _spread_ms(row)
+    if sent < _SPREAD_MS:
+        return not is_simulated(model)
+    return _are_held(sent, held_ms(sent, heard))
+
+
+def _are_held(sent: float, held: float | None) -> bool:
+    return held is not None and held >= max(_HELD_MS, _HELD_SHARE * sent)
+
+
 def _judge_pace(visit: Visit, answer: Answer, heard: Heard, row: dict[str, Any]) -> bool:
     """Return whether frames were held on the way."""
     sent = _spread_ms(row)
@@ -159,17 +171,17 @@ def _judge_pace(visit: Visit, answer: Answer, heard: Heard, row: dict[str, Any])
         text = f"frames held on the way: the answer took only {sent:.0f} ms; --model names a slower"
         visit.report.leave_out(visit.subject, text)
         return False
-    here = sent - held
     reads = len(set(heard.content))
     figures = {
         "frames": len(heard.content),
         "reads": reads,
         "sent_ms": round(sent),
-        "arrived_ms": round(here),
+        "arrived_ms": round(sent - held),
         "held_ms": round(held),
     }
-    text = f"{len(heard.content)} frames, sent within {sent:,.0f} ms, came within {here:,.0f} ms"
-    if held >= max(_HELD_MS, _HELD_SHARE * sent):
+    times = f"sent within {sent:,.0f} ms, came within {sent - held:,.0f} ms"
+    text = f"{len(heard.content)} frames, {times}"
+    if _are_held(sent, held):
         text = f"{text}, in {reads} piece{'' if reads == 1 else 's'}"
         visit.find("frames_held", text, proxy_of(answer.headers), **figures)
         return True

@@ -130,6 +130,18 @@ export function integrity(row) {
   return h("span", { class: "badge exact", title: `nothing odd; hash of all that was sent: ${row.stream_sha1}` }, "✓ sealed");
 }
 
+/** Return application and key in short, or null: of a user agent what stands before its first bracket. */
+export function clientName(row) {
+  const app = row.client_app === null ? null : row.client_app.replace(/ \(.*$/, "");
+  return [app, row.key_label ?? row.key_id].filter(Boolean).join(" · ") || null;
+}
+
+/** Return the whole of it, or why there is none. */
+export function clientTitle(row) {
+  return [row.client_app, row.key_label ?? row.key_id].filter(Boolean).join(" · ") || "the client named neither itself nor a key";
+}
+
 export function client(row) {
-  return orDash([row.client_app, row.key_label ?? row.key_id].filter(Boolean).join(" · "), "the client named neither itself nor a key");
+  const name = clientName(row);
+  return name === null ? missing(clientTitle(row)) : h("span", { title: clientTitle(row) }, name);
 }

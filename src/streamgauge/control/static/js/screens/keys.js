@@ -42,7 +42,7 @@ async function open({ root, signal }) {
 }
 
 function keysTable(keys, reload) {
-  const limit = (name) => ({ title: LIMITS.find(([each]) => each === name)[1], num: true, cell: (key) => limitText(key[name]) });
+  const limit = (name, title) => ({ title, hint: LIMITS.find(([each]) => each === name)[1], num: true, cell: (key) => limitText(key[name]) });
   const columns = [
     { title: "Label", head: true, cell: (key) => h("span", { title: key.id }, key.label) },
     { title: "Key", cell: (key) => h("span", { class: "mono" }, `${key.shown}…`) },
@@ -51,11 +51,11 @@ function keysTable(keys, reload) {
     { title: "Last used", cell: (key) => orDash(recent(key.last_used_at), "never") },
     { title: "Expires", cell: (key) => orDash(day(key.expires_at), "never") },
     { title: "Models", cell: (key) => (key.models?.length ? key.models.join(", ") : h("span", { class: "dim" }, "all")) },
-    limit("max_streams"),
-    limit("rpm"),
-    limit("tpm"),
-    limit("per_day"),
-    { title: "Spent this month", num: true, cell: monthBar },
+    limit("max_streams", "Streams"),
+    limit("rpm", "Req/min"),
+    limit("tpm", "Tok/min"),
+    limit("per_day", "A day"),
+    { title: "This month", num: true, cell: monthBar, hint: "spent, of what it may spend" },
     { title: "", cell: (key) => actions(key, reload) },
   ];
   return table({ label: "Client keys", columns, rows: keys, opens: (key) => `/requests?key=${encodeURIComponent(key.id)}`, faded: (key) => key.state !== "active", empty: ["No key yet.", "Without keys whoever reaches the data listener may use it; it is then on loopback only."] });

@@ -10,6 +10,7 @@ import { LiveTable } from "./live_table.js";
 import { drawStrip } from "./strip.js";
 
 const ENDED = 12;
+const LOOKED_AT = 100;
 
 const ENDED_COLUMNS = [
   { title: "Ended", cell: (row) => field.begun({ started_at: row.finished_at ?? row.started_at }) },
@@ -29,7 +30,7 @@ const ENDED_COLUMNS = [
 async function open({ root, signal, feed }) {
   const strip = h("dl", { class: "strip", "aria-label": "Now" });
   const streams = new LiveTable();
-  const ended = new Ended(await read("/requests", { limit: ENDED }, signal));
+  const ended = new Ended(await read("/requests", { limit: LOOKED_AT }, signal));
   fill(
     root,
     h("div", { class: "screen-head" }, h("h1", null, "Live"), h("span", { class: "grow" }), searchField("q", "Filter streams  /", "Filter streams")),
@@ -59,8 +60,8 @@ class Ended {
   #rows;
 
   constructor({ rows }) {
-    this.#rows = rows.filter((row) => row.status !== "in_flight");
-    this.#draw();
+    this.#rows = [];
+    this.add(rows.filter((row) => row.status !== "in_flight"));
   }
 
   add(rows) {

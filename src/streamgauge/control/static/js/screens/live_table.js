@@ -4,13 +4,13 @@
 import { send } from "../parts/api.js";
 import { ask, notice } from "../parts/dialog.js";
 import { fill, h, nextFrame, setMark, setText, svg } from "../parts/dom.js";
-import { dialects } from "../parts/fields.js";
+import { clientName, clientTitle, dialects } from "../parts/fields.js";
 import { age, bytes, count, duration, short, speed } from "../parts/format.js";
 import { isEstimate, signOf } from "../parts/marks.js";
 import { makeOpen } from "../parts/table.js";
 
 const SLICE = 20;
-const REMEMBERED = 40;
+const REMEMBERED = 30;
 const MARGIN = "120px";
 const SPARK = { width: 56, height: 18 };
 
@@ -162,7 +162,7 @@ class LiveRow {
   #drawContext(stream) {
     const percent = stream.context_percent;
     const known = percent !== null;
-    setMark(this.#bar.parentElement, "class", known && percent >= 90 ? "meter bad" : known && percent >= 75 ? "meter warn" : "meter");
+    setMark(this.#bar.parentElement, "class", !known ? "meter unknown" : percent >= 90 ? "meter bad" : percent >= 75 ? "meter warn" : "meter");
     this.#bar.style.width = known ? `${Math.min(100, percent)}%` : "0";
     setText(this.#percent, known ? `${percent.toFixed(0)} %` : "–");
     const title = known ? `${count(stream.context_used)} of ${count(stream.context_total)} tokens` : "size or use of the context is not known yet";
@@ -192,7 +192,7 @@ function textsOf(stream) {
   const exactness = isEstimate(stream.usage_source) ? "so far, counted here: at most the tokens" : "the upstream's number";
   return {
     age: [age(stream.age_ms), null],
-    client: [[stream.client_app, stream.key_label ?? stream.key_id].filter(Boolean).join(" · ") || null, "the client named neither itself nor a key"],
+    client: [clientName(stream), clientTitle(stream)],
     session: [stream.session_id, "the request named no session"],
     dialect: [typeof dialect === "string" ? dialect : null, "not known"],
     model: [renamed ? `${stream.requested_model} → ${served}` : (stream.requested_model ?? served), "the request named no model"],

@@ -15,7 +15,7 @@ const TOO_LONG = "too long to add up here: open it";
 const ofSums = (show) => (row) => (row.sums === null ? missing(TOO_LONG) : show(row.sums));
 
 const COLUMNS = [
-  { title: "Session", head: true, cell: (row) => shortId(row.session_id, 24) },
+  { title: "Session", head: true, cell: (row) => shortId(row.session_id, 22) },
   { title: "Last request", cell: (row) => recent(row.last_started_at) },
   { title: "Now", cell: (row) => (row.in_flight.length > 0 ? state("streaming", `${row.in_flight.length} in flight`) : state(row.status)) },
   { title: "Client", cell: client },

@@ -67,10 +67,11 @@ function models({ models: names }) {
 
 /** A context belongs to a model, or to the server whatever the model. */
 function contextSizes({ contexts }) {
-  if (contexts.length === 0) {
+  const known = contexts.filter(({ tokens }) => tokens !== null);
+  if (known.length === 0) {
     return missing("it has not told it, or not been asked yet");
   }
-  return contexts.map(({ model, tokens }) => h("div", null, count(tokens), unit("tokens"), model === null ? null : h("span", { class: "dim" }, ` for ${model}`)));
+  return known.map(({ model, tokens }) => h("div", null, count(tokens), unit("tokens"), model === null ? null : h("span", { class: "dim" }, ` for ${model}`)));
 }
 
 function speeds(upstream) {

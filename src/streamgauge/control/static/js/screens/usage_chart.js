@@ -46,10 +46,9 @@ function chart(page, grain, split, metric, unitName, signal) {
       data: [times, ...data],
       options: {
         ...QUIET,
-        scales: { x: { time: true, range: (_, low, high) => span(page, low, high, grain) }, y: { range: (_, low, high) => [0, Math.max(high * 1.06, 1)] } },
-        axes: [axis({ size: 42 }), axis({ size: 56, values: (_, ticks) => ticks.map((tick) => (unitName === "" ? short(tick) : money(tick))) })],
+        scales: { x: { time: false, range: (_, low, high) => span(page, low, high, grain) }, y: { range: (_, low, high) => [0, Math.max(high * 1.06, 1)] } },
+        axes: [axis({ splits: (plot, _axis, low, high) => timeMarks(low, high, plot.width, grain), values: (_, marks) => marks.map((mark) => timeMark(mark, grain)) }), axis({ size: 56, values: (_, ticks) => ticks.map((tick) => (unitName === "" ? short(tick) : money(tick))) })],
         series: [{}, ...series],
-        tzDate: (seconds) => new Date(new Date(seconds * 1000).toLocaleString("en-US", { timeZone: "UTC" })),
       },
     };
   };
@@ -58,6 +57,26 @@ function chart(page, grain, split, metric, unitName, signal) {
     rows: times.map((_, at) => at),
   };
   return figure({ summary, caption: unitName === "" ? null : unitName, draw, height: 210, legend: names, twin, signal });
+}
+
+const STEPS = { hour: [1, 2, 3, 6, 12, 24, 48], day: [24, 48, 168, 336, 672, 2016] };
+const MARK_PX = 62;
+
+/** Return the times to name below the bars: as many as there is room for, all of them beginnings in UTC. */
+function timeMarks(low, high, width, grain) {
+  const room = Math.max(2, Math.floor(width / MARK_PX));
+  const hours = STEPS[grain].find((step) => (high - low) / (step * HOUR_S) <= room) ?? STEPS[grain].at(-1);
+  const step = hours * HOUR_S;
+  const marks = [];
+  for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
+    marks.push(at);
+  }
+  return marks;
+}
+
+function timeMark(at, grain) {
+  const text = new Date(at * 1000).toISOString();
+  return grain === "day" || text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, 16);
 }
 
 /** The whole range that was asked for, so that quiet times show; without one, what there is. */
