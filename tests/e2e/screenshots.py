@@ -81,7 +81,11 @@ async def _streams(it: World) -> None:
 async def _keys(page: Sight) -> None:
     """Make three keys through the screen itself."""
     await page.go("/keys")
-    for label, rpm, month in (("anna, laptop", "120", "40 USD"), ("ci", "600", ""), ("bot", "30", "5 USD")):
+    for label, rpm, month in (
+        ("anna, laptop", "120", "40 USD"),
+        ("ci", "600", ""),
+        ("bot", "30", "5 USD"),
+    ):
         await page.page.get_by_role("button", name="New key").click()
         await page.page.fill("#key-label", label)
         await page.page.fill("#key-rpm", rpm)

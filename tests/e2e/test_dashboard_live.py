@@ -80,7 +80,9 @@ async def test_200_streams_update_each_second_and_no_task_takes_over_50_ms(
     with capsys.disabled():
         longest = max(tasks, default=0.0)
         print(f"\n{STREAMS} streams: {updates} updates in {WATCHED_SECONDS} s, ", end="")
-        print(f"{len(tasks)} tasks over 50 ms, longest {longest:.0f} ms; shown after {shown:.0f} ms")
+        print(
+            f"{len(tasks)} tasks over 50 ms, longest {longest:.0f} ms; shown after {shown:.0f} ms"
+        )
     assert updates >= WATCHED_SECONDS / LENIENCY
     assert longest <= TASK_MS * LENIENCY
     assert shown <= SHOWN_MS * LENIENCY

@@ -58,9 +58,10 @@ class MinuteWindow:
         return None
 
     def _forget(self, now: float) -> None:
-        oldest = now - _SLOTS
-        while self._slots and self._slots[0][0] <= oldest:
-            self._total -= self._slots.popleft()[1]
+        slots = self._slots
+        if slots and slots[0][0] <= now - _SLOTS:
+            while slots and slots[0][0] <= now - _SLOTS:
+                self._total -= slots.popleft()[1]
 
 
 class Span(Enum):
