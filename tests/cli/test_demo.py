@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -113,6 +115,7 @@ def test_it_goes_on_serving_until_interrupted_and_keeps_the_rows_of_others(tmp_p
             assert lines[-1], f"it ended too soon: {lines}"
         assert lines[-1] == "running; Ctrl-C stops"
         assert re.fullmatch(r"audit requests=7 rows=7 .* balanced=yes", lines[-2])
+        check_dashboard(lines[0].split("   dashboard ")[1].split("   ")[0])
         ask(f"{lines[0].split()[2]}/v1/chat/completions")
         after = process.stdout.readline()
         assert re.fullmatch(r"  openai +-> sim +completed +in +3  out +16 .*\n", after)
@@ -121,6 +124,21 @@ def test_it_goes_on_serving_until_interrupted_and_keeps_the_rows_of_others(tmp_p
     rows = rows_of(tmp_path / "demo.db")
     assert rows[0]["id"] == "others"
     assert len(rows) == 1 + 7 + 1
+
+
+def check_dashboard(url: str) -> None:
+    """It answers with the demo's numbers, and reloads nothing that lies about here."""
+    api = f"{url}/admin/api/v1"
+    with urlopen(f"{api}/usage", timeout=5) as answer:
+        assert json.load(answer)["total"]["exchanges"] == 8
+    with urlopen(f"{api}/config", timeout=5) as answer:
+        assert json.load(answer)["file"] is None
+    with urlopen(f"{url}/metrics", timeout=5) as answer:
+        assert b'streamgauge_requests_total{dialect="anthropic"' in answer.read()
+    order = Request(f"{url}/admin/reload", b"{}", {"content-type": "application/json"})
+    with pytest.raises(HTTPError, match=r"409|422") as refused:
+        urlopen(order, timeout=5)
+    assert b"a demo reads no configuration" in refused.value.read()
 
 
 @contextmanager

@@ -71,6 +71,44 @@ def test_no_color_is_obeyed(path: Path, verb: list[str]) -> None:
     assert "\x1b[3" not in shown
 
 
+# -- plots
+
+
+@pytest.mark.parametrize("more", [{}, {"NO_COLOR": "1"}], ids=["colour", "plain"])
+def test_ls_draws_the_wait_and_the_answer_to_scale(tmp_path: Path, more: dict[str, str]) -> None:
+    slow = an_exchange("aaaa0000-slow", 1, ttft_ms=6000.0, stream_duration_ms=7000.0)
+    whole = an_exchange("bbbb0000-whole", ttft_ms=None, stream_duration_ms=3500.0)
+    write(tmp_path / "l.db", (slow, []), (whole, []))
+    shown = on_a_terminal("ls", "--ledger", str(tmp_path / "l.db"), **more)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "░wait █answer" in plain
+    assert f"{'░' * 12}{'█' * 2} " in plain
+    assert f" {'░' * 7} " in plain, "what has no first token was waited for to the end"
+    assert ("\x1b[33m░" in shown) == (not more)
+
+
+def test_show_draws_each_step_to_scale(tmp_path: Path) -> None:
+    record = an_exchange("aaaa0000", ttft_ms=700.0, stream_duration_ms=1400.0)
+    write(tmp_path / "l.db", (record, []))
+    shown = on_a_terminal("show", "aaaa", "--ledger", str(tmp_path / "l.db"), NO_COLOR="1")
+    steps = {
+        line.rstrip().split("  ")[-1].strip(): line.count("█")
+        for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+        if line.startswith("  +")
+    }
+    assert (steps["first content"], steps["end marker"]) == (11, 11)
+    assert steps["headers of the attempt that served"] == 1
+
+
+@pytest.mark.parametrize("verb", [["ls"], ["show", "aaaa"]], ids=lambda verb: verb[0])
+def test_off_a_terminal_nothing_is_drawn(path: Path, verb: list[str]) -> None:
+    done = subprocess.run(
+        [*RUN, *verb, "--ledger", str(path)], env=ENVIRONMENT, capture_output=True, text=True,
+        check=True, timeout=20,
+    )  # fmt: skip
+    assert not {"█", "░", "\x1b"} & set(done.stdout)
+
+
 # -- progress
 
 
@@ -86,6 +124,16 @@ def test_long_work_shows_its_count_on_a_terminal_and_takes_it_away() -> None:
     assert list(counted(range(2000), "rows", out, lambda: next(now))) == list(range(2000))
     assert "\r256 rows\r512 rows" in out.getvalue()
     assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_long_work_of_known_length_says_how_much_there_is_and_asks_once() -> None:
+    out, now, asked = Terminal(), iter(range(1000)), iter([2000])
+    assert (
+        len(list(counted(range(2000), "rows", out, lambda: next(now), lambda: next(asked)))) == 2000
+    )
+    assert "\r256 of 2000 rows\r512 of 2000 rows" in out.getvalue()
+    quiet = io.StringIO()
+    assert list(counted(range(9), "rows", quiet, total=lambda: next(asked))) == list(range(9))
 
 
 def test_short_work_and_other_streams_are_silent() -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from streamgauge.cli.top import top as top_verb
 from streamgauge.cli.top_screen import Speeds
 from streamgauge.cli.top_sources import GatewaySource, View
+from streamgauge.control.schemas import SCHEMAS
 from streamgauge.core.record import Status
 
 from .books import ENVIRONMENT, RUN, an_attempt, an_exchange, write
@@ -151,6 +152,7 @@ def test_a_gateway_that_goes_is_told_and_asked_again(fake: FakeControl, tmp_path
         assert any("aaaa1111" in line for line in terminal.screen()), "the last view stays"
         fake.refusals = {"live": 503}
         at = terminal.until("the streams are not known at present", at)
+        assert not any("trying again" in line for line in terminal.screen()), "what is over"
         fake.refusals.clear()
         terminal.until("aaaa1111", at)
 
@@ -179,9 +181,7 @@ def test_colours_are_left_out_where_no_color_is_set(
 # -- off a terminal
 
 
-def test_off_a_terminal_it_looks_once_and_sends_no_control_sequence(
-    fake: FakeControl, tmp_path: Path
-) -> None:
+def test_off_a_terminal_it_looks_once_and_sends_no_control_sequence(fake: FakeControl) -> None:
     done = top("--control", fake.url)
     assert (done.exit_code, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
@@ -196,9 +196,7 @@ def test_off_a_terminal_it_looks_once_and_sends_no_control_sequence(
     assert fake.looks == 1
 
 
-def test_once_json_is_one_object_with_the_pages_of_the_api(
-    fake: FakeControl, tmp_path: Path
-) -> None:
+def test_once_json_is_one_object_with_the_pages_of_the_api(fake: FakeControl) -> None:
     done = top("--once", "--json", "--control", fake.url)
     (line,) = done.stdout.splitlines()
     told = json.loads(line)
@@ -221,9 +219,7 @@ def test_json_goes_on_with_an_object_a_look(fake: FakeControl, tmp_path: Path) -
     assert [look["live"]["streams"] for look in looks] == [2, 2, 2]
 
 
-def test_names_with_control_bytes_do_not_reach_the_terminal(
-    fake: FakeControl, tmp_path: Path
-) -> None:
+def test_names_with_control_bytes_do_not_reach_the_terminal(fake: FakeControl) -> None:
     evil = "a\x1b[31mb\nc\x07"
     names = ("id", "client_app", "key_label", "session_id", "requested_model", "upstream", "state")
     fake.streams = [{**a_stream("x"), **dict.fromkeys(names, evil)}]
@@ -233,7 +229,7 @@ def test_names_with_control_bytes_do_not_reach_the_terminal(
     assert "a?[31mb?c?" in done.stdout
 
 
-def test_unknown_is_a_dash_and_never_a_zero(fake: FakeControl, tmp_path: Path) -> None:
+def test_unknown_is_a_dash_and_never_a_zero(fake: FakeControl) -> None:
     known = {"id": "eeee5555", "state": "connecting", "age_ms": 3.0, "started_at": 1}
     fake.streams = [{**dict.fromkeys(a_stream("x")), **known}]
     fake.summary = a_summary(streams=None, tokens_per_second=None)
@@ -256,7 +252,7 @@ def test_an_ascii_terminal_gets_ascii(fake: FakeControl, tmp_path: Path) -> None
 # -- who is asked
 
 
-def test_the_admin_token_is_shown(fake: FakeControl, tmp_path: Path) -> None:
+def test_the_admin_token_is_shown(fake: FakeControl) -> None:
     top("--once", "--control", fake.url, STREAMGAUGE_ADMIN_TOKEN="adm-1")
     assert set(fake.shown_tokens) == {"Bearer adm-1"}
 
@@ -289,7 +285,7 @@ def test_without_a_gateway_it_reads_the_ledger_and_says_so(tmp_path: Path, named
     assert ("! no gateway's control listener answers at http://127.0.0.1:9" in shown) != named
 
 
-def test_with_neither_gateway_nor_ledger_it_says_what_to_name(tmp_path: Path) -> None:
+def test_with_neither_gateway_nor_ledger_it_says_what_to_name() -> None:
     done = top("--once", **NOBODY)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "there is no ledger at streamgauge.db" in done.stderr
@@ -308,11 +304,11 @@ def test_a_gateway_that_is_named_is_not_replaced_by_a_ledger(tmp_path: Path) -> 
     [["--control", "ftp://x"], ["--control", "http://x", "--ledger", "y.db"], ["--interval", "0"],
      ["--ledger", "postgresql://x/y"], ["surplus"]],
 )  # fmt: skip
-def test_usage_errors_exit_with_2(tmp_path: Path, arguments: list[str]) -> None:
+def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     assert top(*arguments).exit_code == 2
 
 
-def test_another_program_on_that_port_is_named(tmp_path: Path, fake: FakeControl) -> None:
+def test_another_program_on_that_port_is_named(fake: FakeControl) -> None:
     fake.refusals["summary"] = 404
     done = top("--once", "--control", fake.url)
     assert done.exit_code == 1
@@ -343,3 +339,19 @@ def test_the_source_asks_for_three_pages(fake: FakeControl) -> None:
     view = GatewaySource(AdminClient(fake.url + "/", None)).look()
     assert view.live is not None
     assert len(fake.shown_tokens) == 3
+
+
+def test_the_fake_tells_what_the_admin_api_promises() -> None:
+    rows = SCHEMAS["Live"]["properties"]["rows"]["items"]
+    assert set(a_stream("x")) == set(rows["required"])
+    assert set(a_summary()["today"]) == set(SCHEMAS["Sum"]["required"])
+
+
+@pytest.mark.parametrize(
+    "state", SCHEMAS["Live"]["properties"]["rows"]["items"]["properties"]["state"]["enum"]
+)
+def test_each_state_has_a_sign(fake: FakeControl, state: str) -> None:
+    fake.streams = [a_stream("x", state=state)]
+    shown = top("--control", fake.url).stdout
+    assert f" {state} " in shown
+    assert "?" not in shown

@@ -86,7 +86,9 @@ def check_integrity(play: Play) -> None:
     mode, row = play.facts.proof.mode, play.row
     if not play.of(SendHead) or not play.facts.reads(play.exchange.attempt):
         return
-    checker = Check(play.facts.request.dialect, mode, Expected(row.frames_out, row.stream_sha1))
+    request = play.facts.request
+    protocol = "responses" if request.endpoint == "responses" else request.dialect
+    checker = Check(protocol, mode, Expected(row.frames_out, row.stream_sha1))
     checker.feed(play.body)
     harmless = {Kind.INCOMPLETE, Kind.AFTER_END}  # it may have been cut, and told something behind
     findings = [each for each in checker.findings() if each.kind not in harmless]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from streamgauge.tools.simulator import Simulator
 
@@ -35,6 +36,7 @@ class World:
     folder: Path
     simulators: Sequence[Simulator]
     expected: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
     _talks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     @property
@@ -68,6 +70,17 @@ class World:
         self._talks.append(talk)
         return talk
 
+    async def make_key(self, label: str, **limits: Any) -> None:
+        """Make a client key that `play` and `holding` use; it goes on in a later world on its ledger."""
+        async with httpx.AsyncClient(base_url=self.origin) as client:
+            answer = await client.post("/admin/api/v1/keys", json={"label": label, **limits})
+        self.keys[label] = answer.raise_for_status().json()["key"]
+
+    def holding(self, label: str) -> dict[str, str]:
+        """Return the header that shows the key `label`; none without such a key."""
+        key = self.keys.get(label)
+        return {} if key is None else {"authorization": f"Bearer {key}"}
+
     async def settle(self) -> list[dict[str, Any]]:
         """Wait until every exchange so far is closed; return the rows."""
         return await closed_rows(self.folder, self.expected)
@@ -90,6 +103,7 @@ class World:
             usage = {"input_tokens": read // 5, "cache_read_input_tokens": read * 4 // 5}
             sim = {**sim, "usage": {**usage, "output_tokens": 36 + 9 * turn}}
             session = {"x_claude_code_session_id": "7b1d9c52-checkout-refactor"}
+            session |= self.holding("anna")
             await self.ask(
                 "claude-sonnet-4-5", path=MESSAGES, sim=sim, user_agent=CLAUDE_CODE, **session
             )
@@ -106,7 +120,8 @@ class World:
             session = {"x_streamgauge_session": "docs-assistant", "user_agent": OPENCODE}
             await self.ask("qwen3-32b", sim=sim, **session)
         for _ in range(4):
-            await self.ask("gpt-5-mini", sim={"tokens": 24, "gap_ms": 2}, user_agent=SDK)
+            sim = {"tokens": 24, "gap_ms": 2}
+            await self.ask("gpt-5-mini", sim=sim, user_agent=SDK, **self.holding("nightly jobs"))
 
     async def _trouble(self) -> None:
         await self.ask("qwen3-32b", sim={"fault": "cut", "after": 9, "gap_ms": 2}, user_agent=SDK)
@@ -201,8 +216,3 @@ async def world(folder: Path, **more: Any) -> AsyncIterator[World]:
         built = World(gateway, folder, simulators)
         stack.push_async_callback(built.hang_up)
         yield built
-
-
-def admin_json(answer: Answer) -> Any:
-    """Return the JSON of an answer."""
-    return json.loads(answer.body)

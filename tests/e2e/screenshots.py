@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from playwright.async_api import Browser, expect
 
-from .browser import Sight, chromium, sight
+from .browser import chromium, sight
 from .dashboard_world import CHAT, CLAUDE_CODE, MESSAGES, OPENCODE, SDK, World, world
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -66,6 +66,7 @@ def _repeat(
 async def _streams(it: World) -> None:
     slow: dict[str, Any] = {"tokens": 900, "prompt": 260}
     claude = {"user_agent": CLAUDE_CODE, "x_claude_code_session_id": "7b1d9c52-checkout-refactor"}
+    claude |= it.holding("anna")
     for gap in (45, 70, 110):
         usage = {"input_tokens": 900, "cache_read_input_tokens": 21_300, "output_tokens": 900}
         sim = {**slow, "gap_ms": gap, "usage": usage}
@@ -74,25 +75,16 @@ async def _streams(it: World) -> None:
         session = {"x_streamgauge_session": "docs-assistant"} if agent == OPENCODE else {}
         await it.begin("qwen3-32b", sim={**slow, "gap_ms": gap}, user_agent=agent, **session)
     for gap in (25, 52):
-        await it.begin("gpt-5-mini", sim={**slow, "gap_ms": gap}, user_agent=SDK)
+        await it.begin(
+            "gpt-5-mini", sim={**slow, "gap_ms": gap}, user_agent=SDK, **it.holding("nightly jobs")
+        )
     await it.begin("qwen3-32b", path=CHAT, sim={**slow, "first_ms": 60_000}, user_agent=OPENCODE)
 
 
-async def _keys(page: Sight) -> None:
-    """Make three keys through the screen itself."""
-    await page.go("/keys")
-    for label, rpm, month in (
-        ("anna, laptop", "120", "40 USD"),
-        ("ci", "600", ""),
-        ("bot", "30", "5 USD"),
-    ):
-        await page.page.get_by_role("button", name="New key").click()
-        await page.page.fill("#key-label", label)
-        await page.page.fill("#key-rpm", rpm)
-        await page.page.fill("#key-per_month", month)
-        await page.page.get_by_role("button", name="Create").click()
-        await page.page.get_by_role("button", name="Done").click()
-        await expect(page.page.locator("tbody tr", has_text=label)).to_be_visible()
+async def _keys(it: World) -> None:
+    await it.make_key("anna", rpm=120, per_month="40 USD")
+    await it.make_key("nightly jobs", rpm=600, max_streams=8, per_month="2 USD")
+    await it.make_key("visitor", rpm=10, per_day="1 USD", models=["qwen3-*"])
 
 
 def _screens(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -104,9 +96,7 @@ def _screens(rows: list[dict[str, Any]]) -> dict[str, str]:
         "live": "/",
         "requests": "/requests",
         "request": f"/requests/{newest('claude-sonnet-4-5')}",
-        "request-fallback": f"/requests/{newest('steady')}",
         "frames": f"/requests/{newest('gpt-5-mini')}/frames",
-        "sessions": "/sessions",
         "session": "/sessions/docs-assistant",
         "upstreams": "/upstreams",
         "usage": "/usage",
@@ -119,15 +109,15 @@ async def _shoot(browser: Browser, it: World, rows: list[dict[str, Any]], folder
     for scheme in SCHEMES:
         context = {"viewport": VIEWPORT, "color_scheme": scheme, "reduced_motion": "reduce"}
         async with sight(browser, it.origin, **context) as page:
-            if scheme == SCHEMES[0]:
-                await _keys(page)
             for name, path in _screens(rows).items():
                 await page.go(path)
                 if name == "live":
                     await expect(page.page.locator(".live-table tbody tr")).to_have_count(9)
                     await page.page.wait_for_timeout(12_000)  # the lines of the speeds grow
                 await page.page.mouse.move(0, 0)
-                await page.page.screenshot(path=folder / f"{name}-{scheme}.png")
+                whole = name == "request"
+                picture = folder / f"{name}-{scheme}.png"
+                await page.page.screenshot(path=picture, full_page=whole)
             page.is_clean()
 
 
@@ -136,10 +126,13 @@ async def take(program: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         async with world(Path(scratch)) as it:
+            await _keys(it)
             await it.play()
             await it.settle()
+            keys = it.keys
         make_history(Path(scratch) / "ledger.db")
         async with world(Path(scratch)) as it, chromium(program) as browser:
+            it.keys = keys
             await it.play()
             rows = await it.settle()
             await _streams(it)

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from .dashboard_world import HOSTILE, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+LENIENCY = 5
 TOKEN = "adm-canary-token-5d1e"
 LABEL = "laptop <b>bold</b>"
 
@@ -76,7 +78,7 @@ SCREENS = {
         "provider",
         "unpriced",
     ],
-    "/sessions": ["Sessions", "7b1d9c52-checkout-refac", "docs-assistant"],
+    "/sessions": ["Sessions", "7b1d9c52-checkout-ref", "docs-assistant"],
     "/sessions/docs-assistant": ["Session", "Context by turn", "Turns", "8", "qwen3-32b"],
     "/upstreams": [
         "local",
@@ -137,6 +139,22 @@ async def test_a_fallback_shows_both_attempts(seen: Sight, played: Played) -> No
     assert "HTTP 503" in tree
 
 
+async def test_a_refused_request_says_that_no_upstream_was_called(
+    seen: Sight, played: Played
+) -> None:
+    it = played.it
+    await it.make_key("visitor", models=["qwen3-*"])
+    async with asyncio.timeout(5 * LENIENCY):  # a new key is in force within a second
+        while (refused := await it.ask("gpt-5-mini", **it.holding("visitor"))).status != 403:
+            pass
+    await it.settle()
+    await seen.go(f"/requests/{refused.id}")
+    assert "rejected" in await seen.text(".why")
+    assert "before any upstream was called" in await seen.text()
+    dash = seen.page.locator("table.waterfall .missing").first
+    assert await dash.get_attribute("title") == "refused here: no upstream was called"
+
+
 async def test_what_is_unknown_is_a_dash_that_tells_why(seen: Sight, played: Played) -> None:
     await seen.go(f"/requests/{played.id_of(error_code='upstream_error', upstream='cloud')}")
     dash = seen.page.locator("dl.strip .missing").first
@@ -167,6 +185,9 @@ async def test_a_captured_exchange_shows_each_frame_and_its_hash(
     assert "✓ equal, worked out here" in text
     row = next(row for row in played.rows if row["id"] == id)
     assert f"✓ {row['frames_out']}" in text
+    assert await seen.page.locator("figure.chart canvas").count() == 1
+    await seen.go(f"/requests/{id}")
+    assert "from its capture" in await seen.text()
     assert await seen.page.locator("figure.chart canvas").count() == 1
 
 
@@ -281,12 +302,15 @@ async def test_a_key_is_shown_once_and_its_limits_can_be_changed(seen: Sight) ->
     await page.fill("#key-label", LABEL)
     await page.fill("#key-rpm", "60")
     await page.fill("#key-per_month", "5 USD")
+    await page.fill("#key-days", "30")
     await page.get_by_role("button", name="Create").click()
     key = await page.inner_text("output.secret")
     assert key.startswith("sk-sg-")
     await page.get_by_role("button", name="Done").click()
     row = page.locator("tbody tr", has_text=LABEL)
     await expect(row).to_contain_text("60")
+    expires = time.strftime("%Y-%m-%d", time.localtime(time.time() + 30 * 86_400))
+    await expect(row).to_contain_text(expires)
     assert key not in await page.content()
     await row.get_by_role("button", name="Limits").click()
     await page.fill("#key-rpm", "")
@@ -311,6 +335,30 @@ async def test_a_running_stream_is_stopped_from_its_row(seen: Sight, played: Pla
     await expect(ended).to_contain_text("cancelled")
     await seen.go(f"/requests/{id}")
     assert "cancelled" in await seen.text(".why")
+
+
+async def test_rows_stay_where_they_are_and_a_selection_outlives_updates(
+    seen: Sight, played: Played
+) -> None:
+    for name in ("one/1", "two/1", "three/1"):
+        await played.it.begin("qwen3-32b", sim={"tokens": 4000, "gap_ms": 50}, user_agent=name)
+    await seen.go("/")
+    rows = seen.page.locator("table.live-table tbody tr")
+    await expect(rows).to_have_count(3)
+    await seen.page.keyboard.press("j")
+    await seen.page.keyboard.press("j")
+    chosen = seen.page.locator('table.live-table tr[aria-selected="true"]')
+    id, text = await chosen.get_attribute("data-id"), await chosen.text_content()
+    assert id == await rows.nth(1).get_attribute("data-id")
+    await expect(chosen).not_to_have_text(text or "")
+    assert await chosen.get_attribute("data-id") == id
+    await seen.page.keyboard.press("/")
+    await seen.page.keyboard.type("two/")
+    await expect(rows).to_have_count(1)
+    assert seen.page.url.endswith("/?q=two%2F")
+    await seen.go(f"/requests/{id}")
+    assert "in flight" in await seen.text(".why")
+    await played.it.hang_up()
 
 
 async def test_scripts_in_texts_of_others_stay_text(browser: Browser, tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ def test_every_import_of_a_script_and_every_link_of_a_page_leads_to_a_served_fil
     for page in PAGES:
         for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.read_text()):
             assert path in served, f"{page.name}: {path}"
+    shell = (STATIC / "index.html").read_text()
     for script in SCRIPTS:
+        name = f"/static/{script.relative_to(STATIC)}"
+        assert name in shell or script.name == "login.js", f"{name} is not fetched ahead"
         for path in re.findall(r'from "([^"]+)"', script.read_text()):
             assert (script.parent / path).resolve().is_file(), f"{script.name}: {path}"
 

@@ -294,3 +294,30 @@ async def test_what_it_serves_is_learnt_anew_when_it_is_back_and_not_asked_for_w
         assert server.asked[known] == b"GET /health HTTP/1.1"
         assert server.asked[known + 1 :] == server.asked[:known]
         await discovery.aclose()
+
+
+@both_loops
+async def test_a_person_who_asks_is_told_and_an_open_circuit_stays_open() -> None:
+    server = Server()
+    async with upstream(server) as far, rig(far.port) as it:
+        assert await it.probes.ask_now(it.up) is None
+        it.opens()
+        assert await it.probes.ask_now(it.up) is None
+        assert it.up.usable
+        assert it.state(0) is Circuit.OPEN
+        server.status = BROKEN
+        assert await it.probes.ask_now(it.up) == "status 503"
+        assert not it.up.usable
+    assert len(server.asked) == 3
+
+
+@both_loops
+async def test_two_who_ask_an_upstream_that_is_ill_share_the_question() -> None:
+    server = Server()
+    server.status = BROKEN
+    async with upstream(server) as far, rig(far.port) as it:
+        it.up.breaker.adjust(100, 30.0)
+        it.up.note_call("no answer: refused")
+        told = await asyncio.gather(*(it.probes.ask_now(it.up) for _ in range(5)))
+    assert told == ["status 503"] * 5
+    assert len(server.asked) == 1

@@ -12,7 +12,7 @@ _LEVELS = ("▁▂▃▄▅▆▇█", "_.-=+*%#")
 
 def bar(share: float, width: int, *, ascii_only: bool) -> str:
     """Return a bar in `width` cells that is filled by `share`, 0 to 1; beyond that it is full."""
-    share = min(max(share, 0.0), 1.0)
+    share = _share(share, 1.0)
     if ascii_only:
         return ("#" * round(share * width)).ljust(width, ".")
     eighths = round(share * width * 8)
@@ -23,8 +23,8 @@ def span(begin: float, end: float, whole: float, width: int, *, ascii_only: bool
     """Return `width` cells with a mark from `begin` to `end` of `whole`, of one cell at least."""
     if whole <= 0:
         return " " * width
-    first = min(max(int(begin / whole * width), 0), width - 1)
-    last = min(max(round(end / whole * width), first + 1), width)
+    first = min(int(_share(begin, whole) * width), width - 1)
+    last = max(round(_share(end, whole) * width), first + 1)
     mark = "#" if ascii_only else "█"
     return (" " * first + mark * (last - first)).ljust(width)
 
@@ -52,3 +52,7 @@ def sparkline(values: Sequence[float | None], *, ascii_only: bool) -> str:
 def _level(value: float, top: float, levels: str) -> str:
     share = value / top if top > 0 else 0.0
     return levels[min(max(int(share * len(levels)), 0), len(levels) - 1)]
+
+
+def _share(part: float, whole: float) -> float:
+    return min(max(part / whole, 0.0), 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import secrets
 import signal
@@ -22,6 +21,7 @@ from streamgauge.cli.exporters import Exporters
 from streamgauge.cli.log import LogWriter, route_logging
 from streamgauge.cli.ratio_seed import seed_ratios
 from streamgauge.cli.reloading import Reloader
+from streamgauge.cli.stop_signals import StopSignals
 from streamgauge.config.environment import Flag
 from streamgauge.config.load import Loaded, LoadOptions, load
 from streamgauge.config.prices import PriceBook
@@ -238,10 +238,12 @@ async def _run_house(
     kinds = {upstream.kind.value for upstream in config.upstreams}
     await asyncio.to_thread(gateway.generation.prices.warm, kinds)
     reloader.watch(loaded)
+    # Before the line: whoever reads it may send a signal at once.
+    signals = StopSignals(partial(reloader.wish, "SIGHUP"))
     shown = "-" if control is None else control.url
     _say(f"ready data={url} control={shown} pid={os.getpid()} ledger={config.ledger.path}")
     try:
-        return await _until_stopped(gateway, reloader)
+        return await signals.obeyed(gateway)
     finally:
         await reloader.aclose()
         if control is not None:
@@ -264,37 +266,3 @@ def _cannot_start(reason: str, exit_code: int = _CANNOT_START) -> int:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-async def _until_stopped(gateway: Gateway, reloader: Reloader) -> int:
-    """Serve; at the first signal drain, at a second one stop at once. Return the exit code."""
-    loop = asyncio.get_running_loop()
-    first, second = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (second if first.is_set() else first).set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, reloader.wish, "SIGHUP")
-    loop.add_signal_handler(signal.SIGUSR1, _dump_stacks)
-    await first.wait()
-    grace = gateway.generation.config.server.drain_seconds
-    draining = asyncio.create_task(gateway.stop(grace), name="drain")
-    impatient = asyncio.create_task(second.wait(), name="second signal")
-    await asyncio.wait({draining, impatient}, return_when=asyncio.FIRST_COMPLETED)
-    impatient.cancel()
-    if draining.done():
-        draining.result()
-        return 0
-    gateway.end_all()
-    await draining
-    return 1
-
-
-def _dump_stacks() -> None:
-    """Write the stacks of all threads and tasks to stderr; the process lives (SPEC §18.4)."""
-    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-    for task in asyncio.all_tasks():
-        task.print_stack(file=sys.stderr)
-    sys.stderr.flush()

@@ -31,6 +31,7 @@ _STATES: Mapping[str, tuple[str, str, str]] = {
     "prefill": ("◔", "o", "blue"),
     "streaming": ("▶", ">", "green"),
     "draining": ("▽", "v", "yellow"),
+    "done": ("✓", "+", "green"),
 }
 
 

@@ -2,14 +2,14 @@
 
 import { addressOf, read, readText, send } from "../parts/api.js";
 import { CaptureError, readCapture, streamHash } from "../parts/capture.js";
-import { QUIET, axis, figure, line, needles } from "../parts/chart.js";
 import { ask, copy } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { bytes, count, duration } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
 import { go } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
-import { requestTabs } from "./request.js";
+import { requestTabs } from "./request_tabs.js";
+import { tokenTimeline } from "./token_timeline.js";
 
 const SHOWN = 1000;
 const STALL_US = 1_000_000;
@@ -56,7 +56,7 @@ async function captured(id, row, stored, signal) {
   const client = capture.sides[0];
   return [
     panel("Capture", [facts(await verdicts(capture, row, stored)), actions(id, address)]),
-    client.frames.length < 2 ? null : panel("Token timeline", timeline(client.frames, signal), "frames to the client, by the capture's clock"),
+    client.frames.length < 2 ? null : panel("Token timeline", tokenTimeline(client.frames, signal), "frames to the client, by the capture's clock"),
     h("div", { class: "columns" }, capture.sides.map((side) => framesPanel(side, capture.closing))),
   ];
 }
@@ -91,32 +91,6 @@ async function remove(id, address) {
     await send("DELETE", address);
     go(`/requests/${encodeURIComponent(id)}`);
   }
-}
-
-/** Draw how many frames had come by when, and the gap before each, on a scale of its own. */
-function timeline(frames, signal) {
-  const start = frames[0].t;
-  const x = frames.map(({ t }) => (t - start) / 1000);
-  const total = frames.map(({ seq }) => seq);
-  const gaps = frames.map(({ dt }) => (dt === null ? null : dt / 1000));
-  const stalls = frames.filter(({ dt }) => dt > STALL_US).length;
-  const longest = Math.max(...gaps.filter((gap) => gap !== null));
-  const draw = () => ({
-    data: [x, total, gaps],
-    options: {
-      ...QUIET,
-      scales: { x: { time: false } },
-      axes: [axis({ values: (_, ticks) => ticks.map((tick) => duration(tick)) }), axis({ scale: "y", size: 44 }), axis({ scale: "gap", side: 1, size: 62, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => duration(tick)) })],
-      series: [{}, line("frames", 0), needles("gap", 1, { scale: "gap" })],
-    },
-  });
-  const columns = [
-    { title: "Frame", num: true, head: true, cell: ({ seq }) => seq },
-    { title: "At", num: true, cell: ({ t }) => duration((t - start) / 1000) },
-    { title: "Gap", num: true, cell: ({ dt }) => (dt === null ? "" : duration(dt / 1000)) },
-  ];
-  const summary = `${count(frames.length)} frames in ${duration(x.at(-1))}; longest gap ${duration(longest)}; ${stalls === 0 ? "no stall" : `${stalls} stalls`} over one second.`;
-  return figure({ summary, caption: summary, height: 220, draw, legend: ["frames so far", "gap before each"], twin: { columns, rows: frames.slice(0, SHOWN) }, signal });
 }
 
 function framesPanel(side, closing) {

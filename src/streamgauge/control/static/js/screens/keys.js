@@ -20,6 +20,7 @@ const LIMITS = [
 ];
 const NUMBERS = new Set(["max_streams", "rpm", "tpm"]);
 const NONE = "no limit";
+const DAY_US = 86_400_000_000;
 
 async function open({ root, signal }) {
   const list = h("div");
@@ -58,7 +59,7 @@ function keysTable(keys, reload) {
     { title: "This month", num: true, cell: monthBar, hint: "spent, of what it may spend" },
     { title: "", cell: (key) => actions(key, reload) },
   ];
-  return table({ label: "Client keys", columns, rows: keys, opens: (key) => `/requests?key=${encodeURIComponent(key.id)}`, faded: (key) => key.state !== "active", empty: ["No key yet.", "Without keys whoever reaches the data listener may use it; it is then on loopback only."] });
+  return table({ label: "Client keys", columns, rows: keys, opens: (key) => `/requests?key=${encodeURIComponent(key.id)}`, faded: (key) => key.state !== "active", empty: ["No key yet.", "Without keys, whoever reaches the data listener may use it."] });
 }
 
 function limitText(value) {
@@ -97,9 +98,12 @@ function limitsOf(fields) {
 
 async function create() {
   const label = h("input", { name: "label", id: "key-label", required: true, autocomplete: "off" });
-  const fields = await ask("New key", h("div", { class: "fields" }, h("label", { for: "key-label" }, "Label"), label, limitFields()), { confirm: "Create" });
+  const days = h("input", { name: "days", id: "key-days", type: "number", min: "1", placeholder: "never" });
+  const all = [h("label", { for: "key-label" }, "Label"), label, limitFields(), h("label", { for: "key-days" }, "Expires in days"), days];
+  const fields = await ask("New key", h("div", { class: "fields" }, all), { confirm: "Create" });
   if (fields !== null) {
-    await showOnce(await send("POST", "/keys", { label: fields.label, ...limitsOf(fields) }));
+    const expires = fields.days === "" ? null : Date.now() * 1000 + Number(fields.days) * DAY_US;
+    await showOnce(await send("POST", "/keys", { label: fields.label, expires_at: expires, ...limitsOf(fields) }));
   }
 }
 

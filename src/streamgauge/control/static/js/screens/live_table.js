@@ -177,7 +177,7 @@ class LiveRow {
   }
 
   #drawSpeeds() {
-    const top = Math.max(...this.#speeds, 1);
+    const top = 1.2 * Math.max(...this.#speeds, 1);
     const step = SPARK.width / (REMEMBERED - 1);
     const points = this.#speeds.map((value, at) => `${(at * step).toFixed(1)},${(SPARK.height - 1 - (value / top) * (SPARK.height - 3)).toFixed(1)}`);
     this.#spark.setAttribute("points", points.join(" "));

@@ -1,6 +1,7 @@
 // Request detail: everything the ledger knows of one exchange, in the order in which a person asks.
 
-import { read, send } from "../parts/api.js";
+import { read, readText, send } from "../parts/api.js";
+import { CaptureError, readCapture } from "../parts/capture.js";
 import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
@@ -11,12 +12,14 @@ import { attemptsTree } from "./attempts.js";
 import { bill, usageTable } from "./bill.js";
 import { curlOf, dataUrl } from "./curl.js";
 import { pacePanel } from "./pace.js";
+import { requestTabs } from "./request_tabs.js";
+import { tokenTimeline } from "./token_timeline.js";
 import { waterfall } from "./waterfall.js";
 
 async function open({ root, signal, feed, names: [id] }) {
   const load = async () => {
-    const page = await read(`/requests/${encodeURIComponent(id)}`, {}, signal);
-    fill(root, ...parts(page, signal));
+    const [page, frames] = await Promise.all([read(`/requests/${encodeURIComponent(id)}`, {}, signal), capturedFrames(id, signal)]);
+    fill(root, ...parts(page, frames, signal));
     return page;
   };
   const page = await load();
@@ -25,7 +28,23 @@ async function open({ root, signal, feed, names: [id] }) {
   }
 }
 
-function parts(page, signal) {
+/** Return the frames that the client was sent, or none where nothing was captured. */
+async function capturedFrames(id, signal) {
+  const { captures } = await read("/captures", {}, signal);
+  if (!captures.some((capture) => capture.id === id)) {
+    return [];
+  }
+  try {
+    return readCapture(await readText(`/captures/${encodeURIComponent(id)}`, signal)).sides[0].frames;
+  } catch (error) {
+    if (!(error instanceof CaptureError)) {
+      throw error;
+    }
+    return [];
+  }
+}
+
+function parts(page, frames, signal) {
   const row = page.request;
   return [
     head(row),
@@ -33,6 +52,7 @@ function parts(page, signal) {
     h("p", { class: "why" }, state(row.status), h("span", null, page.why)),
     numbers(row),
     panel("Timeline", waterfall(page), overhead(row)),
+    frames.length < 2 ? null : panel("Token timeline", tokenTimeline(frames, signal), "from its capture"),
     h("div", { class: "columns" }, panel("Pace of the answer", pacePanel(row, signal), null), panel("Attempts", attemptsTree(page), tries(row))),
     h("div", { class: "columns" }, panel("Usage, as reported and as booked", usageTable(page), sourceBadge(row.usage_source), true), panel("Cost, worked out", bill(page), costBadge(row.cost_source))),
     h("div", { class: "columns" }, panel("Client", facts(clientFacts(row))), panel("Answer", facts(answerFacts(row)))),
@@ -52,19 +72,6 @@ function head(row) {
     h("button", { type: "button", on: { click: () => copy(row.id, "Id") } }, "Copy id"),
     h("button", { type: "button", "data-curl": true, on: { click: async () => copy(curlOf(row, await dataUrl()), "curl command") } }, "Copy as curl"),
     h("a", { href: "/requests", "data-up": true, class: "button" }, "Back ", h("kbd", null, "Esc")),
-  );
-}
-
-/** Return the two pages of an exchange. */
-export function requestTabs(id, current) {
-  const path = `/requests/${encodeURIComponent(id)}`;
-  const tab = (name, text, href) => h("a", { href, "aria-current": name === current ? "page" : null }, text);
-  return h(
-    "nav",
-    { class: "tabs", "aria-label": "Pages of this exchange" },
-    tab("exchange", "Exchange", path),
-    tab("frames", "Frames and integrity", `${path}/frames`),
-    h("span", { class: "mono dim tab-id" }, id),
   );
 }
 

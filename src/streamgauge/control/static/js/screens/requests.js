@@ -25,7 +25,7 @@ const COLUMNS = [
   { title: "In", num: true, cell: field.input, hint: "tokens read, what came from a cache included" },
   { title: "Out", num: true, cell: field.output, hint: "tokens written, reasoning included" },
   { title: "Cached", num: true, cell: field.cached, hint: "part of the tokens read" },
-  { title: "Reason.", num: true, cell: field.reasoning, hint: "part of the tokens written" },
+  { title: "Reasoning", num: true, cell: field.reasoning, hint: "part of the tokens written" },
   { title: "Source", cell: field.source, hint: "where the count of written tokens is from" },
   { title: "Cost", num: true, cell: field.price },
   { title: "Price", cell: field.priceSource, hint: "where the price is from" },

@@ -47,7 +47,7 @@ function card(upstream, reload) {
         ["Address", h("span", { class: "mono" }, upstream.base_url)],
         ["Circuit", [state(upstream.circuit), upstream.usable ? null : h("span", { class: "badge bad" }, "✗ not usable")]],
         ["In flight", [count(upstream.in_flight), upstream.drains ? h("span", { class: "dim" }, ` and ${count(upstream.drains)} drained`) : null]],
-        ["Last error", upstream.last_error === null ? h("span", { class: "dim" }, "none since the start") : upstream.last_error],
+        ["Last error", orDash(upstream.last_error, "nothing made it unusable since the start")],
         ["Models", models(upstream)],
         ["Context", contextSizes(upstream)],
       ]),
