@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
@@ -144,9 +145,15 @@ async def test_a_refused_request_says_that_no_upstream_was_called(
 ) -> None:
     it = played.it
     await it.make_key("visitor", models=["qwen3-*"])
-    async with asyncio.timeout(5 * LENIENCY):  # a new key is in force within a second
-        while (refused := await it.ask("gpt-5-mini", **it.holding("visitor"))).status != 403:
-            pass
+    async with (
+        asyncio.timeout(LENIENCY),
+        httpx.AsyncClient(headers=it.holding("visitor")) as client,
+    ):
+        models = f"http://127.0.0.1:{it.gateway.port}/v1/models"
+        while (told := await client.get(models)).status_code != 200 or '"sim"' in told.text:
+            pass  # a new key is in force within a second
+    refused = await it.ask("gpt-5-mini", **it.holding("visitor"))
+    assert refused.status == 403
     await it.settle()
     await seen.go(f"/requests/{refused.id}")
     assert "rejected" in await seen.text(".why")
@@ -241,16 +248,19 @@ async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:
 
 
 async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
-    await seen.go("/requests?status=client_disconnected&model=qwen*")
-    await expect(seen.page.locator("tbody tr.pick")).to_have_count(1)
-    assert await seen.page.locator("select").first.input_value() == "client_disconnected"
-    await seen.page.locator("select").first.select_option("stream_incomplete")
+    rows, status = seen.page.locator("tbody tr.pick"), seen.page.locator("select").first
+    await seen.go("/requests?status=stream_incomplete&upstream=local")
+    await expect(rows).to_have_count(1)
+    assert await status.input_value() == "stream_incomplete"
+    await status.select_option("upstream_error")
     await expect(seen.page).to_have_url(
-        f"{seen.origin}/requests?status=stream_incomplete&model=qwen*"
+        f"{seen.origin}/requests?status=upstream_error&upstream=local"
     )
-    await expect(seen.page.locator("tbody tr.pick")).to_have_count(1)
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("llama-guard")
     await seen.page.go_back()
-    await expect(seen.page.locator("select").first).to_have_value("client_disconnected")
+    await expect(status).to_have_value("stream_incomplete")
+    await expect(rows).to_contain_text("qwen3-32b")
 
 
 async def test_the_dark_and_the_still_are_heeded(browser: Browser, played: Played) -> None:

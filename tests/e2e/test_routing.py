@@ -161,6 +161,10 @@ async def test_a_request_that_was_here_before_is_refused_and_others_marks_are_pa
             assert "come through this gateway already" in answer.json()["error"]["message"]
             row = await it.row(answer.id)
             assert (row["status"], row["error_code"]) == ("rejected", "bad_request")
+        asked = len(it.simulator.requests)
+        count = f"{MESSAGES}/count_tokens"  # what makes no row would run in a circle unseen
+        assert (await it.ask(count, body("m"), x_streamgauge_hop=marks[1])).status == 400
+        assert len(it.simulator.requests) == asked
         assert len(posted(it.simulator)) == 1
 
 

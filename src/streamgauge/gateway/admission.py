@@ -16,7 +16,6 @@ from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.routing.plan import Asked
-from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import RequestHead
 
 __all__ = ["Origin", "asked_of", "check_content_type", "facts_of", "read_chat"]
@@ -96,7 +95,6 @@ def _label(text: str | None) -> str | None:
 
 def read_chat(head: RequestHead, endpoint: str, body: bytes) -> ChatRequest:
     """Return the request that head and body are. Raises RequestError, also if it was here before."""
-    check_hop(head.headers)
     chat = read_chat_request(endpoint, body, head.header, _asked_protocol(head, endpoint))
     if chat.n > 1 and chat.dialect in _ONE_ANSWER:
         raise RequestError(f"n must be 1: {chat.dialect} carries one answer", param="n")

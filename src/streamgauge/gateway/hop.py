@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from typing import Final
 
 from streamgauge.core.errors import RequestError
-from streamgauge.gateway.http import Header
+from streamgauge.gateway.http import RequestHead
 
 __all__ = ["HOP_HEADER", "HOP_LINE", "check_hop"]
 
@@ -18,9 +17,11 @@ HOP_LINE: Final = HOP_HEADER + b": " + _ID
 """Added to each request to an upstream, behind the marks of gateways that it came through."""
 
 
-def check_hop(headers: Iterable[Header]) -> None:
+def check_hop(head: RequestHead) -> None:
     """Raise RequestError 400 for a request that has come through this gateway already."""
-    for name, value in headers:
+    if head.header(HOP_HEADER) is None:
+        return
+    for name, value in head.headers:
         if name == HOP_HEADER and _ID in value:
             raise RequestError(
                 "the request has come through this gateway already: an upstream of the "

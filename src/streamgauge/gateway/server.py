@@ -19,6 +19,7 @@ from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
+from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import (
     Header,
     Request,
@@ -233,6 +234,7 @@ class Gateway:
             raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
         if head.method not in endpoint.methods:
             raise RequestError(f"use {endpoint.methods[0]} here", status=405)
+        check_hop(head)
         self._caller(endpoint, head)
         if head.method == "POST":
             check_content_type(head)
