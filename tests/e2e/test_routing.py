@@ -113,7 +113,8 @@ async def test_round_robin_takes_turns_and_least_busy_the_idle_one(tmp_path: Pat
             await client.post(CHAT, {**body("sim/slow"), "sim": {"tokens": 5000, "gap_ms": 20}})
             await client.head()
             for _ in range(3):
-                assert (await it.ask(CHAT, body("idle"))).status == 200
+                answer = await it.ask(CHAT, body("idle"))
+                assert (await it.row(answer.id))["status"] == "completed"  # and so it is idle
         assert [len(it.simulator.begun), len(other.begun)] == [4, 6]
 
 

@@ -5,6 +5,8 @@ It reads neither clock nor upstream; `client_side.py` and `exchange.py` tell it 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from streamgauge.core.actions import (
     Action,
     CloseUpstream,
@@ -30,7 +32,7 @@ __all__ = ["Ending"]
 _UNBOUNDED = 1 << 62
 
 
-class Ending:
+class Ending(ABC):
     """State of one exchange. Exactly one Commit; in DONE every input answers with no action.
 
     `record`: the row, closed once the state is DONE. `lost`: what the translation of the request
@@ -235,9 +237,9 @@ class Ending:
             return Disposition.CANCELLED
         return Disposition.READ_TO_END if self._left_at is None else Disposition.DRAINED
 
+    @abstractmethod
     def _follow(self, verdict: Verdict, now: float) -> list[Action] | None:
         """Return the beginning of the attempt that follows a failure, None where none does."""
-        raise NotImplementedError
 
     @property
     def delivers(self) -> bool:

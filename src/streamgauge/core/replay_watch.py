@@ -5,9 +5,11 @@ Doubt is for the benefit of the text: what is periodic, short or of several choi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
 import msgspec
 
@@ -94,10 +96,11 @@ class _Run:
         known = self._lengths + lengths
         self.parts.clear()
         self.size = 0
-        if self._prefix == "" and not self._begin(text):
-            self._lengths = known
+        begins = self._prefix == ""
+        # What is kept behind the first find may reach further back than this look.
+        self._lengths = known if begins else lengths
+        if begins and not self._begin(text):
             return None
-        self._lengths = lengths
         if self._prefix is None:
             self._keep(text, 0)
             return None
@@ -133,13 +136,7 @@ class _Run:
 
 def _frames_behind(lengths: Sequence[int], characters: int) -> int:
     """Return how many frames follow the one in which the last `characters` begin."""
-    frames = 0
-    for length in reversed(lengths):
-        characters -= length
-        if characters <= 0:
-            break
-        frames += 1
-    return frames
+    return bisect_left([*accumulate(reversed(lengths))], characters)
 
 
 class ReplayWatch(LastRead):

@@ -6,6 +6,11 @@ import { count, duration } from "../parts/format.js";
 const SHOWN = 1000;
 const STALL_US = 1_000_000;
 
+/** A length is read from zero: half as long is half as high. */
+function fromZero(_plot, _low, high) {
+  return [0, high * 1.06];
+}
+
 /** Return the figure: how many frames had come by when, and the gap before each, on a scale of its own. */
 export function tokenTimeline(frames, signal) {
   const start = frames[0].t;
@@ -18,7 +23,7 @@ export function tokenTimeline(frames, signal) {
     data: [x, total, gaps],
     options: {
       ...QUIET,
-      scales: { x: { time: false } },
+      scales: { x: { time: false }, y: { range: fromZero }, gap: { range: fromZero } },
       axes: [axis({ values: (_, ticks) => ticks.map((tick) => duration(tick)) }), axis({ scale: "y", size: 44 }), axis({ scale: "gap", side: 1, size: 62, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => duration(tick)) })],
       series: [{}, line("frames", 0), needles("gap", 1, { scale: "gap" })],
     },
