@@ -54,7 +54,7 @@ def a_summary(**values: Any) -> dict[str, Any]:
         "at": NOW, "streams": 1, "requests_last_minute": 12, "tokens_per_second": 81.5,
         "today": today, "ledger": {"healthy": True, "reason": None, "queue": 0, "spool": 0},
         "config": {"version": "v", "state": "ok", "error": None, "problems": 0},
-        "stopping": False, "version": "0.1.0", **values,
+        "drained": [], "stopping": False, "version": "0.1.0", **values,
     }  # fmt: skip
 
 

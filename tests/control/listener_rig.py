@@ -107,6 +107,10 @@ class FakePlane:
         """There is none to ask."""
         return None
 
+    async def drain(self, name: str, *, drained: bool) -> bool:
+        """There is none to drain."""
+        return False
+
     async def configuration(self) -> Configuration:
         """No setting at all."""
         return Configuration(None, "c0ffee", (), ())

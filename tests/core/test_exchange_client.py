@@ -11,7 +11,19 @@ from streamgauge.core.actions import CloseUpstream, Commit, PauseUpstream, Resum
 from streamgauge.core.attempt import Drain, Limits
 from streamgauge.core.record import Delivered, Disposition, Status
 
-from .playbook import DONE, FINISH, PRICE, ROLE, SSE, USAGE, Play, chat_request, last_payload, text
+from .playbook import (
+    DONE,
+    FINISH,
+    PRICE,
+    ROLE,
+    SSE,
+    START,
+    USAGE,
+    Play,
+    chat_request,
+    last_payload,
+    text,
+)
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -228,6 +240,49 @@ def test_who_looks_at_it_before_its_end_takes_nothing_from_the_row() -> None:
     play.do("upstream_end", "complete")
     assert (seen.output_tokens, seen.status) == (4, Status.IN_FLIGHT)
     assert (play.row.output_tokens, play.row.usage_source) == (4, "provider")
+
+
+def test_who_looks_at_it_sees_how_far_its_answer_has_come() -> None:
+    play = Play(ASKED)
+    seen = []
+
+    def look() -> None:
+        it = play.exchange
+        at = it.last_content_at
+        seen.append((it.connecting, it.awaits_content, None if at is None else at - START))
+
+    look()
+    play.connect()
+    look()
+    play.do("attempt_head", 200, SSE, None)
+    play.data(ROLE)
+    look()
+    play.do("upstream_data", text("a"), at=2.5)
+    look()
+    assert seen == [
+        (True, True, None),
+        (False, True, None),
+        (False, True, None),
+        (False, False, 2.5),
+    ]
+
+
+@pytest.mark.parametrize("metering", [True, False])
+def test_an_attempt_delivers_from_its_first_content_on(metering: bool) -> None:
+    play = Play(ASKED, metering=metering)
+    play.head()
+    assert not play.exchange.delivers
+    play.data(ROLE)
+    assert play.exchange.delivers is not metering, "unread, any byte is taken for it"
+    play.data(text("a"))
+    assert play.exchange.delivers
+
+
+def test_an_unread_frame_that_is_cut_is_closed_before_the_error() -> None:
+    play = Play(ASKED, metering=False)
+    play.stream(text("a"), b'data: {"cho', end="cut")
+    assert play.body.startswith(text("a") + b'data: {"cho\n\ndata: {"error"')
+    assert play.row.status is Status.STREAM_INCOMPLETE
 
 
 @pytest.mark.parametrize("how", ["stop", "shutdown"])

@@ -264,12 +264,15 @@ def test_attempts_whose_circuit_is_open_are_passed_over() -> None:
 
 
 def test_an_attempt_that_cannot_say_the_request_is_passed_over() -> None:
-    request = request_of("openai", tools=[{"type": "function", "function": {"name": "x" * 70}}])
+    """Anthropic gives one answer, so that two cannot be asked for there."""
     cannot = Attempt("cannot", "anthropic", "a", dialect="anthropic")
-    play = Play(request, others=[cannot, NEXT])
+    play = Play(request_of("openai", n=2), others=[cannot, NEXT])
     refused(play)
-    named = {attempt.upstream for attempt in (play.of(BeginAttempt)[0].attempt,)}
-    assert named <= {"cannot", "next"}
+    serve(play)
+    assert [attempt.upstream for attempt in play.of(Commit)[0].attempts] == ["up", "next"]
+    alone = Play(request_of("openai", n=2), others=[cannot])
+    refused(alone)
+    assert (alone.opens, alone.row.status) == (1, Status.UPSTREAM_ERROR)
 
 
 def test_no_attempt_begins_later_than_the_chain_allows() -> None:

@@ -15,7 +15,8 @@ from streamgauge.core.attempt import Attempt
 from streamgauge.core.integrity import Integrity, Marker, Stamper, Style
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_stamp import Stamp, with_member
-from streamgauge.core.sse import READ_UP_TO
+from streamgauge.core.record import Status
+from streamgauge.core.sse import FRAME_LIMIT, READ_UP_TO
 
 from .golden_streams import GOLDENS
 from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, text
@@ -195,6 +196,19 @@ def test_a_sign_of_life_leaves_at_once_also_behind_comments_that_were_held(proof
         assert not check(play, play.body)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_pings_of_ours_have_no_number(mode: Integrity) -> None:
+    play = Play(chat_request("messages"), proof=Proof(mode), keepalive_seconds=5.0)
+    play.head()
+    play.do("tick", at=6.0)
+    play.data(whole(GOLDENS["anthropic text"].body)[0])
+    play.do("tick", at=20.0)
+    assert play.body.count(b"event: ping\n") == 2
+    play.do("stop")
+    assert play.row.frames_out == len(frames_with_data(play)) == 2
+    assert not check(play, play.body, mode)
+
+
 @pytest.mark.parametrize("mode", [Integrity.OFF, *MODES])
 @pytest.mark.parametrize("held", [b"", ROLE])
 def test_an_error_alone_is_one_frame_whatever_was_held(mode: Integrity, held: bytes) -> None:
@@ -294,6 +308,17 @@ def test_a_large_frame_that_is_cut_is_closed_and_counted() -> None:
         assert play.body.count(b'"error"') == 1
 
 
+def test_a_sign_of_life_before_the_largest_frame_takes_none_of_its_room() -> None:
+    """The comment line and the frame behind it are one frame to whoever reads them."""
+    play = Play(chat_request(), proof=Proof(Integrity.LEDGER), keepalive_seconds=5.0)
+    play.head()
+    play.do("tick", at=6.0)
+    play.data(b"data: " + b"x" * (FRAME_LIMIT - 10), b"x\n\n", text("a"), FINISH, DONE)
+    play.do("tick", at=9.0)
+    row = play.row
+    assert (row.status, row.frames_out, row.stream_sha1) == (Status.COMPLETED, 4, None)
+
+
 def test_what_cannot_be_followed_passes_unchanged() -> None:
     stamper = Stamper("s", CHAT, Style(comments=True))
     piece = b"data: " + b"x" * (8 << 20)
@@ -362,6 +387,12 @@ def test_frames_of_a_stream_that_may_be_resumed_carry_its_id() -> None:
             b'{"streamgauge":true}',
             b"",
             b'data: {"streamgauge":{"seq":1}}\n\n',
+        ),
+        (
+            b'data: {"streamgauge" 5}\n\n',
+            b'{"streamgauge" 5}',
+            b"",
+            b'data: {"streamgauge" 5,"streamgauge":{"seq":1}}\n\n',
         ),
     ],
 )

@@ -11,7 +11,8 @@ import pytest
 from streamgauge.core.integrity import Integrity, short_sha1
 from streamgauge.core.integrity_check import Check, Expected, Finding, Kind
 from streamgauge.core.integrity_proof import Proof
-from streamgauge.core.integrity_text import protocol_of
+from streamgauge.core.integrity_text import PROTOCOLS, protocol_of
+from streamgauge.core.sse import FRAME_LIMIT, READ_UP_TO
 
 from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, text
 from .stamped_streams import MODES, check, frames_with_data, play_of, protocol, whole
@@ -224,3 +225,81 @@ def test_a_frame_of_the_frames_protocol_whose_stamp_cannot_be_read_has_none() ->
     body = b"".join([*frames[:at], broken, *frames[at + 1 :]])
     found = _kinds(check(play, body, row=False))
     assert (Kind.UNSTAMPED, at + 1) in found
+
+
+# --- odd streams ------------------------------------------------------------------------------------
+
+
+def fed(
+    *pieces: bytes, mode: Integrity | None = None, sha1s: list[str | None] | None = None
+) -> Check:
+    checker = Check("openai", mode, Expected(sha1s=sha1s or ()))
+    for piece in pieces:
+        checker.feed(piece)
+    return checker
+
+
+def test_behind_a_frame_that_is_too_large_nothing_is_read() -> None:
+    checker = fed(ROLE, b"data: " + b"x" * FRAME_LIMIT, b"\n\n" + DONE)
+    (finding,) = checker.findings()
+    assert (finding.kind, finding.seq, finding.offset) == (Kind.INCOMPLETE, 2, len(ROLE))
+    assert "32 MiB" in str(finding)
+    assert not checker.complete
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_frame() -> None:
+    bom = b"\xef\xbb\xbf"
+    assert not fed(bom + ROLE + DONE).findings()
+    (finding,) = fed(bom + ROLE, text("a"), b"data: cut").findings()
+    assert finding.offset == len(bom + ROLE + text("a"))
+
+
+def test_a_large_frame_that_is_read_in_pieces_has_its_stamp_and_its_place() -> None:
+    play = Play(chat_request(), proof=Proof(Integrity.COMMENT))
+    play.stream(ROLE, text("x" * 200_000), text("b"), FINISH, DONE)
+    body = play.body.replace(b'"b"', b'"c"')
+    pieces = [body[at : at + 10_000] for at in range(0, len(body), 10_000)]
+    (finding,) = fed(*pieces).findings()
+    assert (finding.kind, finding.seq) == (Kind.ALTERED, 3)
+    assert finding.offset == sum(map(len, whole(play.body)[:2]))
+
+
+def test_frames_before_the_first_stamp_have_none() -> None:
+    frames = whole(_comment_play().body)
+    plain = [frame[frame.index(b"data:") :] for frame in frames[:2]]
+    found = _kinds(fed(*plain, *frames[2:]).findings())
+    assert found[0] == (Kind.UNSTAMPED, 1)
+    assert "2 frames have no stamp" in str(fed(*plain, *frames[2:]).findings()[0])
+    assert not fed(*frames).findings()
+
+
+def test_a_frame_too_large_to_be_read_keeps_its_place_among_the_hashes() -> None:
+    large = text("x" * READ_UP_TO)
+    sent = [ROLE, large, text("b"), DONE]
+    sha1s = [None if each is large else short_sha1(each[6:-2]) for each in sent]
+    assert not fed(*sent, mode=Integrity.LEDGER, sha1s=sha1s).findings()
+    found = _kinds(fed(ROLE, large, text("c"), DONE, mode=Integrity.LEDGER, sha1s=sha1s).findings())
+    assert found == [(Kind.ALTERED, 3)]
+
+
+@pytest.mark.parametrize(
+    ("last", "complete"),
+    [
+        (b'{"error":{"message":"m"}}', True),
+        (b'{"type":"error","error":{}}', True),
+        (b'{"error" oops', False),
+        (b'["error"]', False),
+        (b'{"error":null}', False),
+    ],
+)
+def test_only_an_error_that_can_be_read_ends_a_stream_without_its_marker(
+    last: bytes, complete: bool
+) -> None:
+    checker = fed(ROLE, b"data: " + last + b"\n\n")
+    assert checker.complete is complete
+    assert _kinds(checker.findings()) == ([] if complete else [(Kind.INCOMPLETE, 3)])
+
+
+def test_our_record_is_no_text_of_the_frames_protocol() -> None:
+    added = PROTOCOLS["frames"].texts()
+    assert added(b'{"request_id":"a"}', b"streamgauge") is None

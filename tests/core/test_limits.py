@@ -107,6 +107,12 @@ def test_a_refusal_takes_nothing() -> None:
     assert grant.standing.tokens == Quota(10, 0, 60.0)
 
 
+def test_its_repr_tells_how_much_it_keeps() -> None:
+    key = Key(KeyLimits(max_streams=2))
+    key.granted()
+    assert repr(key.keeper) == "<Limits keys=1 holds=1>"
+
+
 def test_limits_that_change_hold_at_once() -> None:
     key = Key(KeyLimits(max_streams=1))
     key.granted()
@@ -320,6 +326,8 @@ def test_money_pays_for_as_many_tokens_as_its_dearest_attempt_writes() -> None:
     assert paid_tokens([PRICE, replace(PRICE, output=4 * NANO)], 10, 20_000) == 2
     assert paid_tokens([PRICE], 10, 9_000) == 0
     assert paid_tokens([replace(PRICE, output=0)], 10, 0) is None
+    assert paid_tokens([None, PRICE], 10, 20_000) == 5, "what has no price costs nothing known"
+    assert paid_tokens([None], 10, 0) is None
 
 
 @pytest.mark.parametrize("read", range(4))

@@ -117,3 +117,11 @@ def test_a_body_that_is_too_long_is_not_looked_at() -> None:
 def test_whatever_json_holds_can_be_compared(odd: Any) -> None:
     assert failed(row(), asked=request(odd=odd)).find(None, request(odd=odd), 1.0) == row().id
     assert failed(row(), asked=request(odd=odd)).find(None, request(odd="x"), 1.0) is None
+
+
+def test_who_failed_twice_is_still_known_when_the_first_is_forgotten() -> None:
+    repeats = Repeats(most=1)
+    repeats.ended(row(1), request(), 0.0)
+    repeats.ended(row(2), request(model="n"), 1.0)
+    assert repeats.find(None, request(), 2.0) is None
+    assert repeats.find(None, request(model="n"), 2.0) == row(2).id

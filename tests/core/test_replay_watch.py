@@ -24,7 +24,7 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.replay_watch import ReplayWatch, Suspected, Suspicion
 from streamgauge.core.usage import TokenUsage
 
-from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, chunk, text
+from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, chunk, request_of, text
 from .stamped_streams import CAPTURES, STREAMS, play_of
 
 WORDS = "the a stream of tokens gauge measures how it flows and where, why not; who knows? é 日本".split()
@@ -85,6 +85,17 @@ def test_the_place_is_the_same_however_the_text_is_cut(
     assert place.offset == before
     ends = [sum(map(len, texts[: n + 1])) for n in range(len(texts))]
     assert place.seq == next(n for n, end in enumerate(ends, 1) if end > before)
+
+
+@pytest.mark.parametrize("before", range(401, 580, 30))
+def test_the_frame_is_right_also_where_it_came_before_the_search_began(before: int) -> None:
+    """A beginning that is periodic at first is searched for once it is known to be none."""
+    said = "-" * 150 + prose(before - 150)
+    again = said + said + prose(400, seed=2)
+    sizes = [299, 281, 20] + [10] * 40
+    ends = [sum(sizes[: n + 1]) for n in range(len(sizes))]
+    texts = [again[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    assert watched(*texts) == [Suspicion(Suspected.RESTART, 2, before)]
 
 
 def test_no_place_is_overlooked_wherever_the_text_is_looked_at() -> None:
@@ -330,3 +341,35 @@ def test_nothing_is_watched_where_integrity_is_off() -> None:
     play.stream(ROLE, *map(text, cut(said) * 2), FINISH, USAGE, DONE)
     play.do("tick", at=9.0)
     assert play.row.anomalies == []
+
+
+def test_a_replay_is_noted_where_nobody_asks_for_its_place() -> None:
+    said = cut(prose(1000))
+    play = Play(chat_request(), proof=Proof(Integrity.LEDGER))
+    play.stream(ROLE, *map(text, said * 2), FINISH, USAGE, DONE)
+    play.do("tick", at=9.0)
+    assert play.row.anomalies == ["replay_suspected"]
+
+
+def test_a_translated_attempt_is_watched_also_behind_one_that_was_not_read() -> None:
+    found: list[Suspicion] = []
+    other = Attempt("other", "ollama", "m", dialect="ollama")
+    proof = Proof(Integrity.LEDGER, suspected=found.append)
+    play = Play(request_of("openai"), others=[other], metering=False, proof=proof)
+    play.head()
+    play.do("upstream_end", "cut")
+    play.do("begun")
+    play.do("connected")
+    play.do("attempt_head", 200, "application/x-ndjson", None)
+    lines = [
+        {"model": "m", "message": {"content": each}, "done": False} for each in cut(prose(600)) * 2
+    ]
+    play.data(*(json.dumps(line).encode() + b"\n" for line in lines))
+    assert [each.kind for each in found] == [Suspected.RESTART]
+
+
+def test_a_role_whose_id_cannot_be_read_is_no_start() -> None:
+    begun = (("a", "assistant", ""), ("a", None, "x"), ("a", None, "y"))
+    odd: Any = (7, "assistant", "")
+    assert not ids(*begun, odd, ("a", None, "z"))
+    assert len(ids(*begun, odd, ("a", None, "z"), ("a", None, "z"), ("b", "assistant", ""))) == 1

@@ -66,6 +66,10 @@ def test_pieces_of_a_large_frame_belong_to_it() -> None:
     assert behind(buffer, 2) == frame(3)
 
 
+def test_its_repr_tells_which_frames_are_there() -> None:
+    assert repr(kept(frame(1), frame(2))).startswith("<FrameBuffer 1 to 2, ")
+
+
 def test_lines_that_only_look_like_ours_begin_no_frame() -> None:
     forged = frame(1) + b"data: id: %b:2\n\n" % ID.encode() + b"id: %b:9\ndata\n\n" % ID.encode()
     buffer = kept(forged + frame(2))

@@ -102,6 +102,14 @@ def test_a_lane_that_is_taken_is_refused_and_so_is_a_stream_that_has_one() -> No
     assert len(sessions) == 1
 
 
+def test_its_repr_tells_who_lives_and_who_is_cleaned_up() -> None:
+    sessions = Sessions()
+    sessions.begin(LANE, "a")
+    sessions.vacate(LANE)
+    sessions.begin(LANE, "b")
+    assert repr(sessions) == "<Sessions living=1 known=2>"
+
+
 def test_nothing_is_ended_twice_and_nothing_unknown_is_an_error() -> None:
     sessions = Sessions()
     assert sessions.vacate(LANE) is None

@@ -12,7 +12,7 @@ __all__ = ["dashboard", "queries", "without_variables"]
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 _STAND_INS = {
-    "$__rate_interval": "1m",
+    "$__rate_interval": "10m",
     "$__interval": "10s",
     "$timeFilter": "time > now() - 1h",
     "$upstream": ".*",

@@ -27,7 +27,7 @@ PAGES = (
     "requests", "requests?status=completed&limit=2", "usage", "usage?by=model&by=day", "usage?by=key",
     "usage?by=session", "times", "times?metric=stream_duration_ms&by=upstream", "summary", "live",
     "keys", "upstreams", "upstreams?hours=1", "sessions", "sessions/s%2F1", "config", "runtime",
-    "captures", "health",
+    "captures", "health", "doctor",
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ async def test_the_document_the_page_and_the_docs_name_the_routes_that_are_serve
             shown = f"{method.upper()} {path}"
             assert f"<code>{shown}</code>" in page
             assert f"`{shown}`" in docs, f"docs/api.md does not name {shown}"
-    assert len(ids) == len(set(ids)) == 23
+    assert len(ids) == len(set(ids)) == 28
     assert "<script" not in page
     assert "style=" not in page
 

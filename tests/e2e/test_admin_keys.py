@@ -12,6 +12,7 @@ import pytest
 from streamgauge.ledger.keys import list_keys
 
 from .admin import Admin, admin_stand, chat
+from .schema_check import problems
 
 CHAT = "/v1/chat/completions"
 HOUR_US = 3_600_000_000
@@ -108,6 +109,7 @@ async def test_what_a_key_spent_this_month_stands_beside_it(tmp_path: Path) -> N
         (row,) = (await admin.get(f"requests?key={key['id']}")).json()["rows"]
         groups = (await admin.get("usage?by=key")).json()["groups"]
     assert listed["month"]["costs"]["USD"]["exact"] == "3"
+    assert listed["day"] == listed["month"]
     assert (row["key_id"], row["key_label"]) == (key["id"], "ci")
     assert [each["group"] for each in groups] == [{"key": key["id"], "key_label": "ci"}]
 
@@ -153,6 +155,47 @@ async def test_captures_are_listed_read_and_deleted(tmp_path: Path) -> None:
     assert (deleted.status, again.status, outside.status) == (200, 404, 404)
     assert left == {"enabled": True, "captures": []}
     assert (tmp_path / "ledger.db").is_file()
+
+
+def _spoil(capture: Path) -> None:
+    """Change a text in the last frame with content that the client was sent."""
+    lines = [json.loads(line) for line in capture.read_text().splitlines()]
+    sent = [each for each in lines if each.get("side") == "client" and each.get("dir") == "out"]
+    told = next(each for each in reversed(sent) if '"content":"' in (each.get("data") or ""))
+    told["data"] = told["data"].replace('"content":"', '"content":"x')
+    capture.write_text("".join(json.dumps(each) + "\n" for each in lines))
+
+
+@pytest.mark.asyncio
+async def test_a_capture_is_proved_and_what_was_spoilt_in_it_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "captures"
+    config = {"capture": {"dir": str(folder)}, "integrity": "comment"}
+    async with admin_stand(tmp_path, config=config) as admin:
+        id = await _capture(admin, folder)
+        while (whole := (await admin.get(f"captures/{id}/proof"))).json().get("holds") is not True:
+            assert whole.status in (200, 404)  # the file is written beside the answer
+        document = (await admin.get("/admin/openapi.json")).json()
+        (path,) = folder.iterdir()
+        _spoil(path)
+        bad = (await admin.get(f"captures/{id}/proof")).json()
+        path.write_text("no capture\n")
+        illegible = await admin.get(f"captures/{id}/proof")
+        with path.open("wb") as file:
+            file.truncate((17 << 20) + 1)
+        large = await admin.get(f"captures/{id}/proof")
+        gone = await admin.get(f"captures/{'x' * 32}/proof")
+    proof = whole.json()
+    schema = {"$ref": "#/components/schemas/Proof"}
+    assert problems(proof, schema, document) == problems(bad, schema, document) == []
+    assert (proof["id"], proof["witness"], proof["findings"]) == (id, "comment", [])
+    assert proof["frames"] == 6
+    assert bad["holds"] is False
+    assert "altered" in {each["kind"] for each in bad["findings"]}
+    assert {each["seq"] for each in bad["findings"] if each["kind"] == "altered"} <= set(
+        range(1, 7)
+    )
+    assert (illegible.status, large.status, gone.status) == (422, 422, 404)
+    assert "streamgauge verify" in large.json()["error"]["message"]
 
 
 @pytest.mark.asyncio

@@ -96,7 +96,7 @@ SCREENS = {
     "/usage?by=session": ["docs-assistant"],
     "/usage?by=day": ["Exchanges"],
     "/keys": ["Client keys", "New key"],
-    "/health": ["Ledger", "genai-prices", "upstreams[0].base_url", "Data loop late by"],
+    "/health": ["Ledger", "Doctor", "genai-prices", "upstreams[0].base_url", "Data loop late by"],
 }
 
 
@@ -190,12 +190,84 @@ async def test_a_captured_exchange_shows_each_frame_and_its_hash(
     text = await seen.text()
     assert "✓ complete" in text
     assert "✓ equal, worked out here" in text
+    assert "✓ holds by ledger" in text
+    assert f"streamgauge replay {id}.jsonl" in text
     row = next(row for row in played.rows if row["id"] == id)
     assert f"✓ {row['frames_out']}" in text
     assert await seen.page.locator("figure.chart canvas").count() == 1
     await seen.go(f"/requests/{id}")
     assert "from its capture" in await seen.text()
     assert await seen.page.locator("figure.chart canvas").count() == 1
+
+
+async def test_what_verify_finds_in_a_capture_is_marked_at_its_frame(
+    seen: Sight, played: Played
+) -> None:
+    ids = [row["id"] for row in played.rows if row["requested_model"] == "gpt-5-mini"]
+    file = played.it.folder / "captures" / f"{ids[-1]}.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    sent = [
+        n
+        for n, line in enumerate(lines)
+        if '"side":"client","dir":"out"' in line and '"data"' in line
+    ]
+    file.write_text("".join(line for n, line in enumerate(lines) if n != sent[7]))
+    await seen.go(f"/requests/{ids[-1]}/frames")
+    text = await seen.text()
+    assert "✗ does not hold by ledger" in text
+    assert "What verify found" in text
+    client = seen.page.get_by_role("table", name="Frames, client")
+    flagged = client.locator("tr.flagged")
+    assert await flagged.count() >= 1
+    assert "✗ gap: frames missing" in await client.inner_text()
+    upstream = seen.page.get_by_role("table", name="Frames, upstream")
+    assert await upstream.locator("tr.flagged").count() == 0
+
+
+async def test_an_upstream_is_drained_and_enabled_after_a_question(
+    seen: Sight, played: Played
+) -> None:
+    await seen.go("/upstreams")
+    card = seen.page.get_by_role("region", name="Upstream cloud")
+    question = seen.page.locator("dialog")
+    await card.get_by_role("button", name="Drain").click()
+    await question.get_by_role("button", name="Cancel").click()
+    await expect(card).not_to_contain_text("Drained by an admin")
+    await card.get_by_role("button", name="Drain").click()
+    await question.get_by_role("button", name="Drain").click()
+    await expect(card).to_contain_text("Drained by an admin")
+    refused = await played.it.ask("gpt-5-mini", sim={"tokens": 2})
+    await card.get_by_role("button", name="Enable").click()
+    await question.get_by_role("button", name="Enable").click()
+    await expect(card).not_to_contain_text("Drained by an admin")
+    served = await played.it.ask("gpt-5-mini", sim={"tokens": 2})
+    assert (refused.status, served.status) == (503, 200)
+
+
+async def test_the_doctor_is_called_from_its_screen_and_his_report_stays(seen: Sight) -> None:
+    await seen.go("/health")
+    panel = seen.page.locator("section.panel", has=seen.page.get_by_role("heading", name="Doctor"))
+    await panel.get_by_role("button", name="Examine").click()
+    await expect(panel).to_contain_text("models_unmatched", timeout=30_000)
+    await expect(panel).to_contain_text("<* fits none of the")
+    await expect(panel.get_by_role("button", name="Examine")).to_be_enabled()
+    await seen.go("/keys")
+    await seen.go("/health")
+    await expect(panel).to_contain_text("Examined")
+
+
+async def test_budgets_of_day_and_month_are_bars_beside_each_other(
+    seen: Sight, played: Played
+) -> None:
+    await played.it.make_key("thrifty", per_day="1 USD", per_month="20 USD")
+    await seen.go("/keys")
+    row = seen.page.locator("tbody tr", has_text="thrifty")
+    assert await row.locator(".meter").count() == 2
+    await seen.go("/usage")
+    bars = seen.page.get_by_role("table", name="Budgets").locator("tbody tr", has_text="thrifty")
+    assert await bars.locator(".meter").count() == 2
+    for told in ("of 1.00", "of 20.00"):
+        await expect(bars).to_contain_text(told)
 
 
 async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played) -> None:

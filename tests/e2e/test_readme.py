@@ -36,8 +36,9 @@ async def test_the_demo_and_a_second_terminal(
     # scripts/demo makes an environment and then does this; tests/test_project.py runs it itself.
     demo = await terminal.start(f"exec .venv/bin/streamgauge demo --port {port}")
     try:
-        await lines_until(demo.stdout, "running")
-        curl, ls, show, tail = commands_after("in a second terminal:\n\n")
+        said = await lines_until(demo.stdout, "running")
+        dashboard = said.splitlines()[0].split("dashboard ")[1].split()[0]
+        curl, ls, show, top, tail = commands_after("in a second terminal:\n\n")
         assert (await terminal.run(curl)).rstrip().endswith("data: [DONE]")
         listed = (await terminal.run(ls)).splitlines()
         assert "completed" in listed[1], "the call of curl is the newest"
@@ -45,6 +46,8 @@ async def test_the_demo_and_a_second_terminal(
         page = await terminal.run(show.replace("ID", listed[1].split()[2][:10]))
         assert "The upstream sent its end marker" in page
         assert "curl/" in page
+        setting = {"STREAMGAUGE_CONTROL__PORT": dashboard.rpartition(":")[2]}
+        assert f"streamgauge top  {dashboard} " in await terminal.run(top, **setting)
         following = await terminal.start(f"exec {tail}")
         try:
             await lines_until(following.stdout, "model=")
@@ -77,6 +80,7 @@ async def test_a_model_of_ones_own(tmp_path: Path) -> None:
         try:
             await lines_until(gateway.stderr, "ready ")
             await second_terminal(terminal, setting)
+            await before_others_depend_on_it(terminal, setting)
         finally:
             assert await interrupted(gateway) == 0
 
@@ -93,6 +97,17 @@ async def second_terminal(terminal: Terminal, setting: dict[str, str]) -> None:
     assert re.match(r"export OPENCODE_CONFIG_CONTENT='\{\"provider\"", line)
 
 
+async def before_others_depend_on_it(terminal: Terminal, setting: dict[str, str]) -> None:
+    doctor, explain, create = commands_after("before others depend on it:\n\n")
+    examination = await terminal.start(doctor, **setting)
+    said, _ = await examination.communicate()
+    assert examination.returncode in {0, 1}, "1: the machine of the test may lack something"
+    assert b"upstream llamacpp\n  ok       reachable" in said
+    assert "1.  llamacpp  qwen3" in await terminal.run(explain, **setting)
+    key = (await terminal.run(create, **setting)).splitlines()[0]
+    assert re.fullmatch(r"sk-sg-\w{49}", key)
+
+
 async def test_every_command_of_the_readme_is_run_by_a_test() -> None:
     blocks = re.findall(r"(?s)```\n(.*?)```", README)
     lines = [line for block in blocks for line in block.splitlines() if line[:1] not in {"", " "}]
@@ -101,6 +116,7 @@ async def test_every_command_of_the_readme_is_run_by_a_test() -> None:
         "in a second terminal:\n\n",
         "With a model of your own:\n\n",
         "whatever client you use:\n\n",
+        "before others depend on it:\n\n",
     ):
         known += commands_after(words)
     assert lines == known

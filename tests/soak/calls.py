@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from .extras import Extra, chain_of, extra_of
 
 __all__ = ["FLAVOURS", "UPSTREAMS", "Call", "Way", "call_of"]
 
@@ -64,6 +66,7 @@ class Call:
     fault: str | None
     after: int
     chance: float
+    extra: Extra | None = None
 
     @property
     def id(self) -> str:
@@ -92,6 +95,12 @@ class Call:
             return "/v1/nowhere"
         return "/v1/chat/completions" if self.dialect == "openai" else "/v1/messages"
 
+    @property
+    def _model(self) -> str:
+        if self.extra is not None and self.extra.chain is not None:
+            return chain_of(self.flavour, self.extra.chain)
+        return f"{self.upstream}/{MODEL}"
+
     def body(self) -> dict[str, Any]:
         """Return the request's body, with what the simulator shall do in its prompt."""
         sim = {"call_id": self.id, "tokens": self.tokens, "gap_ms": self.gap_ms or None}
@@ -100,12 +109,12 @@ class Call:
         asked = json.dumps({name: value for name, value in sim.items() if value is not None})
         text = "word " * (self.number % 7) + f"please\nsim: {asked}"
         body: dict[str, Any] = {
-            "model": f"{self.upstream}/{MODEL}",
+            "model": self._model,
             "stream": self.stream,
             "messages": [{"role": "user", "content": text}],
         }
         if self.dialect == "anthropic":
-            body["max_tokens"] = 100_000
+            body["max_tokens"] = 100_000 if self.extra is None or self.extra.key == "wide" else 200
         elif self.asks_usage:
             body["stream_options"] = {"include_usage": True}
         return body
@@ -115,8 +124,10 @@ REFUSED_WAYS = frozenset({Way.BAD_HTTP, Way.BAD_JSON, Way.DOUBLED_KEY, Way.UNKNO
 """Requests that the gateway answers by itself, with an error."""
 
 
-def call_of(seed: int, number: int, fault_share: float = FAULT_SHARE) -> Call:
-    """Return call `number` of the soak with this seed."""
+def call_of(
+    seed: int, number: int, fault_share: float = FAULT_SHARE, *, everything: bool = False
+) -> Call:
+    """Return call `number` of the soak with this seed; `everything`: with an extra."""
     dice = random.Random(f"{seed}/{number}")
     dialect = dice.choice(("openai", "anthropic"))
     flavour = dice.choice(_SPOKEN[dialect])
@@ -137,7 +148,7 @@ def call_of(seed: int, number: int, fault_share: float = FAULT_SHARE) -> Call:
         tokens, gap_ms = min(tokens, 10), 0
     elif fault == "hold_open":
         stream = True  # else the connection looks free, and the next call on it is never answered
-    return Call(
+    call = Call(
         seed,
         number,
         dialect,
@@ -151,4 +162,10 @@ def call_of(seed: int, number: int, fault_share: float = FAULT_SHARE) -> Call:
         fault=fault,
         after=dice.randint(0, tokens // 2),
         chance=dice.random(),
+    )
+    if not everything:
+        return call
+    plain = way is Way.READ and fault is None
+    return replace(
+        call, extra=extra_of(dice, plain=plain, stream=stream, fault_share=fault_share)
     )

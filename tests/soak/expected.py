@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .calls import Call, Way
+from .extras import FINAL
 
 __all__ = ["Expectation", "expectation"]
 
@@ -78,6 +79,22 @@ _BY_WAY = {
 
 def expectation(call: Call) -> Expectation:
     """Return what the row of `call` may say."""
+    plain, extra = _plain_expectation(call), call.extra
+    if extra is None:
+        return plain
+    statuses = set(plain.statuses)
+    if extra.chain == FINAL:
+        statuses = {"upstream_error"}
+    if extra.session is not None and call.stream:
+        statuses.add("superseded")
+    if extra.key != "wide":
+        statuses.add("rejected")
+    if extra.key == "poor":
+        statuses.add("limit_reached")
+    return replace(plain, statuses=frozenset(statuses))
+
+
+def _plain_expectation(call: Call) -> Expectation:
     if call.way in _BY_WAY:
         return _BY_WAY[call.way]
     if call.fault is None:

@@ -161,7 +161,9 @@ def i12_the_id_finds_its_row(case: Case) -> Iterator[str]:
 
 def i15_cancelled_upstreams_are_closed(case: Case) -> Iterator[str]:
     """I15, for one call: an upstream that was given up saw it. How soon: `whole_run.py`."""
-    if case.row["disposition"] == "cancelled" and not case.call.fault:
+    extra = case.call.extra
+    odd = case.call.fault or (extra is not None and extra.chain not in (None, "none"))
+    if case.row["disposition"] == "cancelled" and not odd:
         for entry in case.entries:
             if entry.ending == Ending.CUT:
                 yield "cancelled, yet the simulator ended it by itself"

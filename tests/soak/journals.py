@@ -27,6 +27,8 @@ class Told(msgspec.Struct):
     `clean`: the answer ended by its framing. `ending`: `marker`, `error`, `open` or `answer` (no
     stream). `size` and `sha256` are of the body in its one form (`wire.py`), less what was added.
     `whole_body`: the request was sent whole. `left_at`, `stopped_at`: seconds since the epoch.
+    `cuts`: connections lost and taken up again. `fault`: what is wrong with stamps and numbers;
+    `stream_sha1`: of all payloads that came.
     """
 
     number: int
@@ -42,6 +44,9 @@ class Told(msgspec.Struct):
     metadata: str | None = None
     left_at: float | None = None
     stopped_at: float | None = None
+    cuts: int = 0
+    fault: str | None = None
+    stream_sha1: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +71,33 @@ class Run:
     strangers: list[str] = field(default_factory=list)
 
 
-def read_run(seed: int, fault_share: float, clients: list[Path], journals: list[Path]) -> Run:
+def read_run(
+    seed: int,
+    fault_share: float,
+    clients: list[Path],
+    journals: list[Path],
+    *,
+    everything: bool = False,
+) -> Run:
     """Read the journals of clients and simulators."""
     told: dict[str, Told] = {}
     calls: dict[str, Call] = {}
     for path in clients:
         for each in _lines(path, Told):
-            call = call_of(seed, each.number, fault_share)
+            call = call_of(seed, each.number, fault_share, everything=everything)
             calls[call.id], told[call.id] = call, each
     entries: dict[str, list[Entry]] = defaultdict(list)
     for path in journals:
         for entry in _lines(path, Entry):
             entries[entry.call_id].append(entry)
+    for tried in entries.values():
+        tried.sort(key=_began)
     return Run(calls, told, dict(entries))
+
+
+def _began(entry: Entry) -> float:
+    assert entry.began_at is not None
+    return entry.began_at
 
 
 def _lines(path: Path, kind: type[Any]) -> Iterator[Any]:

@@ -15,6 +15,7 @@ import uvloop
 
 from .calls import Way, call_of
 from .client import Connection, play
+from .journals import Told
 
 __all__ = ["Job", "main"]
 
@@ -22,7 +23,10 @@ _READS_ON = frozenset({Way.READ, Way.SLOW, Way.STOP, Way.BAD_JSON, Way.DOUBLED_K
 
 
 class Job(msgspec.Struct):
-    """What to do: where, calls from number `first` on, how many at once, for how long."""
+    """What to do: where, calls from number `first` on, how many at once, for how long.
+
+    `keys`: the clients' keys by name, where everything is on. `may_die`: the gateway may be killed.
+    """
 
     port: int
     seed: int
@@ -31,6 +35,8 @@ class Job(msgspec.Struct):
     seconds: float
     journal: str
     fault_share: float
+    keys: dict[str, str] | None = None
+    may_die: bool = False
 
 
 class _Load:
@@ -45,14 +51,22 @@ class _Load:
         """Make one call after the other, each on the connection of the last where it may go on."""
         connection: Connection | None = None
         while time.monotonic() < self._until:
-            call = call_of(self._job.seed, next(self._numbers), self._job.fault_share)
-            if connection is None or connection.lost:
-                connection = await self._connect()
-            told = await play(call, connection, self._job.port)
+            job, number = self._job, next(self._numbers)
+            everything = job.keys is not None
+            call = call_of(job.seed, number, job.fault_share, everything=everything)
+            try:
+                if connection is None or connection.lost:
+                    connection = await self._connect()
+                told = await play(call, connection, job.port, job.keys)
+            except ConnectionError:
+                if not job.may_die:
+                    raise
+                self._journal.write(msgspec.json.encode(Told(number)) + b"\n")
+                return
             self._journal.write(msgspec.json.encode(told) + b"\n")
             self.calls += 1
             self.frames += told.frames
-            if call.way not in _READS_ON or not told.clean:
+            if call.way not in _READS_ON or not told.clean or told.cuts:
                 connection.transport.abort()
                 connection = None
         if connection is not None:

@@ -44,7 +44,11 @@ class Figures:
 
 
 class Stage:
-    """A running gateway with simulators behind it. `clients`: the journals of loads so far."""
+    """A running gateway with simulators behind it. `clients`: the journals of loads so far.
+
+    `keys`, `key_ids`: the clients' keys by name, where everything is on. `may_die`: the gateway is
+    killed under the load.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,9 @@ class Stage:
         self.seed = seed
         self.share = share
         self.clients: list[Path] = []
+        self.keys: dict[str, str] | None = None
+        self.key_ids: dict[str, str] = {}
+        self.may_die = False
 
     @property
     def simulators(self) -> list[Path]:
@@ -84,7 +91,8 @@ class Stage:
         """Let the load run for so long, beginning with call `first`."""
         journal = self.folder / f"client-{first}.jsonl"
         self.clients.append(journal)
-        job = Job(self.gateway.port, self.seed, first, workers, seconds, str(journal), self.share)
+        where, keys, dies = self.gateway.port, self.keys, self.may_die
+        job = Job(where, self.seed, first, workers, seconds, str(journal), self.share, keys, dies)
         figures = Figures()
         watching = asyncio.create_task(self._watch(figures), name="eyes on the gateway")
         try:
@@ -93,9 +101,15 @@ class Stage:
             watching.cancel()
         return figures
 
+    async def restarted(self) -> GatewayProcess:
+        """Start another gateway where one was killed. Whoever asks for it ends it."""
+        return await _started(self.folder, self.config)
+
     async def _watch(self, figures: Figures) -> None:
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
+            if self.gateway.process.returncode is not None:
+                return
             # A line an exchange: near enough for a slope.
             figures.memory.append((len(self.gateway.lines), self.gateway.resident_mib()))
 
@@ -163,15 +177,24 @@ async def upstreams(folder: Path) -> AsyncIterator[dict[str, str]]:
 @contextlib.asynccontextmanager
 async def serving(folder: Path, config: dict[str, Any]) -> AsyncIterator[GatewayProcess]:
     """Run a gateway with this configuration; kill what is left of it."""
+    gateway = await _started(folder, config)
+    try:
+        yield gateway
+    finally:
+        await gateway.kill()
+
+
+async def _started(folder: Path, config: dict[str, Any]) -> GatewayProcess:
     file = folder / "streamgauge.yaml"
     file.write_text(json.dumps(config))
     where = ("--config", str(file), "--port", "0")
     began = time.monotonic()
     gateway = await GatewayProcess.launch(*where, cwd=folder, control=0)
     try:
-        yield await gateway.ready(began)
-    finally:
+        return await gateway.ready(began)
+    except BaseException:
         await gateway.kill()
+        raise
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,10 @@ __all__ = ["Delivered", "dechunked", "emitted"]
 
 _NUMBER = re.compile(rb"sim\d{6,}")
 _CREATED = re.compile(rb'"created":\d+')
-_OURS = re.compile(rb"^: (?:keep-alive|streamgauge \{.*\})\n", re.MULTILINE)
+_OURS = re.compile(
+    rb"^(?:: (?:keep-alive|streamgauge resumed|streamgauge(?:-frame)? \{.*\})|id: [\w-]+:\d+)\n",
+    re.MULTILINE,
+)
 _OUR_FRAME = re.compile(rb"(?:^event: ping\n)?^data: \{.*\"streamgauge\":.*\}\n\n", re.MULTILINE)
 _META = re.compile(rb'^(?:: streamgauge |data: .*?"streamgauge":)(\{.*?\})\}?\n', re.MULTILINE)
 _SIM_ID = b"sim000000"

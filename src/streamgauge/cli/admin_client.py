@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -37,21 +38,29 @@ class NotNow(AdminError):
 class AdminClient:
     """Asks the listener at `url`. It keeps no connection."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        """Raise ValueError for a `url` that is none."""
+    def __init__(self, url: str, token: str | None, seconds: float = _SECONDS) -> None:
+        """Raise ValueError for a `url` that is none. `seconds`: to wait for each answer."""
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL such as http://127.0.0.1:8067")
+        self._seconds = seconds
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         # No proxy: the listener is on this machine, or where the user says.
         self._opener = build_opener(ProxyHandler({}))
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
         """Return a page of docs/api.md. Raises AdminError's kinds."""
-        asked = f"{self.url}{_API}{path}{'?' if query else ''}{urlencode(query)}"
+        return self.ask(f"{_API}{path}{'?' if query else ''}{urlencode(query)}")
+
+    def ask(self, path: str, order: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what `path` tells, after giving it `order`. Raises AdminError's kinds."""
+        headers, data = dict(self._headers), None
+        if order is not None:
+            data, headers["Content-Type"] = json.dumps(order).encode(), "application/json"
         try:
-            with self._opener.open(Request(asked, headers=self._headers), timeout=_SECONDS) as page:
+            request = Request(self.url + path, data, headers)
+            with self._opener.open(request, timeout=self._seconds) as page:
                 found = json.load(page)
         except HTTPError as error:
             raise self._refused(error) from error
@@ -70,7 +79,7 @@ class AdminClient:
             try:
                 reason = str(json.load(error)["error"]["message"])
             except (ValueError, KeyError, TypeError, OSError, HTTPException):
-                reason = f"status {error.code}"
+                reason = f"status {error.code}: is this the control listener of a gateway?"
         message = f"{self.url}: {reason}"
         if error.code in _NOT_LET_IN:
             return NotLetIn(message)

@@ -6,9 +6,6 @@ import json
 import time
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
@@ -69,39 +66,24 @@ def _tell(state: dict[str, Any], told: set[str], as_json: bool) -> None:
 
 
 class _Listener:
-    """Asks one control listener."""
+    """What the control listener at `url` knows of captures."""
 
     def __init__(self, url: str | None) -> None:
+        from streamgauge.cli.admin_client import AdminClient
         from streamgauge.cli.settings import control_token, control_url
 
-        self._url = (control_url() if url is None else url).rstrip("/")
-        if urlsplit(self._url).scheme not in ("http", "https"):
-            raise click.UsageError("--control must be a URL such as http://127.0.0.1:8067")
-        self._token = control_token()
-        self._opener = build_opener(ProxyHandler({}))
+        try:
+            self._client = AdminClient(
+                control_url() if url is None else url, control_token(), _TIMEOUT
+            )
+        except ValueError as error:
+            raise click.UsageError(f"--control: {error}") from None
 
     def ask(self, order: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the state of captures, after giving `order`."""
-        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
-        data = None
-        if order is not None:
-            data, headers["Content-Type"] = json.dumps(order).encode(), "application/json"
-        request = Request(f"{self._url}/admin/captures", data, headers)
+        from streamgauge.cli.admin_client import AdminError
+
         try:
-            with self._opener.open(request, timeout=_TIMEOUT) as answer:
-                state: dict[str, Any] = json.load(answer)
-        except HTTPError as error:
-            raise click.ClickException(f"{self._url}: {_reason(error)}") from error
-        except (URLError, TimeoutError, ValueError, ConnectionError) as error:
-            why = getattr(error, "reason", error)
-            raise click.ClickException(
-                f"no gateway's control listener answers at {self._url}: {why}"
-            ) from error
-        return state
-
-
-def _reason(error: HTTPError) -> str:
-    try:
-        return str(json.load(error)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"status {error.code}"
+            return self._client.ask("/admin/captures", order)
+        except AdminError as error:
+            raise click.ClickException(str(error)) from error

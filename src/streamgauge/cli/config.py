@@ -25,7 +25,7 @@ for verb in (init, show, schema, reference):
     config.add_command(verb)
 
 
-@config.command()
+@config.command(short_help="Find every mistake at once, and sum it up.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--insecure-no-auth", is_flag=True, help="Accept a bind outside loopback.")
 def check(file: Path | None, insecure_no_auth: bool) -> None:

@@ -18,7 +18,7 @@ _CONFIGURATION = 3
 _STDOUT = "-"
 
 
-@click.command()
+@click.command(short_help="Write a commented file to start from.")
 @click.option(
     "--upstream",
     "upstreams",

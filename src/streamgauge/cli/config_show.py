@@ -31,7 +31,7 @@ def loaded_or_exit(options: LoadOptions) -> Loaded:
         raise SystemExit(_CONFIGURATION) from None
 
 
-@click.command()
+@click.command(short_help="Every setting, and where it comes from.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--upstream", "upstreams", multiple=True, metavar="[KIND=]URL", help="As in serve.")
 @click.option("--host", help="As in serve.")
@@ -91,7 +91,7 @@ def _json(loaded: Loaded, settings: list[Setting]) -> str:
     return json.dumps({"file": file, "version": loaded.version, "settings": rows})
 
 
-@click.command()
+@click.command(short_help="Print the JSON schema, for editors.")
 @click.option("--generate", is_flag=True, hidden=True, help="From the model, for the package.")
 def schema(generate: bool) -> None:
     """Print the JSON schema of the configuration, for editors and other checkers."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from streamgauge.cli.listening import cannot_listen
 from streamgauge.cli.reloading import Reloader
 from streamgauge.config.effective import settings_of
 from streamgauge.config.listeners import Control
+from streamgauge.config.load import Loaded
 from streamgauge.config.problems import ConfigError
 from streamgauge.config.schema import Config
 from streamgauge.control.plane import (
@@ -109,14 +110,26 @@ class GatewayPlane:
         error = await self._awaited(self._gateway.discovery.probe(upstream), _PROBE_SECONDS)
         return Probed(error, round((time.monotonic() - began) * 1000, 1))
 
+    async def drain(self, name: str, *, drained: bool) -> bool:
+        """Mark it on the data loop, between two decisions."""
+        return await self._on_loop(lambda: _drain(self._gateway, name, drained=drained))
+
     async def configuration(self) -> Configuration:
         """Return the settings in force; they are walked in a thread, for they may be many."""
-        loaded = self._reloader.loaded
-        if loaded is None:
-            raise NotNow("the gateway is starting")
+        loaded = self.loaded()
         settings = await asyncio.to_thread(settings_of, loaded)
         file = None if loaded.origin is None else str(loaded.origin)
         return Configuration(file, loaded.version, tuple(loaded.warnings), tuple(settings))
+
+    def loaded(self) -> Loaded:
+        """Return the configuration in use with its origins, from any thread. Raises NotNow."""
+        if self._reloader.loaded is None:
+            raise NotNow("the gateway is starting")
+        return self._reloader.loaded
+
+    def drained(self) -> list[str]:
+        """Return the upstreams that an admin drained, from any thread."""
+        return [name for name, up in self._gateway.upstreams.items() if up.drained]
 
     def config(self) -> Config:
         """Return the configuration in use, from any thread."""
@@ -173,6 +186,7 @@ class GatewayPlane:
             families=self._families(),
             ledger_reason=ledger.reason(),
             exporters=self._exporters(),
+            drained=self.drained(),
         )
 
 
@@ -181,6 +195,13 @@ def _stop(gateway: Gateway, stream_id: str) -> bool:
     if relay is not None:
         relay.stop()
     return relay is not None
+
+
+def _drain(gateway: Gateway, name: str, *, drained: bool) -> bool:
+    upstream = gateway.upstreams.get(name)
+    if upstream is not None:
+        upstream.drained = drained
+    return upstream is not None
 
 
 async def _answer(asked: asyncio.Future[T], seconds: float) -> T:
@@ -220,6 +241,7 @@ def open_control(
     `ledger`: the file whose rows the admin API and the dashboard show; without it there are none.
     """
     from streamgauge.cli.control_captures import FolderCaptures
+    from streamgauge.cli.control_doctor import HouseDoctor
     from streamgauge.control.app import control_app
     from streamgauge.control.guard import Access
     from streamgauge.control.server import ControlServer
@@ -227,15 +249,14 @@ def open_control(
     token = settings.token.get_secret_value() if settings.token else None
     access = Access(settings.allowed_hosts, token or None)
     books = None if ledger is None else _books(ledger, plane)
-    app = control_app(plane, access, books, FolderCaptures(plane.config))
+    doctor = HouseDoctor(plane.loaded, plane.drained)
+    app = control_app(plane, access, books, FolderCaptures(plane.config), doctor)
     server = ControlServer(app)
     try:
         host, port = server.listen(settings.host, settings.port)
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        message = f"cannot listen on {where} for control: {reason}"
-        raise ControlPortTaken(f"{message}; set control.port, or serve with --no-control") from None
+        reason = cannot_listen(settings.host, settings.port, error, " for control")
+        raise ControlPortTaken(f"{reason}; set control.port, or serve with --no-control") from None
     server.start()
     return ControlListener(server, url_of(host, port), books)
 

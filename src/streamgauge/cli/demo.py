@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamgauge.cli.listening import cannot_listen
 from streamgauge.cli.settings import DEMO_LEDGER
 from streamgauge.ledger.location import sqlite_path
 
@@ -86,7 +87,7 @@ async def _demo(
         try:
             await stage.start()
         except OSError as error:
-            return _cannot_start(f"cannot listen on 127.0.0.1:{ports[-1]}: {error}")
+            return _cannot_start(cannot_listen("127.0.0.1", ports[-1], error))
         return await run(stage, once)
     finally:
         await stage.stop()

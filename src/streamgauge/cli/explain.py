@@ -57,6 +57,8 @@ def explain(
     except RequestError as error:
         raise click.UsageError(f"this is no request: {error.message}") from None
     click.echo(json.dumps(as_json(found)) if wants_json else as_text(found))
+    if not loaded.config.upstreams:
+        click.echo("no upstream is configured: see `streamgauge config init`", err=True)
     if found.error is not None:
         raise SystemExit(_NO_ROUTE)
 

@@ -37,7 +37,8 @@ def keys() -> None:
     """Client keys: who may use the gateway, and how much.
 
     A running gateway follows each change within a second. A key is shown once, when it is made;
-    the ledger holds a digest of it, made with the secret in LEDGER.keys-secret: back up both.
+    the ledger holds a digest of it, made with the secret in LEDGER.keys-secret, which
+    `ledger backup` leaves out: save that file once, elsewhere. docs/keys.md.
     """
 
 
@@ -60,7 +61,7 @@ def create(label: str, as_json: bool, ledger: Path, **given: Any) -> None:
         _show(store.create(caller, expires_at), as_json)
 
 
-@keys.command()
+@keys.command(short_help="Give key ID a new text.")
 @click.argument("key_id", metavar="ID")
 @click.option("--grace", type=Length(), default=NONE, metavar="10m",
               help="How long the old key opens as well.  [default: not at all]")  # fmt: skip
@@ -72,7 +73,7 @@ def rotate(key_id: str, grace: Any, as_json: bool, ledger: Path) -> None:
         _show(store.rotate(key_id, 0.0 if grace == NONE else grace), as_json)
 
 
-@keys.command()
+@keys.command(short_help="Let key ID open nothing any more.")
 @click.argument("key_id", metavar="ID")
 @served_ledger_option
 def revoke(key_id: str, ledger: Path) -> None:
@@ -82,7 +83,7 @@ def revoke(key_id: str, ledger: Path) -> None:
     click.echo(f"{key_id} is revoked")
 
 
-@keys.command("set")
+@keys.command("set", short_help="Change what is named of key ID.")
 @click.argument("key_id", metavar="ID")
 @click.option("--label", callback=_label, metavar="L", help="Whose key it is.")
 @limit_options
@@ -100,7 +101,7 @@ def set_(key_id: str, label: str | None, ledger: Path, **given: Any) -> None:
     click.echo(f"{key_id} is changed")
 
 
-@keys.command("ls")
+@keys.command("ls", short_help="List the keys: state, limits, last use.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @served_ledger_option
 def list_(as_json: bool, ledger: Path) -> None:

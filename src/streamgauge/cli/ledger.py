@@ -43,7 +43,7 @@ def backup(file: Path, force: bool, ledger: Path) -> None:
     click.echo(f"{file}: {_mib(size)}", err=True)
 
 
-@ledger.command()
+@ledger.command(short_help="Bring the ledger to this release's schema.")
 @click.option("--json", "as_json", is_flag=True, help='{"from": 1, "to": 2, "backup": FILE}')
 @ledger_option
 def migrate(as_json: bool, ledger: Path) -> None:

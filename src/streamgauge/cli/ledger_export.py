@@ -37,7 +37,10 @@ def moment_option(name: str, help: str) -> Callable[[_Verb], _Verb]:
     return click.option(name, callback=_moment, metavar="AGO|TIME", help=help)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    short_help="Write the rows as CSV or JSON lines.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.argument("format", type=click.Choice(["csv", "jsonl"]))
 @click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), default="-",
               metavar="FILE|-", help="Where to; - is stdout.  [default: -]")  # fmt: skip

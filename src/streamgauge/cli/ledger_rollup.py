@@ -32,7 +32,10 @@ _SHOWN = 20
 _WITH_ROLLUPS = 2
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    short_help="Show, check or remake the sums.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--by", multiple=True, type=click.Choice(_BY), metavar="COLUMN",
               help=f"Sums for each of: {', '.join(_BY)}; may be repeated.")  # fmt: skip
 @moment_option("--since", "Finished in this hour or later: 2h, 7d, or 2026-01-31T12:00.")
@@ -68,6 +71,8 @@ def rollup(
         _require_rollups(reader)
         with reader.snapshot() as connection:
             sums = usage(connection, Hours.covering(since, until), by)
+    if not sums and not as_json:
+        click.echo("no rows")
     for each in sums:
         click.echo(json.dumps(asdict(each)) if as_json else _line(each))
 

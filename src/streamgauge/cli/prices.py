@@ -83,7 +83,7 @@ def lookup(
         raise SystemExit(_FINDING)
 
 
-@prices.command("list")
+@prices.command("list", short_help="List the configured prices and the price list.")
 @click.option("--config", "config", type=_Config, help="Configuration file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(config: Path | None, as_json: bool) -> None:

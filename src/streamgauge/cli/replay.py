@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from streamgauge.cli.listening import cannot_listen
+
 __all__ = ["replay"]
 
 _FAULTS = ("cut", "reset", "stall", "duplicate", "garbage", "first_token_stall", "double_done")
@@ -16,7 +18,7 @@ _FAULTS = ("cut", "reset", "stall", "duplicate", "garbage", "first_token_stall",
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True,
               help="Port to listen on; 0 takes a free one.")  # fmt: skip
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--speed", type=click.FloatRange(0.001, 1e6), default=1.0, show_default=True,
               metavar="X", help="2 is twice as fast as it was, 0.5 half as fast.")  # fmt: skip
 @click.option("--fault", type=click.Choice(_FAULTS), help="What goes wrong in the answer.")
@@ -49,7 +51,7 @@ def replay(
     try:
         asyncio.run(_serve(Replay(recorded, speed, fault, after), host, port))
     except OSError as error:
-        click.echo(f"cannot start: {error}", err=True)
+        click.echo(cannot_listen(host, port, error), err=True)
         raise SystemExit(4) from error
 
 

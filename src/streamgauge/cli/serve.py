@@ -18,6 +18,7 @@ import click
 from streamgauge.cli.client_keys import ClientKeys, KeysRefused
 from streamgauge.cli.control_listener import ControlPortTaken, GatewayPlane, open_control, url_of
 from streamgauge.cli.exporters import Exporters
+from streamgauge.cli.listening import cannot_listen
 from streamgauge.cli.log import LogWriter, route_logging
 from streamgauge.cli.ratio_seed import seed_ratios
 from streamgauge.cli.reloading import Reloader
@@ -58,12 +59,18 @@ To see it work without any model: streamgauge demo
 
 @click.command()
 @click.option("--config", "config", type=click.Path(path_type=Path), help="Configuration file.")
-@click.option("--upstream", "upstreams", multiple=True, metavar="[KIND=]URL", help="An upstream.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    metavar="[KIND=]URL",
+    help="An upstream, added to the file's; may be repeated.",
+)
 @click.option("--host", help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
 )
-@click.option("--ledger", "ledger", metavar="URL", help="sqlite:///FILE.")
+@click.option("--ledger", "ledger", metavar="URL", help="Where the rows go: sqlite:///FILE.")
 @click.option("--no-control", is_flag=True, help="Open no control listener.")
 @click.option("--debug", is_flag=True, help="Log at level debug.")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback without keys.")
@@ -77,7 +84,13 @@ def serve(
     debug: bool,
     insecure_no_auth: bool,
 ) -> None:
-    """Run the gateway."""
+    """Run the gateway.
+
+    Its configuration is FILE of --config, $STREAMGAUGE_CONFIG, or streamgauge.yaml in this directory
+    or in ~/.config/streamgauge; without one --upstream will do, or a key such as $OPENAI_API_KEY.
+    When it listens it says `ready data=URL control=URL` on stderr; the dashboard is at the second.
+    Ctrl-C lets running streams end, a second one ends them.
+    """
     wanted = (
         ("--host", ("server", "host"), host),
         ("--port", ("server", "port"), port),
@@ -187,8 +200,8 @@ async def _serve_ledger(
     except TlsSettingsError as error:
         return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
     except OSError as error:
-        where = f"{config.server.host}:{config.server.port}"
-        return _cannot_start(f"cannot listen on {where} (server.port): {error}")
+        reason = cannot_listen(config.server.host, config.server.port, error)
+        return _cannot_start(f"{reason}; set server.port, or give --port (0: a free one)")
     upkeep = Upkeep(
         ledger.maintain,
         loop.call_later,

@@ -8,18 +8,43 @@ from pathlib import Path
 
 import click
 
+from streamgauge.cli.listening import cannot_listen
+
 __all__ = ["sim"]
 
 _FLAVOURS = ("llamacpp", "vllm", "openai", "openrouter", "anthropic", "ollama")
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free port.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--flavour", type=click.Choice(_FLAVOURS), default="llamacpp", show_default=True)
-@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines.")
-@click.option("--captures", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--cases", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    required=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--flavour",
+    type=click.Choice(_FLAVOURS),
+    default="llamacpp",
+    show_default=True,
+    help="Whose words it uses.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What was sent: a JSON line a call.",
+)
+@click.option(
+    "--captures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Recorded answers to play: NAME.headers, NAME.body.",
+)
+@click.option(
+    "--cases",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Scripted answers, as JSON, plain or gzipped.",
+)
 def sim(
     port: int,
     host: str,
@@ -28,11 +53,14 @@ def sim(
     captures: Path | None,
     cases: Path | None,
 ) -> None:
-    """Run a simulated upstream; a journal says what it sent."""
+    """Run a simulated upstream, which misbehaves where it is asked to; docs/simulator.md.
+
+    Prints `ready sim=URL`. Name that URL as the base_url of an upstream of kind sim.
+    """
     try:
         asyncio.run(_serve(host, port, flavour, journal, captures, cases))
     except OSError as error:
-        click.echo(f"cannot start: {error}", err=True)
+        click.echo(cannot_listen(host, port, error), err=True)
         raise SystemExit(4) from error
 
 

@@ -116,6 +116,8 @@ def _now(summary: Page, signs: Signs) -> Iterator[tuple[str, str, str]]:
         yield "queue", str(ledger["queue"]), ""
         state = "ok" if ledger["healthy"] else f"not writable: {ledger['reason']}"
         yield "ledger", state, "" if ledger["healthy"] else "red"
+    if summary["drained"]:
+        yield "drained by an admin", ", ".join(summary["drained"]), "yellow"
     if summary["stopping"]:
         yield "gateway", "is stopping", "yellow"
 

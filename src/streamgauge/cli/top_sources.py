@@ -101,7 +101,7 @@ class LedgerSource:
             "requests_last_minute": minute,
             "tokens_per_second": None,
             "today": sum_of(found[0] if found else NOTHING),
-            **dict.fromkeys(("ledger", "config", "stopping", "version")),
+            **dict.fromkeys(("ledger", "config", "drained", "stopping", "version")),
         }
         live = {"at": now, "streams": len(streams), "rows": streams}
         return View(str(self._path), False, summary, live, _ended(newest), self._note)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from streamgauge.config.fields import Count, Instant, NanoAmount, Section, Text, refuse
+from streamgauge.config.globs import Glob
 from streamgauge.core.pricing import CONFIG_SOURCE, Price, Rates, ServiceTier, Tier
 
 __all__ = ["PriceEntry", "PriceTier", "ServiceTierEntry", "currency_name"]
@@ -31,14 +32,6 @@ def currency_name(name: str) -> str:
     return name.upper() if len(name) == _ISO_LENGTH else name
 
 
-def _glob(pattern: str) -> str:
-    """An open bracket would be a letter of the name, which nobody means who writes it."""
-    rest = re.sub(r"\[!?\]?[^\]]*\]", "", pattern)
-    if "[" in rest:
-        raise refuse("must be a glob; a [ is not closed")
-    return pattern
-
-
 def _service_tier(name: str) -> str:
     name = name.lower()
     if not _SERVICE_TIER.fullmatch(name):
@@ -51,10 +44,8 @@ def _service_tier(name: str) -> str:
 class _Aimed(Section):
     """Which calls a price is for."""
 
-    upstream: Annotated[Text, AfterValidator(_glob)] = Field(
-        default="*", description="Glob of the upstream's name."
-    )
-    model: Annotated[Text, AfterValidator(_glob)] = Field(
+    upstream: Glob = Field(default="*", description="Glob of the upstream's name.")
+    model: Glob = Field(
         default="*", description="Glob of the model that was asked of the upstream."
     )
 

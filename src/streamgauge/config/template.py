@@ -117,12 +117,12 @@ _INTRODUCTION = (
     "# The model servers. The first one serves what no route sends elsewhere.",
 )
 _YAML_REST = (
-    "# The data listener. Beyond loopback it needs --insecure-no-auth: there are no client keys yet.",
+    "# The data listener. Beyond loopback it needs a client key: streamgauge keys create --label NAME.",
     "# server:",
     "#   port: 8066",
     "#   max_streams: 0            # most requests at once; 0 is no limit",
     "",
-    "# The control listener: /metrics, admin API. Beyond loopback it needs a token.",
+    "# The control listener: dashboard, admin API, /metrics. Beyond loopback it needs a token.",
     "# control:",
     "#   port: 8067",
     "#   token: ${STREAMGAUGE_ADMIN_TOKEN:-}",
@@ -139,12 +139,12 @@ _YAML_REST = (
     "#   format: auto              # auto, logfmt, json, pretty, compact",
 )
 _TOML_REST = (
-    "# The data listener. Beyond loopback it needs --insecure-no-auth: there are no client keys yet.",
+    "# The data listener. Beyond loopback it needs a client key: streamgauge keys create --label NAME.",
     "# [server]",
     "# port = 8066",
     "# max_streams = 0             # most requests at once; 0 is no limit",
     "",
-    "# The control listener: /metrics, admin API. Beyond loopback it needs a token.",
+    "# The control listener: dashboard, admin API, /metrics. Beyond loopback it needs a token.",
     "# [control]",
     "# port = 8067",
     '# token = "${STREAMGAUGE_ADMIN_TOKEN:-}"',

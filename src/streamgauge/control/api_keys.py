@@ -17,6 +17,7 @@ from streamgauge.control.routes import ApiRoute
 from streamgauge.control.schemas import array, record, ref
 from streamgauge.control.sums import sum_of
 from streamgauge.ledger.rollup import Hours
+from streamgauge.ledger.rollup_sql import DAY_US
 
 __all__ = ["KeysApi"]
 
@@ -56,15 +57,14 @@ class KeysApi:
         ]
 
     async def listed(self, request: Request) -> Response:
-        """Return all keys with what was spent in this month."""
+        """Return all keys with what was spent today and in this month, both by UTC."""
 
         def ask(books: Books) -> list[dict[str, Any]]:
-            keys = books.keys()
-            month = Hours.covering(_month_of(books.now_us()))
-            sums = {
-                each.group["key_id"]: sum_of(each) for each in books.reads.usage(month, ["key_id"])
-            }
-            return [{**key, "month": sums.get(key["id"])} for key in keys]
+            keys, now = books.keys(), books.now_us()
+            day = _sums_since(books, now // DAY_US * DAY_US)
+            month = _sums_since(books, _month_of(now))
+            spent = ({"day": day.get(key["id"]), "month": month.get(key["id"])} for key in keys)
+            return [{**key, **sums} for key, sums in zip(keys, spent, strict=True)]
 
         return json_answer(200, {"keys": await self._books.ask(ask)})
 
@@ -115,6 +115,11 @@ class KeysApi:
 
 
 _DONE = ("revoked", "changed")
+
+
+def _sums_since(books: Books, moment: int) -> dict[object, dict[str, Any]]:
+    found = books.reads.usage(Hours.covering(moment), ["key_id"])
+    return {each.group["key_id"]: sum_of(each) for each in found}
 
 
 def _month_of(now_us: int) -> int:

@@ -14,7 +14,7 @@ from streamgauge.control.guard import Refused
 from streamgauge.control.moment import Moment
 from streamgauge.control.plane import NotNow, Plane
 from streamgauge.control.routes import ApiRoute
-from streamgauge.control.schemas import record, ref
+from streamgauge.control.schemas import array, record, ref
 
 __all__ = ["LiveApi"]
 
@@ -41,6 +41,7 @@ class LiveApi:
             today=ref("Sum"),
             ledger=ledger,
             config=ref("ConfigState"),
+            drained=array({"type": "string"}),
             stopping="boolean",
             version="string",
         )

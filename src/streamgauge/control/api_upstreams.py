@@ -1,4 +1,4 @@
-"""The admin API's upstreams: how they stand, how fast they were, and a probe. It judges none."""
+"""The admin API's upstreams: how they stand, how fast they were; probe, drain, enable. Judges none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Past:
 
 
 class UpstreamsApi:
-    """Two routes."""
+    """Four routes."""
 
     def __init__(self, plane: Plane, books: BooksThread) -> None:
         self._plane = plane
@@ -55,12 +55,16 @@ class UpstreamsApi:
         )
         listed = record(hours="integer", upstreams=array(ref("Upstream")))
         probed = record(name="string", ok="boolean", error="string?", took_ms="number")
+        set_to, one = record(name="string", drained="boolean"), "/upstreams/{name}"
         what = "Ask an upstream whether it is there, by a page that costs nothing."
+        drain = "Let no new attempt begin there; running streams go on."
         return [
             ApiRoute(
                 "GET", "/upstreams", self.listed, "Upstreams and how they are.", listed, (hours,)
             ),
-            ApiRoute("POST", "/upstreams/{name}/probe", self.probe, what, probed, body=record()),
+            ApiRoute("POST", f"{one}/probe", self.probe, what, probed, body=record()),
+            ApiRoute("POST", f"{one}/drain", self.drain, drain, set_to, body=record()),
+            ApiRoute("POST", f"{one}/enable", self.enable, "End a drain.", set_to, body=record()),
         ]
 
     async def listed(self, request: Request) -> Response:
@@ -90,6 +94,25 @@ class UpstreamsApi:
         page = {"ok": found.error is None, "error": found.error, "took_ms": found.took_ms}
         return json_answer(200, {"name": name, **page})
 
+    async def drain(self, request: Request) -> Response:
+        """Let no new attempt begin at an upstream."""
+        return await self._drain(request, drained=True)
+
+    async def enable(self, request: Request) -> Response:
+        """Let attempts begin there again."""
+        return await self._drain(request, drained=False)
+
+    async def _drain(self, request: Request, *, drained: bool) -> Response:
+        await read_object(request)
+        name: str = request.path_params["name"]
+        try:
+            found = await self._plane.drain(name, drained=drained)
+        except NotNow as error:
+            raise Refused(503, str(error)) from None
+        if not found:
+            raise Refused(404, "there is no such upstream")
+        return json_answer(200, {"name": name, "drained": drained})
+
 
 def _past(books: Books, hours: int) -> _Past:
     since = books.now_us() - hours * HOUR_US
@@ -117,6 +140,7 @@ def _upstream(detail: UpstreamDetail, state: UpstreamState, past: _Past) -> dict
         "health": state.health.value,
         "reason": state.reason,
         "usable": detail.usable,
+        "drained": detail.drained,
         "last_error": detail.last_error,
         "in_flight": detail.in_flight,
         "drains": detail.drains,

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from streamgauge.control.api_captures import Captures, CapturesApi, NoCaptures
+from streamgauge.control.api_doctor import Doctor, DoctorApi
 from streamgauge.control.api_health import HealthApi
 from streamgauge.control.api_keys import KeysApi
 from streamgauge.control.api_live import LiveApi
@@ -38,23 +39,30 @@ __all__ = ["api_routes", "control_app"]
 
 
 def control_app(
-    plane: Plane, access: Access, books: BooksThread | None = None, captures: Captures | None = None
+    plane: Plane,
+    access: Access,
+    books: BooksThread | None = None,
+    captures: Captures | None = None,
+    doctor: Doctor | None = None,
 ) -> ASGIApp:
     """Return the ASGI application that shows `plane` and `books` to whom `access` lets in.
 
-    Without books there is no admin API and no dashboard, only what programs ask.
+    Without books there is no admin API and no dashboard, only what programs ask; without a doctor
+    nobody is examined.
     """
     door = Door(access.token)
     routes = OperationPages(plane).routes() + login_routes(door)
     if books is not None:
-        api = api_routes(plane, books, NoCaptures() if captures is None else captures)
+        api = api_routes(plane, books, NoCaptures() if captures is None else captures, doctor)
         routes += [*_served(api), *_described(api), *page_routes(login=access.token is not None)]
     handlers: Mapping[Any, Any] = {HTTPException: _http_error, Refused: _refused}
     app = Starlette(routes=routes, exception_handlers=handlers)
     return Guard(app, access, door, login_page())
 
 
-def api_routes(plane: Plane, books: BooksThread, captures: Captures) -> list[ApiRoute]:
+def api_routes(
+    plane: Plane, books: BooksThread, captures: Captures, doctor: Doctor | None
+) -> list[ApiRoute]:
     """Return every route of the admin API."""
     moment = Moment(plane, books)
     started_at = time.time_ns() // 1000
@@ -66,7 +74,8 @@ def api_routes(plane: Plane, books: BooksThread, captures: Captures) -> list[Api
         *UpstreamsApi(plane, books).routes(),
         *SessionsApi(books).routes(),
         *HealthApi(plane, books, moment, started_at).routes(),
-        *CapturesApi(captures).routes(),
+        *CapturesApi(captures, books).routes(),
+        *([] if doctor is None else DoctorApi(doctor).routes()),
     ]
 
 

@@ -103,6 +103,9 @@ def _of_exchanges(vitals: Vitals) -> Iterator[Metric]:
     usable = [([name], float(is_usable)) for name, is_usable in vitals.upstreams.items()]
     what = "0 after a call or probe that failed, until one succeeds."
     yield _labelled_gauge("upstream_usable", what, ["upstream"], usable)
+    drained = [([name], float(name in vitals.drained)) for name in vitals.upstreams]
+    what = "1 while an admin lets no new call begin there."
+    yield _labelled_gauge("upstream_drained", what, ["upstream"], drained)
     yield _gauge("stopping", "1 while the gateway drains.", vitals.stopping)
 
 

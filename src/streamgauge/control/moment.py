@@ -94,6 +94,7 @@ class Moment:
                 "spool": stats.spool_bytes,
             },
             "config": config_state(vitals.config),
+            "drained": list(vitals.drained),
             "stopping": vitals.stopping,
             "version": __version__,
         }

@@ -85,9 +85,9 @@ class Vitals:
     """Numbers that can be read at any time, whatever the data loop is doing.
 
     `exchanges`: ended ones by (status, dialect, upstream). `unrecorded`: refusals without a row, by
-    error code. `upstreams`: whether each is usable. `reloads`: by their result. `ledger_reason`: why
-    the database cannot be written, also while the spool takes its part. `families`: what
-    else the sinks have counted, as `/metrics` shows it.
+    error code. `upstreams`: whether each is usable. `drained`: those that an admin drained.
+    `reloads`: by their result. `ledger_reason`: why the database cannot be written, also while the
+    spool takes its part. `families`: what else the sinks have counted, as `/metrics` shows it.
     """
 
     exchanges: Mapping[tuple[str, str, str], int]
@@ -101,6 +101,7 @@ class Vitals:
     families: Sequence[Metric] = ()
     ledger_reason: str | None = None
     exporters: Sequence[ExporterState] = ()
+    drained: Sequence[str] = ()
 
 
 class Plane(Protocol):
@@ -129,6 +130,12 @@ class Plane(Protocol):
 
     async def probe(self, name: str) -> Probed | None:
         """Ask an upstream now; None where none has the name. Raises NotNow."""
+
+    async def drain(self, name: str, *, drained: bool) -> bool:
+        """Let no new attempt begin at an upstream, or let them again; return whether it is there.
+
+        Raises NotNow.
+        """
 
     async def configuration(self) -> Configuration:
         """Return the settings in force with their origins. Raises NotNow."""

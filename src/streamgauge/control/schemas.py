@@ -100,6 +100,7 @@ _UPSTREAM = record(
     health={"enum": ["ok", "degraded", "unhealthy"]},
     reason="string?",
     usable="boolean",
+    drained="boolean",
     last_error="string?",
     in_flight="integer",
     drains="integer",
@@ -163,6 +164,7 @@ _KEY = record(
     tpm="integer?",
     per_day="string?",
     per_month="string?",
+    day=_MAYBE_SUM,
     month=_MAYBE_SUM,
 )
 _SESSION = record(
@@ -179,6 +181,34 @@ _SESSION = record(
     in_flight=array({"type": "string"}),
     sums=_MAYBE_SUM,
 )
+_FINDING = record(kind="string", seq="integer", offset="integer", text="string")
+_PROOF = record(
+    id="string",
+    protocol="string",
+    witness="string",
+    frames="integer",
+    holds="boolean",
+    findings=array(_FINDING),
+    more="integer",
+    notes=array({"type": "string"}),
+)
+_REMARK = record(subject="string", measured="string", figures="object")
+_REPORT = record(
+    at="integer",
+    took_ms="number",
+    findings=array(
+        record(
+            id="string",
+            severity={"enum": ["error", "warning"]},
+            subject="string",
+            measured="string",
+            figures="object",
+            cure="string",
+        )
+    ),
+    well=array(_REMARK),
+    left_out=array(_REMARK),
+)
 
 SCHEMAS: Mapping[str, Schema] = MappingProxyType(
     {
@@ -194,6 +224,8 @@ SCHEMAS: Mapping[str, Schema] = MappingProxyType(
         "ConfigState": record(
             version="string", state="string", error="string?", problems="integer"
         ),
+        "Proof": _PROOF,
+        "Report": _REPORT,
         "Error": record(error=record(message="string")),
     }
 )

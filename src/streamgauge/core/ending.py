@@ -173,10 +173,9 @@ class Ending(ABC):
             frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
             if relaying is not None:
                 relaying.frames_out += 1
-        if self._inside:
+        if relaying is not None and self._inside:
             frame = b"\n\n" + frame  # what the client has of a frame counts as one
-            if relaying is not None:
-                relaying.frames_out += 1
+            relaying.frames_out += 1
         self._told_error = True
         return [*self._send(frame, now), EndClient()]
 
@@ -224,8 +223,7 @@ class Ending(ABC):
 
     def _prove(self, stamper: Stamper) -> None:
         """Write down what was sent: seen on its way out, whatever it was made by."""
-        if stamper.frames_out is not None:
-            self.record.frames_out = stamper.frames_out
+        self.record.frames_out = stamper.frames_out
         if self.facts.proof.mode is not Integrity.OFF:
             self.record.stream_sha1 = stamper.stream_sha1
 

@@ -10,7 +10,15 @@ from typing import Any, NoReturn
 
 from streamgauge.core.errors import RequestError
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "patch_keys", "read_object", "set_key", "without_bom"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "json_of",
+    "patch_keys",
+    "read_object",
+    "set_key",
+    "without_bom",
+]
 
 MAX_DEPTH = 128
 """Deepest nesting accepted (FAULTS S5): far beyond any real request, far below any stack."""
@@ -146,6 +154,14 @@ def _span_of(text: str, wanted: str) -> tuple[int, int] | None:
         if text[at] == ",":
             at = _skip_blank(text, at + 1)
     return None
+
+
+def json_of(value: Any) -> bytes:
+    """Return `value` as compact JSON, its letters as they are; with a lone surrogate, as escapes."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # as an escape it passes as it came
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def patch_keys(raw: bytes, changes: Mapping[str, bytes | None]) -> bytes:

@@ -96,11 +96,10 @@ class _Run:
         known = self._lengths + lengths
         self.parts.clear()
         self.size = 0
-        begins = self._prefix == ""
-        # What is kept behind the first find may reach further back than this look.
-        self._lengths = known if begins else lengths
-        if begins and not self._begin(text):
+        if self._prefix == "" and not self._begin(text):
+            self._lengths = known
             return None
+        self._lengths = lengths
         if self._prefix is None:
             self._keep(text, 0)
             return None

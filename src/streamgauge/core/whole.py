@@ -12,10 +12,10 @@ from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.dialects.openai.whole_repair import changed_choices
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.events import Event
-from streamgauge.core.json_text import patch_keys
+from streamgauge.core.json_text import json_of, patch_keys
 from streamgauge.core.meter import Meter
 from streamgauge.core.transform.chain import Chain
-from streamgauge.core.transform.frames import json_members, object_in
+from streamgauge.core.transform.frames import object_in
 from streamgauge.core.transforming import event_transforms, transformed
 
 __all__ = ["read_whole", "says_nothing", "whole_body", "whole_stream"]
@@ -69,4 +69,6 @@ def _rewritten(endpoint: str, chain: Chain, body: bytes) -> bytes:
     if rewrite is None or answer is None:
         return body
     changes = rewrite(answer, chain)
-    return patch_keys(body, json_members(changes)) if changes else body
+    if not changes:
+        return body
+    return patch_keys(body, {key: json_of(value) for key, value in changes.items()})

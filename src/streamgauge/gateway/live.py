@@ -59,6 +59,7 @@ class UpstreamDetail:
     kind: str
     base_url: str
     usable: bool
+    drained: bool
     last_error: str | None
     in_flight: int
     drains: int
@@ -112,6 +113,7 @@ def _detail(upstream: UpstreamRuntime) -> UpstreamDetail:
         kind=upstream.config.kind.value,
         base_url=upstream.config.base_url,
         usable=upstream.usable,
+        drained=upstream.drained,
         last_error=upstream.last_error,
         in_flight=upstream.in_flight,
         drains=upstream.drains,

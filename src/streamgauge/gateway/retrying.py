@@ -1,4 +1,4 @@
-"""Whether a failed attempt may be followed by another: circuits, budget, chance. Knows no stream."""
+"""Whether a failed attempt may be followed by another: circuits, drains, budget, chance. Knows no stream."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class Retrying:
             self._percent, self._budget = bounds.budget_percent, RetryBudget(bounds.budget_percent)
 
         def admits(attempt: Attempt) -> bool:
-            return upstreams[attempt.upstream].breaker.allows(time.monotonic())
+            return upstreams[attempt.upstream].admits(time.monotonic())
 
         self._retries = Retries(bounds.chain_seconds, admits, self._budget.take, random.random)

@@ -46,11 +46,15 @@ class ConfigState:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """How one upstream stands: its circuit and its health, which has a reason unless it is ok."""
+    """How one upstream stands: its circuit and its health, which has a reason unless it is ok.
+
+    `drained`: an admin wants no new call there.
+    """
 
     circuit: Circuit
     health: Condition
     reason: str | None
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,8 @@ def runtime_of(gateway: Watched, descriptors: int | None) -> Runtime:
 
 def _state_of(upstream: UpstreamRuntime, now: float) -> UpstreamState:
     found = health(upstream.breaker, now)
-    return UpstreamState(upstream.breaker.state(now), found.condition, found.reason)
+    state = upstream.breaker.state(now)
+    return UpstreamState(state, found.condition, found.reason, upstream.drained)
 
 
 def open_descriptors() -> int | None:

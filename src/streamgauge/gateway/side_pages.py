@@ -30,7 +30,7 @@ from streamgauge.gateway.response_headers import JSON_HEADERS
 from streamgauge.gateway.resuming import Resuming
 from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.stream_state import ended_state, running_state
-from streamgauge.gateway.upstreams import UpstreamRuntime
+from streamgauge.gateway.upstreams import UpstreamRuntime, none_left
 from streamgauge.gateway.wiring import ClosedRow
 from streamgauge.ledger.base import Ledger, LedgerError
 
@@ -157,10 +157,10 @@ class SidePages:
             reasons.append("draining")
         if not host.ledger.healthy:
             reasons.append(f"ledger: {host.ledger.reason()}")
-        if not any(up.usable for up in host.upstreams.values()):
-            reasons.append("no upstream is usable")
+        if (none := none_left(host.upstreams.values())) is not None:
+            reasons.append(none)
         states = {
-            up.name: {"usable": up.usable, "last_error": up.last_error}
+            up.name: {"usable": up.usable, "drained": up.drained, "last_error": up.last_error}
             for up in host.upstreams.values()
         }
         # A file that was refused makes nothing unready: the old configuration serves (SPEC §2.6).
@@ -232,7 +232,7 @@ class SidePages:
         asked = model if isinstance(model, str) else None
         check_model(caller, asked)
         upstream = self._host.decide("anthropic", asked)
-        if upstream.config.kind.value in _COUNTING:
+        if upstream.config.kind.value in _COUNTING and not upstream.drained:
             path = f"/v1/messages/count_tokens{beta_query(request.head.query)}"
             try:
                 page = await fetch(

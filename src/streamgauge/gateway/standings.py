@@ -72,10 +72,11 @@ def live_of(
 def _standing(upstream: UpstreamRuntime, now: float) -> Standing:
     breaker = upstream.breaker
     allows = breaker.allows(now)
-    at = None if allows else breaker.reopens_at(now)
+    at = None if allows or upstream.drained else breaker.reopens_at(now)
     return Standing(
         allows=allows,
         reopens_in=None if at is None else at - now,
         in_flight=upstream.in_flight,
         latency=upstream.response_seconds,
+        drained=upstream.drained,
     )

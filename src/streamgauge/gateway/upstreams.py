@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from streamgauge.gateway.pool import Target
 from streamgauge.gateway.request_headers import Credentials, upstream_request
 from streamgauge.gateway.upstream_tls import TlsSettings, tls_context
 
-__all__ = ["Learnt", "UpstreamRuntime"]
+__all__ = ["Learnt", "UpstreamRuntime", "none_left"]
 
 _FileStamp = tuple[int, int, int] | None
 
@@ -44,7 +44,8 @@ class UpstreamRuntime:
     """One configured upstream. `usable` until a probe or a call has failed (SPEC §1.4).
 
     `in_flight`: attempts that have begun and not ended. `response_seconds`: the moving mean of the
-    time to an answer's head, None before the first.
+    time to an answer's head, None before the first. `drained`: an admin wants no attempt to begin;
+    those that run go on. No file remembers it.
     """
 
     def __init__(self, config: Upstream) -> None:
@@ -64,6 +65,7 @@ class UpstreamRuntime:
         self._chain = chain_of(config.kind.value, config.transformers)
         self.refuses_usage = False
         self.usable = True
+        self.drained = False
         self.last_error: str | None = None
         self.drains = 0
         self.longest_wait = 60.0
@@ -90,6 +92,10 @@ class UpstreamRuntime:
     def serves(self, config: Upstream) -> bool:
         """Return whether `config` asks for nothing else, its certificate files included."""
         return self.config == config and self._tls_files == _stamps(config)
+
+    def admits(self, now: float) -> bool:
+        """Return whether an attempt may begin now."""
+        return not self.drained and self.breaker.allows(now)
 
     def note_call(self, error: str | None) -> None:
         """Remember how the last call or probe went; `error` None: it answered."""
@@ -180,6 +186,18 @@ class UpstreamRuntime:
             credentials=self._credentials,
             idempotency_key=idempotency_key,
         )
+
+
+def none_left(upstreams: Iterable[UpstreamRuntime]) -> str | None:
+    """Return why no upstream can be called; None where one can."""
+    drained: list[str] = []
+    for upstream in upstreams:
+        if upstream.drained:
+            drained.append(upstream.name)
+        elif upstream.usable:
+            return None
+    more = f"; drained by an admin: {', '.join(drained)}" if drained else ""
+    return f"no upstream is usable{more}"
 
 
 def _tls_settings(config: Upstream) -> TlsSettings:

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from streamgauge.core.dialects.openai.decode import ChatDecoder
-from streamgauge.core.dialects.openai.response_stream import response_stream
-from streamgauge.core.dialects.openai.responses import ResponsesDecoder
 from streamgauge.core.dialects.openai.streams import completion_stream
 from streamgauge.core.events import (
     Ended,
@@ -205,130 +203,6 @@ def test_a_completion_as_a_stream() -> None:
     ]
 
 
-# --- responses -----------------------------------------------------------------------------------
-
-
-def test_timings_in_the_final_response_are_read() -> None:
-    final = {"type": "response.completed", "response": {"timings": {"predicted_n": 4}}}
-    assert ResponsesDecoder().decode(json.dumps(final).encode(), b"") == (
-        TimingsReported(Timings(predicted_n=4)),
-        Ended(),
-    )
-
-
-def test_a_response_as_a_stream() -> None:
-    message = {
-        "type": "message",
-        "id": "m1",
-        "content": [
-            {"type": "output_text", "text": "a"},
-            "no part",
-            {"type": "refusal", "refusal": "no"},
-            {"type": "output_text", "text": ""},
-        ],
-    }
-    call = {"type": "function_call", "id": "f1", "name": "f", "arguments": "{}"}
-    bare = {"type": "function_call", "id": "f2", "arguments": ""}
-    answer = {
-        "id": "r",
-        "status": "incomplete",
-        "output": [message, "no item", call, bare, {"type": "message", "content": 7}],
-        "usage": {"input_tokens": 1},
-    }
-    at = {"item_id": "m1", "output_index": 0}
-    no_text = {"type": "output_text", "text": ""}
-    expected: list[dict[str, Any]] = [
-        {
-            "type": "response.created",
-            "response": {"id": "r", "status": "in_progress", "output": [], "usage": None},
-        },
-        {
-            "type": "response.output_item.added",
-            "output_index": 0,
-            "item": {"type": "message", "id": "m1", "content": []},
-        },
-        {"type": "response.content_part.added", **at, "content_index": 0, "part": no_text},
-        {
-            "type": "response.output_text.delta",
-            **at,
-            "content_index": 0,
-            "delta": "a",
-            "logprobs": [],
-        },
-        {
-            "type": "response.output_text.done",
-            **at,
-            "content_index": 0,
-            "text": "a",
-            "logprobs": [],
-        },
-        {
-            "type": "response.content_part.done",
-            **at,
-            "content_index": 0,
-            "part": message["content"][0],
-        },
-        {
-            "type": "response.content_part.added",
-            **at,
-            "content_index": 2,
-            "part": {"type": "refusal", "refusal": ""},
-        },
-        {"type": "response.refusal.delta", **at, "content_index": 2, "delta": "no", "logprobs": []},
-        {
-            "type": "response.refusal.done",
-            **at,
-            "content_index": 2,
-            "refusal": "no",
-            "logprobs": [],
-        },
-        {
-            "type": "response.content_part.done",
-            **at,
-            "content_index": 2,
-            "part": message["content"][2],
-        },
-        {"type": "response.content_part.added", **at, "content_index": 3, "part": no_text},
-        {"type": "response.content_part.done", **at, "content_index": 3, "part": no_text},
-        {"type": "response.output_item.done", "output_index": 0, "item": message},
-        {"type": "response.output_item.added", "output_index": 1, "item": call},
-        {
-            "type": "response.function_call_arguments.delta",
-            "item_id": "f1",
-            "output_index": 1,
-            "delta": "{}",
-        },
-        {
-            "type": "response.function_call_arguments.done",
-            "item_id": "f1",
-            "output_index": 1,
-            "arguments": "{}",
-        },
-        {"type": "response.output_item.done", "output_index": 1, "item": call},
-        {"type": "response.output_item.added", "output_index": 2, "item": bare},
-        {"type": "response.output_item.done", "output_index": 2, "item": bare},
-        {"type": "response.output_item.added", "output_index": 3, "item": answer["output"][4]},
-        {"type": "response.output_item.done", "output_index": 3, "item": answer["output"][4]},
-        {"type": "response.incomplete", "response": answer},
-    ]
-    stream = response_stream(json.dumps(answer).encode())
-    assert payloads(stream) == [{**e, "sequence_number": n} for n, e in enumerate(expected)]
-    assert stream is not None
-    events = [line[7:] for line in stream.decode().split("\n") if line.startswith("event: ")]
-    assert events == [event["type"] for event in expected]
-
-
-@pytest.mark.parametrize("body", [b"[]", b"{", b"{}", b'{"status":"queued"}', b'{"error":null}'])
-def test_what_is_no_finished_response_is_no_stream(body: bytes) -> None:
-    assert response_stream(body) is None
-
-
-def test_an_error_without_a_response_becomes_the_error_event() -> None:
-    assert response_stream(b'{"error":{"message":"no"}}') == (
-        b'event: error\ndata: {"type":"error","error":{"message":"no"}}\n\n'
-    )
-
-
 # --- read loosely: typed decoding refuses a number for a role ------------------------------------
 
 ODD = {"delta": {"role": 1}}
@@ -412,6 +286,17 @@ def test_reasoning_stands_before_text_and_the_same_twice_is_one(odd: bool) -> No
 
 
 @pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize(("stop", "told"), [("END", "END"), (7, None), (None, None)])
+def test_the_text_that_stopped_vllm_is_read_either_way(
+    odd: bool, stop: object, told: str | None
+) -> None:
+    choice = {"delta": {"content": "a"}, "finish_reason": "stop", "stop_reason": stop}
+    frame: dict[str, Any] = {"choices": [choice | ODD if odd else choice]}
+    (finished,) = (each for each in decode(frame) if isinstance(each, Finished))
+    assert finished.stop_sequence == told
+
+
+@pytest.mark.parametrize("odd", [False, True])
 def test_a_function_call_of_the_old_form_is_one_call(odd: bool) -> None:
     first = {"function_call": {"name": "f", "arguments": "{"}}
     second = {"function_call": {"arguments": "}"}}
@@ -477,62 +362,3 @@ def test_both_forms_of_usage_are_read(usage: dict[str, Any], told: TokenUsage) -
 def test_a_total_that_is_not_the_sum_is_flagged(usage: dict[str, Any], mismatch: bool) -> None:
     noted = [e for e in decode({"choices": [], "usage": usage}) if isinstance(e, Noted)]
     assert noted == ([Noted("usage_mismatch")] if mismatch else [])
-
-
-def test_a_delta_of_an_unknown_event_is_no_content() -> None:
-    frame = {"type": "response.from_the_future.delta", "delta": "a", "output_index": 0}
-    assert list(ResponsesDecoder().decode(json.dumps(frame).encode(), b"")) == []
-
-
-@pytest.mark.parametrize(
-    ("members", "reason"),
-    [
-        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
-         "max_output_tokens"),
-        ({"status": "incomplete", "incomplete_details": {}}, "incomplete"),
-        ({"status": "incomplete"}, "incomplete"),
-        ({"status": "completed", "incomplete_details": {"reason": "x"}}, "completed"),
-        ({"status": "failed"}, "failed"),
-        ({"status": "in_progress"}, None),
-        ({}, None),
-    ],
-)  # fmt: skip
-def test_the_finish_of_a_response_is_its_status_or_the_reason_of_an_incomplete_one(
-    members: dict[str, Any], reason: str | None
-) -> None:
-    final = {"type": "response.completed", "response": members}
-    told = ResponsesDecoder().decode(json.dumps(final).encode(), b"")
-    assert [e.reason for e in told if isinstance(e, Finished)] == ([reason] if reason else [])
-
-
-@pytest.mark.parametrize(
-    ("members", "failed"),
-    [
-        ({"message": "a", "code": "c", "status": 429}, Failed("a", None, "c", 429)),
-        (
-            {"error": {"message": "a", "type": "server_error"}},
-            Failed("a", "server_error", None, 500),
-        ),
-        ({"error": "a"}, Failed("a")),
-        ({"error": 7, "message": "a"}, Failed("a")),
-    ],
-)
-def test_an_error_event_says_its_own_members_or_its_error(
-    members: dict[str, Any], failed: Failed
-) -> None:
-    frame = {"type": "error", **members}
-    assert tuple(ResponsesDecoder().decode(json.dumps(frame).encode(), b"")) == (failed,)
-
-
-def test_a_failed_response_has_its_error_and_its_tier() -> None:
-    def read(**members: Any) -> list[Event]:
-        frame = {"type": "response.failed", "response": members}
-        return list(ResponsesDecoder().decode(json.dumps(frame).encode(), b""))
-
-    silent = "the upstream reported an error without a message"
-    assert read(status="failed") == [Finished("failed"), Failed(silent), Ended()]
-    assert read(error={"message": "a"}) == [Failed("a"), Ended()]
-    assert read(service_tier="flex", usage={"input_tokens": 3, "output_tokens": 2}) == [
-        UsageReported(TokenUsage(3, 2), service_tier="flex"),
-        Ended(),
-    ]

@@ -11,7 +11,7 @@ from streamgauge.core.dialects.anthropic import read_request as anthropic
 from streamgauge.core.dialects.openai import read_request as openai
 from streamgauge.core.errors import RequestError
 
-from . import test_anthropic_request, test_openai_request_reading
+from . import test_anthropic_request_reading, test_openai_request_reading
 
 OPENAI = """\
 messages is required
@@ -118,6 +118,6 @@ def test_an_openai_request_is_told_what_would_do() -> None:
 
 
 def test_an_anthropic_request_is_told_what_would_do() -> None:
-    here = test_anthropic_request
+    here = test_anthropic_request_reading
     bad = [here.asked(**fields) for fields, _ in here.BAD]
     assert refusals(anthropic.read_conversation, bad) == ANTHROPIC

@@ -6,7 +6,15 @@ import pytest
 
 from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.errors import ErrorCode, RequestError
-from streamgauge.core.routing.plan import Asked, Candidate, Choice, Decision, Snapshot, plan
+from streamgauge.core.routing.plan import (
+    Asked,
+    Candidate,
+    Choice,
+    Decision,
+    Snapshot,
+    explain,
+    plan,
+)
 from streamgauge.core.routing.rules import Phase, Route, Target
 
 LOCAL = Candidate("local", "llamacpp", ("qwen3-*", "tiny"))
@@ -128,3 +136,15 @@ def test_globs_are_matched_whole_and_in_their_case(
     globs: tuple[str, ...], model: str | None, serves: bool
 ) -> None:
     assert Candidate("up", "openai", globs).serves(model) is serves
+
+
+def test_a_target_that_no_upstream_has_is_passed_over() -> None:
+    route = Route(Phase.DEFAULT, "default", (Target("gone"), Target("any")))
+    assert plan(Snapshot((ANY,), route), asked("openai", "m")) == decided("any", "m", "default")
+
+
+def test_where_there_is_no_route_that_is_what_is_explained() -> None:
+    told = explain(Snapshot(()), asked("openai", "m"))
+    assert (told.phase, told.route, told.strategy, told.considered) == (None, None, None, ())
+    assert told.error is not None
+    assert told.error.code is ErrorCode.NO_ROUTE

@@ -56,3 +56,10 @@ def test_globs_fit_whole_names_and_any_of_them_is_enough() -> None:
     assert Globs(("a",)) == Globs(("a",)) != Globs(("b",))
     assert hash(Globs(("a",))) == hash(Globs(("a",)))
     assert globs.fit("a\nc")  # a star is any sign
+
+
+def test_globs_are_told_from_each_other_by_their_patterns() -> None:
+    first, same, other = Globs(("a*",)), Globs(("a*",)), Globs(("b*",))
+    assert (first == same, first == other, first == ("a*",)) == (True, False, False)
+    assert len({first, same, other}) == 2
+    assert repr(first) == "Globs(('a*',))"

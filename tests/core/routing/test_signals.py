@@ -117,3 +117,26 @@ def test_conditions_that_others_rule_out_are_not_looked_at() -> None:
     request = Asked("openai", "chat/completions", "m", size=10, fields=Untouched())
     when = When(headers=((b"x-team", When().keys),), keywords=("nightly",), min_input_chars=5)
     assert when.holds(Signals(request)) is False
+
+
+def test_what_a_tool_said_counts_and_nobody_said_it() -> None:
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "a",
+        "content": [{"type": "text", "text": "abc"}],
+    }
+    other = {"type": "tool_result", "tool_use_id": "b", "content": "defg"}
+    fields = {
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "user", "content": [result, other]},
+        ]
+    }
+    signals = Signals(Asked("anthropic", "messages", "m", size=200, fields=fields))
+    assert [signals.has_chars(n) for n in (9, 10)] == [True, False]
+    assert signals.user_text == "hi"
+
+
+def test_where_nobody_estimates_only_the_bounds_decide() -> None:
+    signals = Signals(Asked("openai", "chat/completions", "m", size=1000))
+    assert [signals.is_longer_than(n) for n in (100, 2000)] == [False, False]

@@ -157,6 +157,35 @@ def test_when_every_circuit_is_open_the_client_is_told_when_the_first_may_close(
     assert not isinstance(error, RequestError)
 
 
+def test_an_upstream_that_an_admin_drained_is_left_out_and_said_to_be() -> None:
+    live = standing(a=Standing(drained=True), b=Standing(allows=False, drained=True))
+    assert order(snapshot(Strategy.FIRST), live) == "c"
+    found = explain(snapshot(Strategy.FIRST), Asked("openai", "chat/completions", "m"), live)
+    assert [(c.upstream, c.place) for c in found.considered] == [("c", 1), ("a", None), ("b", None)]
+    assert [c.reason for c in found.considered[1:]] == ["drained by an admin"] * 2
+
+
+@pytest.mark.parametrize(
+    ("others", "seconds", "words"),
+    [
+        (Standing(drained=True), None, "a (drained by an admin), b (drained by an admin)"),
+        (
+            Standing(allows=False, reopens_in=8.5),
+            9,
+            "a (drained by an admin), b (failures of late)",
+        ),
+    ],
+)
+def test_when_all_are_drained_or_failing_the_wait_is_that_of_circuits_alone(
+    others: Standing, seconds: int | None, words: str
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        order(snapshot(Strategy.FIRST), standing(a=Standing(drained=True), b=others, c=others))
+    error = caught.value
+    assert (error.status, error.code, error.retry_after) == (503, ErrorCode.UPSTREAM_ERROR, seconds)
+    assert words in error.message
+
+
 def test_one_open_circuit_among_the_unfit_is_no_matter_of_the_request() -> None:
     claude = Candidate("claude", "anthropic")
     route = Route(Phase.DEFAULT, "default", (Target("claude"), Target("a")))

@@ -18,7 +18,7 @@ from streamgauge.core.transform.openrouter_prefix import OpenRouterPrefix
 from streamgauge.core.transform.strip_attribution import StripAttribution
 
 from ..playbook import Play, chat_request, request_of
-from .chains import chain
+from .chains import chain, chunk, played
 
 CHAT = Form("openai", "llamacpp", "chat/completions")
 LOCAL = (StripAttribution(), MidSystem())
@@ -149,3 +149,29 @@ def test_openrouter_gets_the_makers_name_before_the_models(model: str, told: str
 def test_a_prefix_of_ones_own_is_for_every_model_without_one() -> None:
     made = OpenRouterPrefix("mine/")
     assert (made.name("gpt-5"), made.name("a/b")) == ("mine/gpt-5", "a/b")
+
+
+def test_frames_clients_get_html_where_the_upstream_is_told_so() -> None:
+    pytest.importorskip("markdown_it")
+    pieces = [chunk({"content": "**hi**"}), chunk({}, "stop"), b"data: [DONE]\n\n"]
+    for client, html in (("frames", True), ("simple", False)):
+        play = played(client, ["markdown_html"], pieces, dialect="openai")
+        assert (b"<strong>hi</strong>" in play.body) is html
+
+
+@pytest.mark.parametrize(
+    ("client", "alive"),
+    [
+        ("openai", b": keep-alive\n"),
+        ("anthropic", b"event: ping\n"),
+        ("simple", b'{"type":"status"'),
+        ("frames", b": keep-alive\n"),
+    ],
+)
+def test_an_answer_that_is_changed_has_its_clients_sign_of_life(client: Any, alive: bytes) -> None:
+    made = chain("openai", ["tool_call_repair"])
+    play = Play(request_of(client), attempt={"transformers": made, "dialect": "openai"})
+    play.stream(chunk({"content": "a"}))
+    before = len(play.body)
+    play.do("tick", at=16.0)
+    assert play.body[before:].startswith(alive)

@@ -17,7 +17,7 @@ from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
 from streamgauge.core.transforming import TransformingEncoder
 
-from ..playbook import Play, request_of
+from ..playbook import Play, chat_request, request_of
 from .chains import call, chain, chunk, event, played
 
 REPAIR = ["tool_call_repair"]
@@ -198,3 +198,47 @@ def test_an_upstream_without_transformers_is_read_and_written_without_a_detour()
             )
             detour = isinstance(getattr(passage, "_encoder", None), TransformingEncoder)
             assert (type(passage._reading) is StreamReading and not detour) is plain
+
+
+@pytest.mark.parametrize("client", ["openai", "frames"])
+def test_what_is_held_of_a_choice_leaves_with_its_own_finish(client: Any) -> None:
+    def said(choice: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        told = {"index": choice, "delta": delta, "finish_reason": finish}
+        return (
+            b"data: " + json.dumps({"id": "c", "model": "m", "choices": [told]}).encode() + b"\n\n"
+        )
+
+    other = b'"b'  # as it came, and as the client's JSON has it
+    play = Play(
+        request_of(client), attempt={"transformers": chain("openai", REPAIR), "dialect": "openai"}
+    )
+    play.stream(
+        said(0, call("", id="a", name="f")), said(1, call("", id="b", name="g")),
+        said(0, call('{"x":1,"a')), said(1, call('{"y":2,"b')),
+    )  # fmt: skip
+    before = play.body
+    play.data(said(0, {}, "tool_calls"))
+    first = play.body[len(before) :]
+    assert b"a" in first.partition(b'"arguments":')[2][:6]
+    assert other not in first.replace(b"\\", b"")
+    before = play.body
+    play.data(said(1, {}, "tool_calls"), DONE)
+    assert client == "frames" or other in play.body[len(before) :].replace(b"\\", b"")
+
+
+def test_a_chunk_that_says_more_than_a_piece_flows_and_its_piece_is_repaired() -> None:
+    more = [{"content": "hi", **call("{a")}, {"content": "you", **call(": 1}")}]
+    play = played("openai", REPAIR, [START, *map(chunk, more), FINISH, DONE])
+    assert arguments_of("openai", play) == '{"a": 1}'
+    told = [one["choices"][0]["delta"].get("content") for one in data_of(play)]
+    assert [text for text in told if text] == ["hi", "you"]
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "responses"])
+def test_a_whole_answer_without_calls_or_roles_passes_as_it_came(endpoint: str) -> None:
+    body = b'{"choices":[{"text":"<think>a</think>b","finish_reason":"stop"}], "own": 1.50}'
+    play = Play(
+        chat_request(endpoint, stream=False), attempt={"transformers": chain("openai", ALL)}
+    )
+    play.answer(200, body)
+    assert play.whole.body == body

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 __all__ = ["Breaker", "Circuit", "Condition", "Health", "health"]
 
@@ -202,6 +203,8 @@ def health(breaker: Breaker, now: float) -> Health:
             return Health(Condition.UNHEALTHY, "one probe decides whether it is called again")
         case Circuit.CLOSED:
             return _closed_health(breaker, now)
+        case unreachable:
+            assert_never(unreachable)
 
 
 def _closed_health(breaker: Breaker, now: float) -> Health:

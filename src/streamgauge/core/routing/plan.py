@@ -16,7 +16,7 @@ from streamgauge.core.routing.asked import Asked, Candidate
 from streamgauge.core.routing.rules import ModelMap, Phase, Route, Rule, Strategy, Target
 from streamgauge.core.routing.scenarios import Scenario
 from streamgauge.core.routing.signals import Signals
-from streamgauge.core.routing.strategies import CALM, Live, Place, in_order
+from streamgauge.core.routing.strategies import CALM, DRAINED, Live, Place, in_order
 
 __all__ = [
     "Asked",
@@ -190,12 +190,12 @@ def _first_reached(snapshot: Snapshot, asked: Asked) -> Route | None:
 
 @dataclass(frozen=True, slots=True)
 class _LeftOut:
-    """A target that is not tried. `circuit`: for its open circuit alone, with the `wait` in seconds."""
+    """A target that is not tried. `shut`: it would fit, but no call may begin for `wait` seconds."""
 
     target: Target
     model: str | None
     reason: str
-    circuit: bool = False
+    shut: bool = False
     wait: float | None = None
 
 
@@ -212,10 +212,10 @@ def _sort_out(snapshot: Snapshot, asked: Asked, route: Route, live: Live) -> _So
             continue  # the configuration's checks let none through
         if reason := _unfit(candidate, asked, route, target):
             left_out.append(_LeftOut(target, model, reason))
-        elif (standing := live.standing(target.upstream)).allows:
+        elif (bar := (standing := live.standing(target.upstream)).bar) is None:
             places.append(Place(target, model, candidate.kind == _KEEPS_PREFIXES))
         else:
-            left_out.append(_LeftOut(target, model, "circuit open", True, standing.reopens_in))
+            left_out.append(_LeftOut(target, model, bar, True, standing.reopens_in))
     if len(places) > 1 or route.most is not None:
         places = in_order(route, places, live, asked.session_id)
         left_out += [_LeftOut(p.target, p.model, p.reason) for p in places if p.over]
@@ -270,18 +270,20 @@ _WHY: Mapping[Strategy, str] = {
 
 def _refusal(asked: Asked, route: Route, left_out: Sequence[_LeftOut]) -> GatewayError:
     """Return what the client is told when no target of its route is left."""
-    closed = [out for out in left_out if out.circuit]
-    if closed:
-        waits = [out.wait for out in closed if out.wait is not None]
-        names = ", ".join(out.target.upstream for out in closed)
-        return GatewayError(
-            503,
-            ErrorCode.UPSTREAM_ERROR,
-            f"not called, after failures of late: {names}",
-            retry_after=max(1, ceil(min(waits))) if waits else 1,
-        )
+    if shut := [out for out in left_out if out.shut]:
+        return _not_called(shut)
     reasons = "; ".join(f"upstream {out.target.upstream} {out.reason}" for out in left_out)
     return _no_route(reasons or f"no upstream serves {_shown(asked.model)} by route {route.name}")
+
+
+def _not_called(shut: Sequence[_LeftOut]) -> GatewayError:
+    """Return when to come again, too, as far as circuits are to be waited for; an admin tells no time."""
+    failing = [out for out in shut if out.reason != DRAINED]
+    waits = (out.wait for out in failing if out.wait is not None)
+    after = max(1, ceil(min(waits, default=1))) if failing else None
+    whys = ("failures of late" if out in failing else out.reason for out in shut)
+    told = ", ".join(f"{out.target.upstream} ({why})" for out, why in zip(shut, whys, strict=True))
+    return GatewayError(503, ErrorCode.UPSTREAM_ERROR, f"not called: {told}", retry_after=after)
 
 
 def _nobody(asked: Asked) -> RequestError:

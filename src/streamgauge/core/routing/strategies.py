@@ -11,8 +11,9 @@ from streamgauge.core.pricing import Money, Price
 from streamgauge.core.routing.ratios import Ratio
 from streamgauge.core.routing.rules import Route, Strategy, Target
 
-__all__ = ["CALM", "Live", "Place", "Standing", "blended", "in_order"]
+__all__ = ["CALM", "DRAINED", "Live", "Place", "Standing", "blended", "in_order"]
 
+DRAINED = "drained by an admin"
 _EVEN = Ratio(input_tokens=1, output_tokens=1, samples=0)
 """Taken while nothing has been learnt of a model: it prefers neither cheap input nor cheap output."""
 
@@ -23,12 +24,21 @@ class Standing:
 
     `allows`: its circuit lets a call begin; else `reopens_in` seconds it may, if that is known.
     `in_flight`: calls that run. `latency`: seconds to an answer of late, None is unknown.
+    `drained`: an admin wants no call to begin, for as long as an admin likes.
     """
 
     allows: bool = True
     reopens_in: float | None = None
     in_flight: int = 0
     latency: float | None = None
+    drained: bool = False
+
+    @property
+    def bar(self) -> str | None:
+        """Why no call may begin; None where one may."""
+        if self.drained:
+            return DRAINED
+        return None if self.allows else "circuit open"
 
 
 _WELL = Standing()

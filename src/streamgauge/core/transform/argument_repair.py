@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import assert_never
 
 from streamgauge.core.tool_arguments import KEPT_CHARACTERS
 from streamgauge.core.transform.argument_keys import Key, NoKey, is_same, read_key
@@ -220,6 +221,8 @@ class ArgumentRepair:
             case NoKey.NONE:
                 self._fail()
                 return None
+            case unreachable:
+                assert_never(unreachable)
 
     # -- members
 

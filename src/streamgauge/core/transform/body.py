@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -10,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.conversation import Conversation
-from streamgauge.core.json_text import patch_keys, read_object
+from streamgauge.core.json_text import json_of, patch_keys, read_object
 
 __all__ = [
     "REMOVED",
@@ -80,13 +79,5 @@ def changed_body(
             members = {key: value for key, value in merged.items() if value is not REMOVED}
     if not changes:
         return raw
-    return patch_keys(raw, {key: _text(value) for key, value in changes.items()})
-
-
-def _text(value: Any) -> bytes | None:
-    if value is REMOVED:
-        return None
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # a lone surrogate: as an escape it passes as it came
-        return json.dumps(value, separators=(",", ":")).encode()
+    told = {key: None if value is REMOVED else json_of(value) for key, value in changes.items()}
+    return patch_keys(raw, told)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from streamgauge.core.json_text import patch_keys
+from streamgauge.core.json_text import json_of, patch_keys
 from streamgauge.core.sse import encode_frame
 
-__all__ = ["FrameRewriter", "frame_with", "json_members", "object_in"]
+__all__ = ["FrameRewriter", "frame_with", "object_in"]
 
 
 class FrameRewriter(Protocol):
@@ -36,16 +36,5 @@ def frame_with(payload: bytes, event: bytes, **members: Any) -> bytes:
 
     `payload` must hold a JSON object.
     """
-    return encode_frame(patch_keys(payload, json_members(members)), event)
-
-
-def json_members(members: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the JSON of each member; a lone surrogate in it stays an escape."""
-    return {key: _json(value) for key, value in members.items()}
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+    told = {key: json_of(value) for key, value in members.items()}
+    return encode_frame(patch_keys(payload, told), event)

@@ -97,8 +97,7 @@ function numbered(frames) {
   return frames.map((frame, at) => {
     const before = frames[at - 1] ?? null;
     const repeat = before !== null && before.payload === frame.payload && frame.payload.length > LONG_PAYLOAD;
-    const skipped = frame.stamp !== null && before?.stamp != null && frame.stamp.seq !== before.stamp.seq + 1;
-    return { ...frame, seq: at + 1, dt: before === null ? null : frame.t - before.t, repeat, skipped };
+    return { ...frame, seq: at + 1, dt: before === null ? null : frame.t - before.t, repeat };
   });
 }
 

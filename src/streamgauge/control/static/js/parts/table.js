@@ -6,13 +6,13 @@ import { select } from "./keyboard.js";
 
 /**
  * Return a table. A column is {title, cell(row), num, hint, head, wide}; `opens(row)` is the path a row leads to, or null;
- * `faded(row)` whether it stands back. `foot` is a list of cells.
+ * `faded(row)` whether it stands back, `flagged(row)` whether something is wrong with it. `foot` is a list of cells.
  */
-export function table({ label, columns, rows, opens = null, faded = null, foot = null, empty = "Nothing here yet." }) {
+export function table({ label, columns, rows, opens = null, faded = null, flagged = null, foot = null, empty = "Nothing here yet." }) {
   if (rows.length === 0) {
     return h("div", { class: "table-box" }, h("div", { class: "empty" }, emptyText(empty)));
   }
-  const body = h("tbody", null, rows.map((row) => bodyRow(row, columns, opens, faded)));
+  const body = h("tbody", null, rows.map((row) => bodyRow(row, columns, { opens, faded, flagged })));
   const parts = [h("thead", null, headRow(columns)), body];
   if (foot !== null) {
     parts.push(h("tfoot", null, h("tr", null, foot.map((cell, at) => h("td", { class: columns[at]?.num ? "num" : null }, cell)))));
@@ -35,11 +35,11 @@ export function headRow(columns) {
   );
 }
 
-function bodyRow(row, columns, opens, faded) {
+function bodyRow(row, columns, { opens, faded, flagged }) {
   const path = opens?.(row) ?? null;
   const line = h(
     "tr",
-    { class: [path === null ? "" : "pick", faded?.(row) ? "faded" : ""].join(" ").trim() || null },
+    { class: [path === null ? "" : "pick", faded?.(row) ? "faded" : "", flagged?.(row) ? "flagged" : ""].filter(Boolean).join(" ") || null },
     columns.map(({ cell, num, head }) => h(head ? "th" : "td", { class: num ? "num" : null, scope: head ? "row" : null }, cell(row))),
   );
   if (path !== null) {

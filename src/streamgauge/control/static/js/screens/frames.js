@@ -8,6 +8,7 @@ import { bytes, count, duration } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
 import { go } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
+import { badges, findingsPanel, marksOf, proofOf, verdict } from "./proof.js";
 import { requestTabs } from "./request_tabs.js";
 import { tokenTimeline } from "./token_timeline.js";
 
@@ -44,9 +45,10 @@ function noCapture(enabled) {
 
 async function captured(id, row, stored, signal) {
   const address = `/captures/${encodeURIComponent(id)}`;
+  const [text, proved] = await Promise.all([readText(address, signal), proofOf(address, signal)]);
   let capture;
   try {
-    capture = readCapture(await readText(address, signal));
+    capture = readCapture(text);
   } catch (error) {
     if (!(error instanceof CaptureError)) {
       throw error;
@@ -54,10 +56,12 @@ async function captured(id, row, stored, signal) {
     return [h("p", { class: "notice bad" }, error.message)];
   }
   const client = capture.sides[0];
+  const marks = marksOf(proved, client.frames);
   return [
-    panel("Capture", [facts(await verdicts(capture, row, stored)), actions(id, address)]),
+    panel("Capture", [facts([["Verify", verdict(proved)], ...(await verdicts(capture, row, stored))]), actions(id, address)]),
+    findingsPanel(proved),
     client.frames.length < 2 ? null : panel("Token timeline", tokenTimeline(client.frames, signal), "frames to the client, by the capture's clock"),
-    h("div", { class: "columns" }, capture.sides.map((side) => framesPanel(side, capture.closing))),
+    h("div", { class: "columns" }, capture.sides.map((side) => framesPanel(side, capture.closing, side.sent ? marks : new Map()))),
   ];
 }
 
@@ -77,13 +81,14 @@ async function verdicts({ opening, closing, sides }, row, stored) {
 
 function actions(id, address) {
   const command = `streamgauge replay ${id}.jsonl --port 0`;
-  return h(
+  const buttons = h(
     "p",
     { class: "filters" },
     h("a", { class: "button", href: addressOf(address), download: `${id}.jsonl` }, "Download"),
     h("button", { type: "button", on: { click: () => copy(command, "Command to replay it") } }, "Copy replay command"),
     h("button", { type: "button", class: "danger", on: { click: () => remove(id, address) } }, "Delete"),
   );
+  return [buttons, h("p", { class: "dim" }, "To replay the downloaded file to any client, with its pauses: ", h("code", null, command))];
 }
 
 async function remove(id, address) {
@@ -93,7 +98,7 @@ async function remove(id, address) {
   }
 }
 
-function framesPanel(side, closing) {
+function framesPanel(side, closing, marks) {
   const start = side.frames[0]?.t ?? 0;
   const sha1 = (seq) => (side.sent ? (closing?.sha1s[seq - 1] ?? null) : null);
   const stamped = side.frames.some(({ stamp }) => stamp !== null);
@@ -101,13 +106,13 @@ function framesPanel(side, closing) {
     { title: "Seq", num: true, head: true, cell: ({ seq }) => seq },
     { title: "t", num: true, cell: ({ t }) => duration((t - start) / 1000) },
     { title: "dt", num: true, cell: ({ dt }) => (dt === null ? "" : h("span", { class: dt > STALL_US ? "tone-bad" : null }, `${dt > STALL_US ? "▲ " : ""}${duration(dt / 1000)}`)) },
-    { title: "Event", cell: ({ event, repeat, skipped }) => [event === "message" ? h("span", { class: "dim" }, "data") : event, repeat ? h("span", { class: "badge warn" }, "▲ same again") : null, skipped ? h("span", { class: "badge bad" }, "✗ seq skipped") : null] },
+    { title: "Event", cell: ({ seq, event, repeat }) => [event === "message" ? h("span", { class: "dim" }, "data") : event, repeat ? h("span", { class: "badge warn" }, "▲ same again") : null, badges(marks.get(seq))] },
     { title: "Bytes", num: true, cell: (frame) => count(frame.bytes) },
     ...(side.sent ? [{ title: "sha1", cell: ({ seq }) => h("span", { class: "mono" }, orDash(sha1(seq), "not kept for this frame")) }, ...(stamped ? [{ title: "acc_len", num: true, cell: ({ stamp }) => orDash(count(stamp?.acc_len ?? null), "no stamp was on the wire") }] : [])] : []),
     { title: "Payload", cell: ({ payload }) => h("span", { class: "mono payload", title: payload.slice(0, 2000) }, payload.slice(0, 160)) },
   ];
   const more = side.frames.length > SHOWN ? `the first ${count(SHOWN)} of ${count(side.frames.length)}` : `${count(side.frames.length)} frames`;
-  return panel(side.sent ? "To the client" : `From the ${side.name}`, table({ label: `Frames, ${side.name}`, columns, rows: side.frames.slice(0, SHOWN), empty: "No frames: the answer came whole, or nothing came." }), more, true);
+  return panel(side.sent ? "To the client" : `From the ${side.name}`, table({ label: `Frames, ${side.name}`, columns, rows: side.frames.slice(0, SHOWN), flagged: ({ seq }) => marks.has(seq), empty: "No frames: the answer came whole, or nothing came." }), more, true);
 }
 
 export const frames = { name: "frames", title: (id) => `Frames ${id}`, open };

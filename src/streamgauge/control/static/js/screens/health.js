@@ -8,17 +8,19 @@ import { age, bytes, count, duration, moment } from "../parts/format.js";
 import { missing, orDash, state } from "../parts/marks.js";
 import { here, setFilters } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
+import { doctorPanel } from "./doctor.js";
 import { ago } from "./strip.js";
 
 async function open({ root, signal }) {
   const settings = h("div", { class: "stack" });
-  const [health, config] = await Promise.all([read("/health", {}, signal), read("/config", {}, signal)]);
+  const [health, config, doctor] = await Promise.all([read("/health", {}, signal), read("/config", {}, signal), doctorPanel(signal)]);
   fill(
     root,
     h("div", { class: "screen-head" }, h("h1", null, "Health and configuration"), h("span", { class: "grow" }), searchField("q", "Filter settings  /", "Filter settings")),
     config.error === null ? null : h("p", { class: "notice bad", role: "status" }, `The file on disk is not in use: ${config.error}`, config.problems > 1 ? ` (${config.problems} problems)` : null),
     h("div", { class: "columns" }, panel("Ledger", ledger(health.ledger)), panel("Gateway", gateway(health))),
     h("div", { class: "columns" }, panel("Prices", prices(health)), panel("Exporters", exporters(health.exporters), null, true)),
+    doctor,
     panel("Configuration in force", [configHead(config), settings], reloadButton(), false),
   );
   const draw = () => fill(settings, settingsTable(config, here().query.get("q") ?? "", here().query.get("defaults") === "yes"));
@@ -52,18 +54,15 @@ function gateway({ version, started_at: started, runtime }) {
   if (runtime === null) {
     return facts([...rows, ["Data loop", state("unhealthy", "it does not answer")]]);
   }
-  return [
-    facts([
-      ...rows,
-      ["Data loop late by", duration(runtime.loop_lag_ms)],
-      ["Streams", `${count(runtime.streams)}, ${count(runtime.drains)} of them drained`],
-      ["Connections", `${count(runtime.sockets_client)} of clients, ${count(runtime.sockets_upstream)} to upstreams (${count(runtime.pool_idle)} idle)`],
-      ["Descriptors", orDash(count(runtime.descriptors), "this system does not tell")],
-      ["Ledger queue", count(runtime.ledger_queue)],
-      ["Spool", bytes(runtime.spool)],
-    ]),
-    h("p", { class: "dim" }, "To find out what is wrong with an upstream: ", h("code", null, "streamgauge doctor")),
-  ];
+  return facts([
+    ...rows,
+    ["Data loop late by", duration(runtime.loop_lag_ms)],
+    ["Streams", `${count(runtime.streams)}, ${count(runtime.drains)} of them drained`],
+    ["Connections", `${count(runtime.sockets_client)} of clients, ${count(runtime.sockets_upstream)} to upstreams (${count(runtime.pool_idle)} idle)`],
+    ["Descriptors", orDash(count(runtime.descriptors), "this system does not tell")],
+    ["Ledger queue", count(runtime.ledger_queue)],
+    ["Spool", bytes(runtime.spool)],
+  ]);
 }
 
 function prices({ prices: known, unknown_models: unknown }) {

@@ -8,7 +8,7 @@ import { count, day, recent } from "../parts/format.js";
 import { missing, orDash, state } from "../parts/marks.js";
 import { here } from "../parts/place.js";
 import { table } from "../parts/table.js";
-import { monthBar } from "./budgets.js";
+import { DAY, MONTH, budgetBar } from "./budgets.js";
 
 const LIMITS = [
   ["models", "Models", "globs, by commas: qwen3-*,gpt-5-mini"],
@@ -55,8 +55,7 @@ function keysTable(keys, reload) {
     limit("max_streams", "Streams"),
     limit("rpm", "Req/min"),
     limit("tpm", "Tok/min"),
-    limit("per_day", "A day"),
-    { title: "This month", num: true, cell: monthBar, hint: "spent, of what it may spend" },
+    ...[DAY, MONTH].map((span) => ({ title: span.title, num: true, cell: (key) => budgetBar(key, span), hint: "spent, of what it may spend, UTC" })),
     { title: "", cell: (key) => actions(key, reload) },
   ];
   return table({ label: "Client keys", columns, rows: keys, opens: (key) => `/requests?key=${encodeURIComponent(key.id)}`, faded: (key) => key.state !== "active", empty: ["No key yet.", "Without keys, whoever reaches the data listener may use it."] });

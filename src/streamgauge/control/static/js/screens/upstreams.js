@@ -1,8 +1,7 @@
-// Upstreams and their models: how each is, why, how fast it answers. A probe asks one now.
+// Upstreams and their models: how each is, why, how fast it answers.
 
-import { read, send } from "../parts/api.js";
+import { read } from "../parts/api.js";
 import { QUIET, axis, figure, line, oneTwoFive } from "../parts/chart.js";
-import { notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { selectField } from "../parts/filters.js";
 import { count, duration, short, speed } from "../parts/format.js";
@@ -10,9 +9,11 @@ import { missing, orDash, state, unit } from "../parts/marks.js";
 import { here } from "../parts/place.js";
 import { failures } from "../parts/sums.js";
 import { facts, panel } from "../parts/table.js";
+import { upstreamActions } from "./upstream_actions.js";
 
 const HOURS = [["24", "last 24 h"], ["1", "last hour"], ["168", "last 7 days"], ["720", "last 30 days"]];
 const QUANTILES = ["p50", "p95", "p99"];
+const DRAINED = "Drained by an admin: no new call begins here until it is enabled, or the gateway restarts.";
 const HOUR_US = 3_600_000_000;
 
 async function open({ root, signal, feed }) {
@@ -33,14 +34,14 @@ async function open({ root, signal, feed }) {
 }
 
 function card(upstream, reload) {
-  const probe = h("button", { type: "button", class: "small", on: { click: () => runProbe(upstream.name, probe, reload) } }, "Probe");
   return h(
     "section",
     { class: "panel card", "aria-label": `Upstream ${upstream.name}` },
-    h("header", null, h("h2", null, upstream.name), state(upstream.health, upstream.reason), h("span", { class: "aside" }, probe)),
+    h("header", null, h("h2", null, upstream.name), state(upstream.health, upstream.reason), upstream.drained ? state("drained", DRAINED) : null, h("span", { class: "aside" }, upstreamActions(upstream, reload))),
     h(
       "div",
       { class: "body stack" },
+      upstream.drained ? h("p", { class: "notice" }, DRAINED) : null,
       upstream.reason === null ? null : h("p", { class: upstream.health === "unhealthy" ? "notice bad" : "notice" }, upstream.reason),
       facts([
         ["Kind", upstream.kind],
@@ -88,17 +89,6 @@ function speeds(upstream) {
       h("tbody", null, line("First token", upstream.ttft_ms, duration, ""), line("Whole stream", upstream.stream_duration_ms, duration, ""), line("Writing", upstream.generation_tps, speed, "tok/s"), line("Reading the prompt", upstream.prompt_tps, speed, "tok/s")),
     ),
   ];
-}
-
-async function runProbe(name, button, reload) {
-  button.disabled = true;
-  try {
-    const { ok, error, took_ms: took } = await send("POST", `/upstreams/${encodeURIComponent(name)}/probe`);
-    notice(ok ? `${name} answered after ${duration(took)}.` : `${name}: ${error}`);
-    await reload();
-  } finally {
-    button.disabled = false;
-  }
 }
 
 /** Draw each upstream's share of exchanges that had their first token by then: the whole distribution, no averages. */

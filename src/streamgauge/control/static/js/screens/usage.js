@@ -9,7 +9,7 @@ import { here } from "../parts/place.js";
 import { groupName } from "../parts/groups.js";
 import * as sums from "../parts/sums.js";
 import { panel, table } from "../parts/table.js";
-import { budgetList } from "./budgets.js";
+import { budgetTable } from "./budgets.js";
 import { METRICS, overTime } from "./usage_chart.js";
 
 const GROUPS = [["model", "model"], ["upstream", "upstream"], ["key", "key"], ["session", "session"], ["app", "client app"], ["status", "status"], ["day", "day"], ["hour", "hour"]];
@@ -36,7 +36,7 @@ async function open({ root, signal }) {
     const page = await read("/usage", { by, ...(by === "hour" ? twoWeeks(since) : { since }) }, signal);
     fill(list, panel(`By ${nameOf(by)}`, groupTable(page, by), scopeOf(page), true));
     fill(chart, await timePanel(by, since, query.get("metric") ?? "output", signal));
-    fill(budgets, await budgetPanel(by, signal));
+    fill(budgets, await budgetPanel(signal));
   }
   await load();
   return { filtered: load };
@@ -68,13 +68,10 @@ async function timePanel(by, since, metric, signal) {
   return panel(`${METRICS.find(({ name }) => name === metric)?.title ?? metric} by ${grain} and ${nameOf(split)}`, overTime(page, grain, split, metric, signal));
 }
 
-async function budgetPanel(by, signal) {
-  if (by !== "key") {
-    return null;
-  }
+async function budgetPanel(signal) {
   const { keys } = await read("/keys", {}, signal);
-  const list = budgetList(keys);
-  return list === null ? null : panel("Budgets of this month", list);
+  const bars = budgetTable(keys);
+  return bars === null ? null : panel("Budgets", bars, "of keys that have one; estimates count", true);
 }
 
 const LINKED = { model: "model", upstream: "upstream", key: "key", status: "status" };

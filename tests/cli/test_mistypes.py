@@ -1,0 +1,142 @@
+"""What a newcomer types wrong, and the words that lead on: no verb answers a slip with a riddle (SPEC §18)."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from streamgauge.cli.listening import cannot_listen
+from streamgauge.cli.main import VERBS, cli
+
+from .books import ENVIRONMENT, RUN
+
+LOCAL = ("--upstream", "llamacpp=http://127.0.0.1:9")
+
+MISTYPES = [
+    (["srve"], 2, "There is no verb 'srve'. Did you mean 'serve'?"),
+    (["wibble"], 2, "The verbs are serve, demo, sim"),
+    (["serve", "--prot", "1"], 2, "No such option '--prot'."),
+    (["serve", "--port", "99999"], 2, "99999 is not in the range"),
+    (["serve"], 3, "To see it work without any model: streamgauge demo"),
+    (["serve", "--upstream", "nonsense"], 3, "must be an http or https URL"),
+    (["serve", "--upstream", "foo=http://x"], 3, "KIND must be one of llamacpp"),
+    (["serve", "--config", "no.yaml"], 3, "cannot read no.yaml: No such file or directory"),
+    (["serve", *LOCAL, "--host", "0.0.0.0"], 3, "make one with `streamgauge keys create"),
+    (["serve", *LOCAL, "--ledger", "sqlite:///no/x.db"], 4, "there is no directory"),
+    (["config", "chek"], 2, "No such command 'chek'."),
+    (["config", "check", "bad.yaml"], 3, "bad.yaml:3:4: configuration: this line stands further"),
+    (["config", "check", "words.yaml"], 3, "(did you mean 'server'?)"),
+    (["ls", "--leger", "x"], 2, "No such option '--leger'."),
+    (["ls", "--since", "yesterday"], 2, "is neither an age (10m, 2h, 3d) nor an ISO time"),
+    (["ls", "--ledger", "no.db"], 1, "`streamgauge serve` makes one"),
+    (["ls", "--ledger", "postgres://x"], 2, "only sqlite is supported"),
+    (["show", "abc", "--ledger", "words.yaml"], 1, "words.yaml is damaged or no SQLite database"),
+    (["keys", "create"], 2, "Missing option '--label'"),
+    (["keys", "create", "--label", "a", "--per-day", "5"], 2, 'such as "5 USD", or none'),
+    (["keys", "create", "--label", "a", "--expires", "soon"], 2, "a span from now (12h, 30d)"),
+    (["verify", "no.sse"], 2, "No such file or directory"),
+    (["verify", "words.yaml"], 1, "name it with --protocol"),
+    (["replay", "words.yaml"], 1, "line 1: this is no JSON object"),
+    (["doctor", "notaurl"], 2, "'notaurl' is no URL such as https://llm.example.com"),
+    (["doctor"], 3, "see `streamgauge config init`"),
+    (["explain", "gpt-5"], 1, "no upstream is configured: see `streamgauge config init`"),
+    (["env", "foo"], 2, "is not one of 'openai', 'anthropic', 'opencode'"),
+    (["top", "--once", "--control", "notaurl"], 2, "is no URL such as http://127.0.0.1:8067"),
+    (["capture", "--control", "http://127.0.0.1:9"], 1, "no gateway's control listener answers"),
+    (["bench", "--target", "foo"], 2, "it must be streamgauge, nginx, direct or NAME=COMMAND"),
+    (["ledger", "export", "xml"], 2, "is not one of 'csv', 'jsonl'"),
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty home with two files that are no configuration, and no keys of anybody."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("STREAMGAUGE_CONFIG", "XDG_CONFIG_HOME", "OPENAI_API_KEY", "ANTHROPIC_API_KEY",
+                 "OPENROUTER_API_KEY", "STREAMGAUGE_ADMIN_TOKEN"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "bad.yaml").write_text("upstreams:\n  - name: a\n   kind: openai\n")
+    (tmp_path / "words.yaml").write_text("servr: 1\n")
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on, which knows no page."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("typed", "code", "words"), MISTYPES, ids=lambda each: str(each)[:40])
+def test_a_slip_is_answered_by_what_to_do(typed: list[str], code: int, words: str) -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli, typed)
+    assert words in result.output
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("verb", [["sim"], ["serve", *LOCAL]], ids=["sim", "serve"])
+def test_a_port_that_is_taken_is_named_once_and_in_plain_words(
+    verb: list[str], taken: int, tmp_path: Path
+) -> None:
+    done = subprocess.run(  # in a process of its own, as serve takes signals
+        [*RUN, *verb, "--port", str(taken)], cwd=tmp_path, check=False, timeout=30,
+        env={**ENVIRONMENT, "STREAMGAUGE_LEDGER__SPOOL_MB": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert f"cannot listen on 127.0.0.1:{taken}: Address already in use" in done.stderr
+    assert done.stderr.count(str(taken)) == 1
+    assert done.returncode == 4
+
+
+@pytest.mark.parametrize("verb", [["top", "--once"], ["capture", "--count", "1"]])
+def test_a_port_of_another_program_is_doubted(verb: list[str], taken: int) -> None:
+    result = CliRunner().invoke(cli, [*verb, "--control", f"http://127.0.0.1:{taken}"])
+    assert "status 404: is this the control listener of a gateway?" in result.output
+    assert result.exit_code == 1
+
+
+def test_the_reason_of_a_failed_name_look_up_is_kept() -> None:
+    failed = socket.gaierror(-2, "Name or service not known")
+    assert "not known" in cannot_listen("nowhere.invalid", 1, failed)
+
+
+def test_sums_of_an_empty_ledger_say_that_there_are_no_rows() -> None:
+    made = CliRunner().invoke(cli, ["keys", "create", "--label", "ann"])
+    assert made.exit_code == 0
+    assert CliRunner().invoke(cli, ["ledger", "rollup"]).output == "no rows\n"
+    assert CliRunner().invoke(cli, ["ledger", "rollup", "--json"]).output == ""
+
+
+def test_no_line_of_a_help_is_cut_short_and_no_option_is_without_a_word() -> None:
+    for verb in VERBS:
+        command = VERBS[verb].load()
+        help_text = CliRunner().invoke(cli, [verb, "--help"]).output
+        assert "..." not in help_text.replace("[ARGS]...", ""), verb
+        commands = command.commands if isinstance(command, click.Group) else {verb: command}
+        for name, each in commands.items():
+            silent = [p.name for p in each.params
+                      if isinstance(p, click.Option) and not p.hidden and not p.help]  # fmt: skip
+            assert silent == [], (verb, name)

@@ -1,0 +1,88 @@
+"""Reasoning told apart in frames that pass as they are: what else stands in them, and odd ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamgauge.core.dialects.anthropic.think_frames import MessagesThinkFrames
+from streamgauge.core.dialects.openai.think_frames import ChatThinkFrames
+
+from ..transform.chains import chunk, event
+
+STOP = event("content_block_stop", index=0)
+
+
+def start(text: str = "", index: int = 0) -> bytes:
+    return event("content_block_start", index=index, content_block={"type": "text", "text": text})
+
+
+def delta(text: str, index: int = 0) -> bytes:
+    said = {"type": "text_delta", "text": text}
+    return event("content_block_delta", index=index, delta=said)
+
+
+def through(rewriter: Any, *frames: bytes) -> list[bytes]:
+    """Return what leaves for `frames`, cut by hand, and what is left at the end."""
+    told: list[bytes] = []
+    for frame in frames:
+        lines = dict(line.split(b": ", 1) for line in frame.splitlines() if line)
+        told += rewriter.rewrite(frame, lines[b"data"], lines.get(b"event", b""))
+    return [*told, *rewriter.end()]
+
+
+def blocks(frames: list[bytes]) -> list[tuple[int, str, str]]:
+    """Return each block of Anthropic's: its index, its kind and its text."""
+    told: dict[int, tuple[str, str]] = {}
+    for each in frames:
+        frame = json.loads(each.splitlines()[1][6:])
+        index = frame.get("index")
+        if frame["type"] == "content_block_start":
+            block = frame["content_block"]
+            assert index not in told
+            told[index] = (block["type"], block.get("text", ""))
+        elif frame["type"] == "content_block_delta":
+            kind, text = told[index]
+            told[index] = (kind, text + frame["delta"].get(kind, ""))
+    return [(index, *told[index]) for index in sorted(told)]
+
+
+def test_a_block_that_begins_with_its_text_is_told_apart_from_there() -> None:
+    frames = through(MessagesThinkFrames(), start("<think>why</think>yes"), STOP)
+    assert blocks(frames) == [(0, "thinking", "why"), (1, "text", "yes")]
+    assert json.loads(frames[-1].splitlines()[1][6:])["index"] == 1
+
+
+def test_a_block_without_text_begins_and_ends_as_it_came() -> None:
+    assert through(MessagesThinkFrames(), start(), STOP) == [start(), STOP]
+
+
+def test_citations_stay_where_their_text_has_gone() -> None:
+    cited = event("content_block_delta", index=0, delta={"type": "citations_delta", "citation": {}})
+    wire = (start(), delta("a"), cited, STOP)
+    assert through(MessagesThinkFrames(), *wire) == list(wire)
+    moved = through(MessagesThinkFrames(), start("<think>b</think>c"), cited, STOP)
+    (frame,) = (json.loads(e.splitlines()[1][6:]) for e in moved if b"citations_delta" in e)
+    assert frame["index"] == 1
+
+
+def test_pieces_of_one_reasoning_are_one_block() -> None:
+    wire = (start(), delta("<think>a"), delta("b"), delta("</think>c"), delta("d"), STOP)
+    frames = through(MessagesThinkFrames(), *wire)
+    assert blocks(frames) == [(0, "thinking", "ab"), (1, "text", "cd")]
+
+
+def test_what_was_held_of_a_chat_answer_leaves_before_its_end_marker() -> None:
+    held = [chunk({"content": "a\n<thi"}), b"data: [DONE]\n\n"]
+    first, rest, done = through(ChatThinkFrames(), *held)
+    told = [json.loads(each[6:])["choices"][0]["delta"]["content"] for each in (first, rest)]
+    assert told == ["a\n", "<thi"]
+    assert done == held[1]
+
+
+@pytest.mark.parametrize("choices", [[None], [7, {"delta": {"content": "a"}}], [{"delta": None}]])
+def test_choices_that_are_none_of_the_protocol_pass(choices: list[Any]) -> None:
+    frame = b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
+    assert through(ChatThinkFrames(), frame) == [frame]

@@ -1,0 +1,42 @@
+"""Answers that are no streams keep what needs no change, and everything odd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamgauge.core.dialects.anthropic.whole_repair import changed_content
+from streamgauge.core.dialects.openai.whole_repair import changed_choices
+from streamgauge.core.transform.chain import Chain
+
+BOTH = Chain(think_tags=True, tool_call_repair=True)
+THINK, REPAIR = Chain(think_tags=True), Chain(tool_call_repair=True)
+
+
+@pytest.mark.parametrize("content", [None, "<think>a</think>b", 7])
+def test_content_that_is_no_list_of_blocks_is_left_alone(content: Any) -> None:
+    assert changed_content({"content": content}, THINK) == {}
+
+
+def test_blocks_without_tags_stay_beside_one_that_has_some() -> None:
+    plain = [{"type": "text", "text": "a"}, {"type": "tool_use", "input": {}}, "odd"]
+    assert changed_content({"content": plain}, THINK) == {}
+    tagged = {"type": "text", "text": "<think>b</think>c"}
+    assert changed_content({"content": [tagged, *plain]}, REPAIR) == {}
+    assert changed_content({"content": [tagged, *plain]}, THINK)["content"][2:] == plain
+
+
+def answer(content: str, arguments: str) -> dict[str, Any]:
+    calls = [{"function": {"arguments": arguments}}]
+    return {"choices": [{"message": {"content": content, "tool_calls": calls}}]}
+
+
+def test_a_chat_answer_is_changed_only_as_its_chain_says() -> None:
+    tagged, faulty = "<think>b</think>c", "{a: 1}"
+    assert changed_choices(answer("c", '{"a": 1}'), BOTH) == {}
+    assert changed_choices(answer(tagged, '{"a": 1}'), REPAIR) == {}
+    assert changed_choices(answer("c", faulty), THINK) == {}
+    (told,) = changed_choices(answer(tagged, faulty), REPAIR)["choices"]
+    assert told["message"]["content"] == tagged
+    assert told["message"]["tool_calls"][0]["function"]["arguments"] == '{"a": 1}'
