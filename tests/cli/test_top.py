@@ -239,6 +239,12 @@ def test_unknown_is_a_dash_and_never_a_zero(fake: FakeControl) -> None:
     assert row.split("3.0 ms")[1].split() == ["–"] * (len(row.split("3.0 ms")[1].split()))
 
 
+def test_upstreams_that_an_admin_drained_are_named(fake: FakeControl) -> None:
+    assert "drained" not in top("--control", fake.url).stdout
+    fake.summary = a_summary(drained=["local", "far\x1b[31m"])
+    assert "drained by an admin local, far?[31m" in top("--control", fake.url).stdout
+
+
 def test_an_ascii_terminal_gets_ascii(fake: FakeControl, tmp_path: Path) -> None:
     done = subprocess.run(
         [*RUN, "top", "--control", fake.url], cwd=tmp_path, capture_output=True, check=True,

@@ -209,6 +209,15 @@ def test_pings_of_ours_have_no_number(mode: Integrity) -> None:
     assert not check(play, play.body, mode)
 
 
+def test_a_ping_of_ours_leaves_no_comment_an_event_of_its_own_in_a_stream_with_ids() -> None:
+    proof = Proof(Integrity.OFF, ids=True)
+    play = Play(chat_request("messages"), proof=proof, keepalive_seconds=5.0)
+    play.head()
+    play.data(b": PROCESSING\n\n")
+    play.do("tick", at=6.0)
+    assert play.body == b': PROCESSING\nevent: ping\ndata: {"type":"ping"}\n\n'
+
+
 @pytest.mark.parametrize("mode", [Integrity.OFF, *MODES])
 @pytest.mark.parametrize("held", [b"", ROLE])
 def test_an_error_alone_is_one_frame_whatever_was_held(mode: Integrity, held: bytes) -> None:
@@ -232,7 +241,7 @@ def test_the_status_lines_of_a_slow_upstream_are_signs_of_life() -> None:
     play.data(GOLDENS["anthropic text"].body)
     play.do("tick", at=20.0)
     alive, *told = frames_with_data(play)
-    assert alive == b'{"type":"status","status":"thinking"}'
+    assert alive == b'{"type":"status","status":"waiting"}'
     assert play.row.frames_out == len(told)
     assert play.row.stream_sha1 == sha1_of(told)
 

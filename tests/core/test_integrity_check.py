@@ -14,7 +14,7 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_text import PROTOCOLS, protocol_of
 from streamgauge.core.sse import FRAME_LIMIT, READ_UP_TO
 
-from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, text
+from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, request_of, text
 from .stamped_streams import MODES, check, frames_with_data, play_of, protocol, whole
 
 TIMES = 1000 if os.environ.get("STREAMGAUGE_FULL") == "1" else 20
@@ -303,3 +303,19 @@ def test_only_an_error_that_can_be_read_ends_a_stream_without_its_marker(
 def test_our_record_is_no_text_of_the_frames_protocol() -> None:
     added = PROTOCOLS["frames"].texts()
     assert added(b'{"request_id":"a"}', b"streamgauge") is None
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_signs_of_life_in_lines_are_no_frames_for_whoever_checks_them(begun: bool) -> None:
+    play = Play(request_of("simple"), attempt={"dialect": "openai"}, proof=Proof(Integrity.LEDGER))
+    play.head()
+    play.do("tick", at=16.0)
+    if begun:
+        play.data(text("a"))
+        play.do("tick", at=32.0)
+    play.do("stop", at=33.0)
+    assert b'"waiting"' in play.body
+    assert (b'"writing"' in play.body) is begun
+    found = Check("simple", Integrity.LEDGER, Expected(play.row.frames_out, play.row.stream_sha1))
+    found.feed(play.body)
+    assert found.findings() == ()

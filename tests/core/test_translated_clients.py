@@ -83,7 +83,7 @@ ALIVE = {
     "openai": (b": keep-alive\n",) * 2,
     "anthropic": (b'event: ping\ndata: {"type":"ping"}\n\n',) * 2,
     "simple": (
-        b'{"type":"status","status":"thinking"}\n',
+        b'{"type":"status","status":"waiting"}\n',
         b'{"type":"status","status":"writing"}\n',
     ),
     "frames": (b": keep-alive\n",) * 2,

@@ -114,6 +114,10 @@ async def _shoot(browser: Browser, it: World, rows: list[dict[str, Any]], folder
                 if name == "live":
                     await expect(page.page.locator(".live-table tbody tr")).to_have_count(9)
                     await page.page.wait_for_timeout(12_000)  # the lines of the speeds grow
+                if name == "health":
+                    await page.page.get_by_role("button", name="Examine").click()
+                    done = page.page.get_by_role("button", name="Examine", exact=True)
+                    await expect(done).to_be_enabled(timeout=30_000)
                 await page.page.mouse.move(0, 0)
                 whole = name == "request"
                 picture = folder / f"{name}-{scheme}.png"

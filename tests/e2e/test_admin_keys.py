@@ -195,7 +195,9 @@ async def test_a_capture_is_proved_and_what_was_spoilt_in_it_is_named(tmp_path: 
         range(1, 7)
     )
     assert (illegible.status, large.status, gone.status) == (422, 422, 404)
-    assert "streamgauge verify" in large.json()["error"]["message"]
+    message = large.json()["error"]["message"]
+    assert "17 MiB" in message
+    assert "streamgauge verify" in message
 
 
 @pytest.mark.asyncio

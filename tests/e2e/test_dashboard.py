@@ -203,15 +203,13 @@ async def test_a_captured_exchange_shows_each_frame_and_its_hash(
 async def test_what_verify_finds_in_a_capture_is_marked_at_its_frame(
     seen: Sight, played: Played
 ) -> None:
-    ids = [row["id"] for row in played.rows if row["requested_model"] == "gpt-5-mini"]
+    fits = {"requested_model": "gpt-5-mini", "status": "completed"}
+    ids = [row["id"] for row in played.rows if fits.items() <= row.items()]
     file = played.it.folder / "captures" / f"{ids[-1]}.jsonl"
-    lines = file.read_text().splitlines(keepends=True)
-    sent = [
-        n
-        for n, line in enumerate(lines)
-        if '"side":"client","dir":"out"' in line and '"data"' in line
-    ]
-    file.write_text("".join(line for n, line in enumerate(lines) if n != sent[7]))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    sent = [n for n, line in enumerate(lines) if line.get("side") == "client" and line.get("data")]
+    del lines[sent[-4]]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     await seen.go(f"/requests/{ids[-1]}/frames")
     text = await seen.text()
     assert "✗ does not hold by ledger" in text

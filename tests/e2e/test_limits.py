@@ -24,6 +24,7 @@ from streamgauge.core.verdict import State
 from streamgauge.gateway.runtime import runtime_of
 from streamgauge.ledger.spent import spent_this_month
 
+from ..faults.upstream import deaf
 from .stand import Answer, Stand, frames_of, stand, until
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -442,3 +443,20 @@ async def test_who_was_refused_for_a_limit_may_use_the_same_name_again(tmp_path:
         assert (await it.ask(chat(tokens=1), idempotency_key="a")).status == 429
         it.give(replace(KeyLimits(), rpm=5))
         assert (await it.ask(chat(tokens=1), idempotency_key="a")).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.asyncio
+async def test_a_call_that_reached_no_upstream_uses_up_nothing(
+    stream: bool, tmp_path: Path
+) -> None:
+    limits = KeyLimits(tpm=100, per_day=usd(60 * TOKEN_NANO))
+    with deaf() as url:
+        silent = {"name": "silent", "kind": "sim", "base_url": url, "timeouts": {"connect": 0.1}}
+        async with keyed(tmp_path, limits, also=[silent]) as it:
+            body = chat(stream=stream, max_tokens=60, tokens=2)
+            nowhere = await it.ask({**body, "model": "silent/m"})
+            await it.it.row(nowhere.id)
+            served = await it.ask({**body, "model": "sim/m"})
+            again = await it.ask({**body, "model": "sim/m"})
+    assert (nowhere.status, served.status, again.status) == (504, 200, 402)

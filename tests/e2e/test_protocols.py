@@ -182,7 +182,7 @@ async def test_silence_is_filled_before_and_amid_an_answer(tmp_path: Path) -> No
         rows = [await it.row(answer.id) for answer in (simple, framed)]
     told = lines(simple)
     assert [line.get("status") or line.get("content") for line in told[:-1]] == [
-        "thinking",
+        "waiting",
         "thinking",
         "eins",
         "writing",

@@ -138,3 +138,18 @@ def test_a_late_close_of_a_dead_owners_row_changes_nothing(
     assert rows_in(left_open, "SELECT status FROM requests WHERE id = 'open'") == [
         ("gateway_crash",)
     ]
+
+
+def test_a_crashed_row_tells_of_the_attempt_that_was_running(
+    path: Path, opened: Callable[..., SqliteLedger], owner: Owner
+) -> None:
+    ledger = opened()
+    record = a_record("open", upstream="first", upstream_model="m", attempts=1)
+    first = an_attempt("open", upstream="first", model="m", outcome="upstream_error")
+    ledger.begin(record, first, owner.done("open"))
+    ledger.attempt(an_attempt("open", 2, upstream="second", model="n"), owner.done("second"))
+    owner.wait("open", "second")
+    ledger.stop(5)
+    opened().stop(5)
+    query = "SELECT status, attempts, upstream, upstream_model FROM requests"
+    assert rows_in(path, query) == [("gateway_crash", 2, "second", "n")]

@@ -166,6 +166,4 @@ def call_of(
     if not everything:
         return call
     plain = way is Way.READ and fault is None
-    return replace(
-        call, extra=extra_of(dice, plain=plain, stream=stream, fault_share=fault_share)
-    )
+    return replace(call, extra=extra_of(dice, plain=plain, stream=stream, fault_share=fault_share))

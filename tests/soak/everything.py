@@ -26,11 +26,21 @@ from .extras import CHAIN_FAULTS, KEYS, chain_of
 from .journals import Case
 from .stage import Stage, config_of, serving, upstreams
 
-__all__ = ["Influx", "captures_hold", "everything", "exported_once", "left_of", "secrets_in", "spent_of"]
+__all__ = [
+    "Influx",
+    "captures_hold",
+    "everything",
+    "exported_once",
+    "left_of",
+    "secrets_in",
+    "spent_of",
+]
 
 LIMITS: dict[str, tuple[str, ...]] = {
-    "wide": ("--max-streams", "1000", "--rpm", "10000000", "--tpm", "2000000000")
-    + ("--per-month", "100000 USD"),
+    "wide": (
+        *("--max-streams", "1000", "--rpm", "10000000", "--tpm", "2000000000"),
+        *("--per-month", "100000 USD"),
+    ),
     "narrow": ("--max-streams", "2"),
     "poor": ("--per-day", "0.05 USD"),
 }
@@ -149,7 +159,9 @@ def keys_are_the_rows(case: Case, ids: dict[str, str]) -> Iterator[str]:
 
 def exported_once(ledger: Path, influx: Influx) -> Iterator[str]:
     """I9: what was exported is each terminal row, at one place."""
-    ids = {name for name, in _asked(ledger, "SELECT id FROM requests WHERE status != 'in_flight'")}
+    ids = {
+        name for (name,) in _asked(ledger, "SELECT id FROM requests WHERE status != 'in_flight'")
+    }
     lost, strange = ids - influx.points.keys(), influx.points.keys() - ids
     if lost or strange:
         named = f"{sorted(lost)[:3]}, {sorted(strange)[:3]}"
@@ -174,7 +186,8 @@ async def left_of(gateway: GatewayProcess, key: str) -> int:
     ask["messages"] = [{"role": "user", "content": "hi"}]
     answer = await gateway.ask("/v1/chat/completions", ask, authorization=f"Bearer {key}")
     found = _LEFT.search(answer.json()["error"]["message"])
-    assert answer.status == 402 and found is not None, answer.body
+    assert answer.status == 402, answer.body
+    assert found is not None, answer.body
     return int(Decimal(found[1]).scaleb(9))
 
 

@@ -36,6 +36,7 @@ __all__ = [
 SHOWN = 8
 """Findings of one invariant that are spelled out: the rest is a number."""
 CLOSED_WITHIN = 0.5
+_LENIENCY = 5
 _OPEN = "in_flight"
 Fingerprints = Mapping[str, tuple[str, str]]
 Sums = dict[tuple[str, str, str], list[int]]
@@ -191,9 +192,14 @@ def closing_seconds(case: Case) -> float | None:
 
 
 def i15_upstreams_see_the_close_soon(closings: Sequence[float]) -> Iterator[str]:
-    """I15: 99 of 100 cancelled upstreams see the close within half a second."""
+    """I15: 99 of 100 cancelled upstreams see the close within half a second.
+
+    Of fewer than 100 one may be late, by as much as a test of time allows.
+    """
     late = sum(seconds > CLOSED_WITHIN for seconds in closings)
-    if late > math.floor(len(closings) / 100):
+    if late > max(1, math.floor(len(closings) / 100)) or any(
+        seconds > _LENIENCY * CLOSED_WITHIN for seconds in closings
+    ):
         yield f"{late} of {len(closings)} closes later than {CLOSED_WITHIN} s, {max(closings):.2f} s"
 
 

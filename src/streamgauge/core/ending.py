@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 from streamgauge.core.actions import (
     Action,
+    AttemptOver,
     CloseUpstream,
     EndClient,
     SendAnswer,
@@ -50,6 +51,7 @@ class Ending(ABC):
         "_client_over",
         "_connected",
         "_dialect",
+        "_earlier",
         "_head_sent",
         "_left_at",
         "_most_frames",
@@ -83,6 +85,7 @@ class Ending(ABC):
         self._begun = self._connected = False
         self._begins = 0  # rows on their way to the ledger
         self._tries = Tries(facts)
+        self._earlier: Verdict | None = None  # on an attempt that was sent, and is over
         self._retry_at: float | None = None
         self._blocked = False  # the client reads nothing just now
         self._upstream_open = False
@@ -152,9 +155,19 @@ class Ending(ABC):
             return self._finish(self._verdict, now)
         if (following := self._follow(verdict, now)) is not None:
             return following
+        verdict, over = self._blamed(verdict, now)
         told = [] if self._client_over else self._end_client(verdict, now, retry_after)
         self._client_over = True
-        return [*told, *self._finish(verdict, now)]
+        return [*over, *told, *self._finish(verdict, now)]
+
+    def _blamed(self, verdict: Verdict, now: float) -> tuple[Verdict, list[Action]]:
+        """Return how it ends: «rejected» is said only where no upstream was called (SPEC §5.1).
+
+        An attempt that we refused ourselves is over with that; the one before it was called.
+        """
+        if verdict.status is not Status.REJECTED or self._earlier is None:
+            return verdict, []
+        return self._earlier, [AttemptOver(self._books.close_failed(verdict, now))]
 
     def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
         relaying, error = self._relaying, verdict.error

@@ -250,6 +250,8 @@ class Exchange(UpstreamSide):
             following = self._tries.following(now, sent=True)
         if following is None:
             return None
+        if sent:
+            self._earlier = verdict
         closing = self._close_upstream()
         over = AttemptOver(self._books.close_failed(verdict, now))
         attempt = self.facts.attempts[following.index]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamgauge.core.integrity import Integrity, is_ping
+from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_finding import (
     Finding,
     Kind,
@@ -155,7 +155,7 @@ class Check:
             self._size += len(frame.raw)
             return
         head, self._head = self._head + frame.raw, b""
-        if frame.kind is FrameKind.DATA and not is_ping(frame):
+        if self._protocol.counts(frame):
             self._frame(head, frame.payload, frame.event)
         self._at += self._size + len(frame.raw)
         self._size = 0

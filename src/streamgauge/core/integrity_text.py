@@ -9,10 +9,12 @@ from types import MappingProxyType
 import msgspec
 
 from streamgauge.core.dialects.registry import dialect_of
+from streamgauge.core.dialects.simple import SIGNS_OF_LIFE
 from streamgauge.core.events import ReasoningDelta, TextDelta, ToolCallDelta
-from streamgauge.core.integrity import Integrity, Marker, Stamper, Style
+from streamgauge.core.integrity import Integrity, Marker, Stamper, Style, is_ping
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_stamp import AddedText
+from streamgauge.core.sse import Frame, FrameKind
 
 __all__ = [
     "PROTOCOLS",
@@ -44,13 +46,21 @@ _decode_stamped = msgspec.json.Decoder(_Stamped).decode
 class Protocol:
     """What clients are sent on one endpoint. `texts` makes a reader of the text in its frames.
 
-    `lines`: of JSON, no server-sent events. `stamps`: its frames have stamps of their own.
+    `lines`: of JSON, no server-sent events. `stamps`: its frames have stamps of their own. `alive`:
+    payloads that only say that somebody is there, beside the pings that all have.
     """
 
     marker: Marker
     texts: Callable[[], AddedText]
     lines: bool = False
     stamps: bool = False
+    alive: tuple[bytes, ...] = ()
+
+    def counts(self, frame: Frame) -> bool:
+        """Return whether a frame has a number: one with data that is no sign of life (SPEC §4.4)."""
+        if frame.kind is not FrameKind.DATA or is_ping(frame):
+            return False
+        return frame.payload not in self.alive
 
 
 def added_texts(endpoint: str) -> AddedText:
@@ -121,7 +131,10 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             lambda: added_texts("responses"),
         ),
         "simple": Protocol(
-            Marker(_messages("done")), lambda: added_texts("chat/completions"), lines=True
+            Marker(_messages("done")),
+            lambda: added_texts("chat/completions"),
+            lines=True,
+            alive=SIGNS_OF_LIFE,
         ),
         "frames": Protocol(Marker((b'{"done":true',)), _frames_texts, stamps=True),
     }

@@ -60,7 +60,7 @@ _FIXED: Mapping[str, Endpoint] = {
     "props": Endpoint(Route.PAGE, "/props", _GET),
     "slots": Endpoint(Route.PAGE, "/slots", _GET),
 }
-_STREAM = re.compile(r"streams/([A-Za-z0-9_-]{16,64})(/stop|/events)?")
+_STREAM = re.compile(r"streams/([A-Za-z0-9_-]{1,64})(/stop|/events)?")
 _BETA = re.compile(r"(?:^|&)beta=([A-Za-z0-9]{1,16})(?:&|$)")
 
 

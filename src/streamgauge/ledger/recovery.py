@@ -22,9 +22,14 @@ _ATTEMPTS = """
     WHERE outcome IS NULL
       AND request_id IN (SELECT id FROM requests WHERE status = 'in_flight')
 """
-_REQUESTS = """
+# An open row still tells of its first attempt: those that followed stand in rows of their own.
+_LAST = "FROM attempts a WHERE a.request_id = requests.id ORDER BY a.n DESC LIMIT 1"
+_REQUESTS = f"""
     UPDATE requests SET status = :crash, success = 0, error_code = NULL,
-        finished_at = max(:now, started_at)
+        finished_at = max(:now, started_at),
+        attempts = ifnull((SELECT a.n {_LAST}), attempts),
+        upstream = ifnull((SELECT a.upstream {_LAST}), upstream),
+        upstream_model = ifnull((SELECT a.model {_LAST}), upstream_model)
     WHERE status = 'in_flight'
 """
 

@@ -128,7 +128,7 @@ def test_simple_is_the_lines_of_the_specification() -> None:
     made = SimpleEncoder(QUIET)
     assert made.encode([]) == b""
     assert made.encode([Started()]) == b'{"type":"status","status":"thinking"}\n'
-    assert made.keepalive() == b'{"type":"status","status":"thinking"}\n'
+    assert made.keepalive() == b'{"type":"status","status":"waiting"}\n'
     assert made.encode([TextDelta("a")]) == b'{"type":"delta","content":"a"}\n'
     assert made.encode([TextDelta("b")]) == b'{"type":"delta","content":"b"}\n'
     assert made.keepalive() == b'{"type":"status","status":"writing"}\n'

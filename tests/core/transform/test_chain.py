@@ -164,7 +164,7 @@ def test_frames_clients_get_html_where_the_upstream_is_told_so() -> None:
     [
         ("openai", b": keep-alive\n"),
         ("anthropic", b"event: ping\n"),
-        ("simple", b'{"type":"status"'),
+        ("simple", b'{"type":"status","status":"writing"}'),
         ("frames", b": keep-alive\n"),
     ],
 )

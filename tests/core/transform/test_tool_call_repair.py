@@ -227,11 +227,12 @@ def test_what_is_held_of_a_choice_leaves_with_its_own_finish(client: Any) -> Non
 
 
 def test_a_chunk_that_says_more_than_a_piece_flows_and_its_piece_is_repaired() -> None:
-    more = [{"content": "hi", **call("{a")}, {"content": "you", **call(": 1}")}]
+    said = (("hey", '{"z": "2"'), ("hi", ", a"), ("you", ": 1}"))
+    more = [{"content": text, **call(piece)} for text, piece in said]
     play = played("openai", REPAIR, [START, *map(chunk, more), FINISH, DONE])
-    assert arguments_of("openai", play) == '{"a": 1}'
+    assert arguments_of("openai", play) == '{"z": "2", "a": 1}'
     told = [one["choices"][0]["delta"].get("content") for one in data_of(play)]
-    assert [text for text in told if text] == ["hi", "you"]
+    assert [text for text in told if text] == ["hey", "hi", "you"]
 
 
 @pytest.mark.parametrize("endpoint", ["completions", "responses"])
@@ -240,5 +241,12 @@ def test_a_whole_answer_without_calls_or_roles_passes_as_it_came(endpoint: str) 
     play = Play(
         chat_request(endpoint, stream=False), attempt={"transformers": chain("openai", ALL)}
     )
+    play.answer(200, body)
+    assert play.whole.body == body
+
+
+def test_a_whole_answer_without_a_fault_passes_as_it_came() -> None:
+    body = b'{ "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "own": 1.50}'
+    play = Play(request_of("openai", stream=False), attempt={"transformers": chain("openai", ALL)})
     play.answer(200, body)
     assert play.whole.body == body

@@ -15,11 +15,15 @@ from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Event
 from streamgauge.core.usage import TokenUsage
 
-__all__ = ["CONTENT_TYPE", "SimpleEncoder", "metadata_line"]
+__all__ = ["CONTENT_TYPE", "SIGNS_OF_LIFE", "SimpleEncoder", "metadata_line"]
 
 CONTENT_TYPE = "application/x-ndjson"
 _THINKING = b'{"type":"status","status":"thinking"}\n'
+_WAITING = b'{"type":"status","status":"waiting"}\n'
 _WRITING = b'{"type":"status","status":"writing"}\n'
+SIGNS_OF_LIFE = (_WAITING[:-1], _WRITING[:-1])
+"""What fills a silence, and counts in nothing (SPEC §4.4): never said by an answer itself, so that
+whoever checks a saved one can tell."""
 
 
 def metadata_line(payload: bytes) -> bytes:
@@ -85,4 +89,4 @@ class SimpleEncoder:
 
     def keepalive(self) -> bytes:
         """Return the status line to send while the upstream is silent (SPEC §4.4)."""
-        return _WRITING if self._wrote else _THINKING
+        return _WRITING if self._wrote else _WAITING

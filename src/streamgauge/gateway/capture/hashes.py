@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from streamgauge.core.integrity import is_ping
 from streamgauge.core.integrity_stamp import short_sha1
 from streamgauge.core.integrity_text import PROTOCOLS
 from streamgauge.core.ndjson import NdjsonSplitter
-from streamgauge.core.sse import Frame, FrameKind, FrameSplitter, FrameTooLarge
+from streamgauge.core.sse import Frame, FrameSplitter, FrameTooLarge
 
 __all__ = ["FrameHashes", "WholeHash", "hashes_of"]
 
@@ -53,7 +52,7 @@ class FrameHashes:
         try:
             frames = zip(self._sent.feed(sent), self._kept.feed(kept), strict=True)
             for one, other in frames:
-                if one.kind is FrameKind.DATA and not is_ping(one) and not self._over:
+                if not self._over and self._protocol.counts(one):
                     self._count(one, other)
         except FrameTooLarge:
             self._known, self._over = False, True

@@ -47,10 +47,9 @@ function keysTable(keys, reload) {
   const columns = [
     { title: "Label", head: true, cell: (key) => h("span", { title: key.id }, key.label) },
     { title: "Key", cell: (key) => h("span", { class: "mono" }, `${key.shown}…`) },
-    { title: "State", cell: (key) => state(key.state) },
+    { title: "State", cell: (key) => [state(key.state), expiry(key)] },
     { title: "Created", cell: (key) => day(key.created_at) },
     { title: "Last used", cell: (key) => orDash(recent(key.last_used_at), "never") },
-    { title: "Expires", cell: (key) => orDash(day(key.expires_at), "never") },
     { title: "Models", cell: (key) => (key.models?.length ? key.models.join(", ") : h("span", { class: "dim" }, "all")) },
     limit("max_streams", "Streams"),
     limit("rpm", "Req/min"),
@@ -59,6 +58,10 @@ function keysTable(keys, reload) {
     { title: "", cell: (key) => actions(key, reload) },
   ];
   return table({ label: "Client keys", columns, rows: keys, opens: (key) => `/requests?key=${encodeURIComponent(key.id)}`, faded: (key) => key.state !== "active", empty: ["No key yet.", "Without keys, whoever reaches the data listener may use it."] });
+}
+
+function expiry({ state: now, expires_at: at }) {
+  return at === null || now === "revoked" ? null : h("span", { class: "dim" }, ` ${now === "expired" ? "on" : "until"} ${day(at)}`);
 }
 
 function limitText(value) {
