@@ -71,7 +71,7 @@ def test_its_repr_tells_which_frames_are_there() -> None:
 
 
 def test_lines_that_only_look_like_ours_begin_no_frame() -> None:
-    forged = frame(1) + b"data: id: %b:2\n\n" % ID.encode() + b"id: %b:9\ndata\n\n" % ID.encode()
+    forged = frame(1)[:-1] + b"data: id: %b:2\nid: %b:9\ndata\n\n" % (ID.encode(), ID.encode())
     buffer = kept(forged + frame(2))
     assert buffer.seq == 2
     assert behind(buffer, 0) == forged + frame(2)
@@ -269,3 +269,26 @@ def test_an_absent_client_is_left_like_any_other_when_its_time_is_up() -> None:
     it.do("client_gone", at=9.0)
     assert it.row.status is Status.CLIENT_DISCONNECTED
     assert it.closes == 1
+
+
+@pytest.mark.parametrize("cuts", [(), (0,), (1,), (0, 1)], ids=str)
+def test_a_ping_before_a_frame_comes_again_to_whom_has_not_that_frame(
+    cuts: tuple[int, ...],
+) -> None:
+    ping = b'event: ping\ndata: {"type":"ping","streamgauge":{}}\n\n'
+    wires = [b"id: s:1\ndata: a\n\n", ping + b"id: s:2\ndata: b\n\n", b"id: s:3\ndata: c\n\n"]
+    writes, waiting = [], b""
+    for place, wire in enumerate(wires):
+        waiting += wire
+        if place in cuts:
+            writes.append(waiting)
+            waiting = b""
+    buffer = FrameBuffer("s")
+    for data in (*writes, waiting):
+        buffer.append(data)
+    place = buffer.place_after(1)
+    assert place is not None
+    assert buffer.take(place, 1 << 20)[0] == wires[1] + wires[2]
+    place = buffer.place_after(2)
+    assert place is not None
+    assert buffer.take(place, 1 << 20)[0] == wires[2]

@@ -450,7 +450,7 @@ async def test_who_was_refused_for_a_limit_may_use_the_same_name_again(tmp_path:
 async def test_a_call_that_reached_no_upstream_uses_up_nothing(
     stream: bool, tmp_path: Path
 ) -> None:
-    limits = KeyLimits(tpm=100, per_day=usd(60 * TOKEN_NANO))
+    limits = KeyLimits(per_day=usd(60 * TOKEN_NANO))
     with deaf() as url:
         silent = {"name": "silent", "kind": "sim", "base_url": url, "timeouts": {"connect": 0.1}}
         async with keyed(tmp_path, limits, also=[silent]) as it:

@@ -94,3 +94,16 @@ async def test_without_metering_nothing_is_parsed_and_the_bytes_are_the_same(
     assert all(answer.body.endswith(b"data: [DONE]\n\n") for answer in answers)
     assert {(row["status"], row["usage_source"]) for row in rows} == {("completed", "none")}
     assert {row["output_tokens"] for row in rows} == {None}
+
+
+@pytest.mark.asyncio
+async def test_made_up_models_are_not_kept_for_ever(tmp_path: Path) -> None:
+    async with stand(tmp_path) as it:
+        learnt = it.gateway.upstreams["sim"].learnt
+        for number in range(5000):
+            learnt.asked[f"made-up-{number}"] = 0.0
+            learnt.contexts[f"made-up-{number}"] = 1
+        body = {"model": "one-more", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await it.ask("/v1/chat/completions", body)).status == 200
+        await it.gateway.discovery.settle()
+        assert len(learnt.contexts) < 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,17 @@ def test_what_is_too_old_goes_and_0_days_keep_all(tmp_path: Path) -> None:
     assert CaptureFolder(str(tmp_path), 1000, 0).prune(1e9) == 2
     assert CaptureFolder(str(tmp_path), 1000, 7).prune(1e9) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["capture-that-is-new.jsonl"]
+
+
+def test_who_deletes_at_the_same_time_makes_no_capture_fail(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    folder = CaptureFolder(str(tmp_path), 100, 0)
+    for round_ in range(20):
+        names = [f"{round_:08d}{number:08d}" for number in range(100)]
+        for number, name in enumerate(names):
+            put(tmp_path, name, 10, number)
+        deleting = threading.Thread(target=lambda names=names: [*map(folder.delete, names)])
+        deleting.start()
+        folder.prune(0.0)
+        deleting.join()
+        assert not os.listdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.gateway.capture.format import Opening, Side, Way
-from streamgauge.gateway.capture.recording import Flow
+from streamgauge.gateway.capture.masking import Masking
+from streamgauge.gateway.capture.recording import Flow, Recording
 from streamgauge.gateway.capture.store import CaptureFolder
 from streamgauge.gateway.capture.writer import CaptureWriter, Tape
 from streamgauge.tools.capture.reading import CaptureReader
@@ -145,3 +147,11 @@ def test_what_is_open_when_it_stops_stays_without_an_end(disk: Disk) -> None:
     disk.writer.stop(5.0)
     assert disk.read(A).closing is None
     assert [line.body for line in disk.lines if line.body] == [FRAME]
+
+
+def test_a_full_disk_costs_no_descriptor() -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space"):
+        Recording(descriptor, opening("a-capture-0000001"), Masking(()))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)

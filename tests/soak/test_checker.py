@@ -247,7 +247,8 @@ def test_a_planted_violation_of_the_whole_run_is_found(
 def test_a_late_close_is_found_beyond_one_in_a_hundred() -> None:
     assert not list(i15_upstreams_see_the_close_soon([0.1] * 99 + [0.6]))
     assert list(i15_upstreams_see_the_close_soon([0.1] * 98 + [0.6, 0.6]))
-    assert list(i15_upstreams_see_the_close_soon([0.6]))
+    assert list(i15_upstreams_see_the_close_soon([0.6, 0.6]))
+    assert list(i15_upstreams_see_the_close_soon([2.6]))
 
 
 @pytest.mark.parametrize(

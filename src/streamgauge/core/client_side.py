@@ -124,6 +124,11 @@ class ClientSide(Ending):
         return self.state in (State.PLANNING, State.CONNECTING) or self._retry_at is not None
 
     @property
+    def may_have_been_billed(self) -> bool:
+        """Whether an upstream may charge for one of its attempts that are over."""
+        return any(attempt.may_have_been_billed for attempt in self._books.attempts)
+
+    @property
     def awaits_content(self) -> bool:
         """Whether nothing has come of what was asked for: the prompt is being read (SPEC §2.5)."""
         return not self._stamps.content

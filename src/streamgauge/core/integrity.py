@@ -67,6 +67,7 @@ class Style:
         """Whether the bytes change at all."""
         return self.comments or self.fields or self.ids
 
+
 _TOGETHER = 32
 """Frames that are hashed in one go."""
 _LARGE = 2048

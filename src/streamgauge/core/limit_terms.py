@@ -139,16 +139,19 @@ class Used:
     billed: bool = True
 
     @classmethod
-    def of(cls, record: ExchangeRecord) -> Used:
-        """Return what a row says. An upstream that refused, and nothing else, bills nothing."""
+    def of(cls, record: ExchangeRecord, *, called: bool = True) -> Used:
+        """Return what a row says. An upstream that refused, and nothing else, bills nothing.
+
+        `called`: an upstream has the request, and did not refuse it.
+        """
         cost = None
         if record.cost_nano is not None and record.currency is not None:
             cost = Money(record.cost_nano, record.currency)
         output = record.output_tokens
         if output is None and record.streaming and record.delivered is Delivered.NONE:
             output = 0  # cut before its first frame
-        unbilled = record.output_tokens is None and cost is None
-        unbilled = unbilled and record.status in (Status.REJECTED, Status.UPSTREAM_ERROR)
+        refused = record.status in (Status.REJECTED, Status.UPSTREAM_ERROR)
+        unbilled = record.output_tokens is None and cost is None and (refused or not called)
         return cls(record.input_tokens, output, cost, not unbilled)
 
 

@@ -18,6 +18,7 @@ FRAME_OVERHEAD = 128
 _AFTER = re.compile(r"(?:^|&)after=([^&]*)")
 _SEQ = re.compile(r"[0-9]{1,15}")
 _LINE_ENDS = b"\r\n"
+_BLANK = b"\n\n"
 
 
 class FrameBuffer:
@@ -27,13 +28,14 @@ class FrameBuffer:
     gone. `size`: bytes that are held, with what each piece costs. `seq`: of the last frame.
     """
 
-    __slots__ = ("_first", "_frames", "_mark", "_pieces", "base", "seq", "size")
+    __slots__ = ("_first", "_frames", "_inside", "_mark", "_pieces", "base", "seq", "size")
 
     def __init__(self, stream_id: str) -> None:
         self._mark = f"id: {stream_id}:".encode()
         self._pieces: deque[bytes] = deque()
         self._frames: deque[int] = deque()  # the places where frames `_first` to `seq` begin
         self._first = 1
+        self._inside = False  # the blank line of frame `seq` has not come
         self.base = 0
         self.seq = 0
         self.size = 0
@@ -52,12 +54,28 @@ class FrameBuffer:
         at = data.find(mark)
         while at >= 0:
             if self._begins(data, at):
-                self._add(data[start:at])
+                place = self._add_before(data[start:at])
                 start = at
                 self.seq += 1
-                self._frames.append(self.end)
+                self._inside = True
+                self._frames.append(place)
             at = data.find(mark, at + len(mark))
+        self._inside = self._inside and _BLANK not in data[start:]
         self._add(data[start:])
+
+    def _add_before(self, piece: bytes) -> int:
+        """Add what stands before a frame; return where who has the one before that reads on.
+
+        A ping between both has no number, and may carry our record: it belongs to what follows it.
+        """
+        own, blank, ping = piece.partition(_BLANK) if self._inside else (b"", b"", piece)
+        if _BLANK not in ping:
+            self._add(piece)
+            return self.end
+        self._add(own + blank)
+        place = self.end
+        self._add(ping)
+        return place
 
     def _begins(self, data: bytes, at: int) -> bool:
         """Whether the next frame begins at `at`: an upstream may know the id, and write such lines."""

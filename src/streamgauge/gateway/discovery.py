@@ -21,6 +21,8 @@ __all__ = ["Discovery"]
 
 _LOCAL = frozenset({Kind.LLAMACPP, Kind.SIM, Kind.VLLM, Kind.OLLAMA})
 _SLOTTED = frozenset({Kind.LLAMACPP, Kind.SIM})
+_MOST_MODELS = 4096
+"""Models of one upstream whose sizes are kept: clients choose the names, and may make them up."""
 _FRESH_SECONDS = 60.0
 """A context size or list older than this is asked for again at the next call."""
 _UNLOADED_SECONDS = 5.0
@@ -64,8 +66,9 @@ class Discovery:
         last = asked.get(model)
         if last is not None and now - last < _FRESH_SECONDS:
             return
-        if len(asked) > 4096:  # clients choose model names
+        if len(asked) > _MOST_MODELS:
             asked.clear()
+            upstream.learnt.contexts.clear()
         asked[model] = now
         learn = self._learn_ollama if upstream.config.kind is Kind.OLLAMA else self._learn
         task = asyncio.create_task(learn(upstream, model), name=f"discover {upstream.name}")

@@ -109,12 +109,15 @@ class Limiting:
         if grant is not None:
             self._limits.release(grant)
 
-    def ended(self, record: ExchangeRecord, now: float) -> None:
-        """The exchange is over: settle what it holds with its row, which is closed."""
+    def ended(self, record: ExchangeRecord, now: float, *, called: bool) -> None:
+        """The exchange is over: settle what it holds with its row, which is closed.
+
+        `called`: an upstream may ask money for it.
+        """
         self._idempotency.ended(record.id, called=record.status is not Status.REJECTED)
         if record.key_id is None:
             return
-        used = Used.of(record)
+        used = Used.of(record, called=called)
         ended = record.started_at if record.finished_at is None else record.finished_at
         grant = self._grant_of(record.id, record.key_id)
         if grant is not None:

@@ -204,7 +204,7 @@ class Gateway:
         self.resuming.exchange_ended(record)
         self.repeats.ended(record, exchange.facts.request, now)
         self.parsed_frames += exchange.parsed_frames
-        self.limiting.ended(record, now)
+        self.limiting.ended(record, now, called=exchange.may_have_been_billed)
         self.refusals.tell(record)
         if not self.relays:
             self._empty.set()

@@ -33,7 +33,11 @@ class Recording:
         self._hashes: FrameHashes | WholeHash = WholeHash()
         self.id = opening.id
         self.size = 0
-        self._write(self._masking.apply(encode_line(opening)))
+        try:
+            self._write(self._masking.apply(encode_line(opening)))
+        except OSError:
+            os.close(descriptor)  # nobody has it but this
+            raise
 
     def head(self, t: int, flow: Flow, start: str, headers: tuple[Header, ...]) -> None:
         """Write a message's head."""

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -51,7 +51,8 @@ class CaptureFolder:
                 expired = bool(self.days) and modified < now - self.days * _DAY
                 if name.removesuffix(SUFFIX) in keep or not (expired or total > self.max_bytes):
                     continue
-                os.unlink(name, dir_fd=folder)
+                with suppress(FileNotFoundError):  # deleted meanwhile, by an admin
+                    os.unlink(name, dir_fd=folder)
                 total -= size
             return total
 
@@ -122,5 +123,8 @@ def _captures(folder: int) -> Iterator[tuple[float, str, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # deleted since it was listed
+                    continue
                 yield found.st_mtime, entry.name, found.st_size
