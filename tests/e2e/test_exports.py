@@ -214,6 +214,8 @@ async def test_after_2000_mixed_exchanges_counts_and_sums_are_the_ledgers(
         assert_points_are_the_rows(influx, rows)
         assert_otlp_agrees(to, rows)
         assert_prometheus_agrees(url, rows)
+        samples = "min(count_over_time(streamgauge_requests_total[10m]))"
+        await reached(lambda: (asked(url, samples) or 0) >= 2)  # of fewer there is no rate
         await asyncio.to_thread(assert_dashboards_show_something, influx, url)
         labels = {tag["model"] for tag in models_in(influx)}
         assert labels == {"priced*", "dear", "other", "none"}

@@ -105,7 +105,7 @@ async def test_where_all_circuits_are_open_the_refusal_comes_at_once(
         assert 1 <= int(answer.headers["retry-after"]) <= 20
         assert answer.json()["error"]["code"] == "upstream_error"
         assert (row["status"], row["attempts"], row["upstream"]) == ("rejected", 0, None)
-        assert "up1, up2" in row["error_message"]
+        assert row["error_message"].index("up1") < row["error_message"].index("up2")
     assert [each.connections for each in made] == heard, "nobody was called"
     assert took < AT_ONCE_SECONDS
 

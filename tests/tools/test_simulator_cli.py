@@ -66,4 +66,4 @@ def test_a_taken_port_is_said_and_exits_4() -> None:
         port = taken.getsockname()[1]
         result = CliRunner().invoke(sim, ["--port", str(port)])
     assert result.exit_code == 4
-    assert "cannot start" in result.output
+    assert f"cannot listen on 127.0.0.1:{port}" in result.output
