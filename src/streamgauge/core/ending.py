@@ -207,8 +207,6 @@ class Ending(ABC):
         self.state = State.DONE
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
-        if self._relaying is not None:
-            self._relaying.settle()
         if self.facts.reads(self.attempt):
             self._count_sent()
         if self._stamper is not None and self._head_sent:

@@ -68,12 +68,6 @@ class Style:
         return self.comments or self.fields or self.ids
 
 
-_TOGETHER = 32
-"""Frames that are hashed in one go."""
-_LARGE = 2048
-"""Bytes of a frame that does not wait: what waits is kept."""
-
-
 class Stamper:
     """Takes every byte on its way to one client, and changes none unless its style asks for it.
 
@@ -100,7 +94,6 @@ class Stamper:
         "_style",
         "_texts",
         "_unnumbered",
-        "_waiting",
         "last_read",
         "seq",
         "stream_id",
@@ -124,7 +117,6 @@ class Stamper:
         self._observe = observe
         self._texts = texts
         self._plain = not self.watches and texts is None
-        self._waiting: list[tuple[bytes, bytes]] = []  # plain frames that were sent, to be hashed
         self._fast = True  # no frame is begun, and none was the end marker
         self._payloads = (*_PINGS, *marker.payloads)
         self._events = marker.events | {b"ping", _OURS}
@@ -144,13 +136,11 @@ class Stamper:
     @property
     def frames_out(self) -> int | None:
         """Frames with data that were sent, with those that have no number; None is unknown."""
-        self._settle()
         return None if self._lost else self.seq + self._unnumbered
 
     @property
     def stream_sha1(self) -> str | None:
         """The hash of all that was sent, each piece followed by LF; None without one, or unknown."""
-        self._settle()
         return self._hash.hexdigest() if self.seq and self._known else None
 
     def received(self, payload: bytes, text: str) -> None:
@@ -172,31 +162,16 @@ class Stamper:
             last = self.last_read
             whole = last.whole if data is last.data else self._splitter.read_whole(data)
             if whole is not None:  # measured: nearly every write of a live stream
-                if self._plain:
-                    # Hashed some at a time: one by one, each finds the caches cold.
-                    self._waiting.append(whole)
-                    if len(self._waiting) >= _TOGETHER or len(data) > _LARGE:
-                        self._settle()
-                    return data
                 payload, event = whole
                 if not payload.startswith(self._payloads) and event not in self._events:
-                    return self._count(data, payload, event)
-        self._settle()
+                    if not self._plain:
+                        return self._count(data, payload, event)
+                    self.seq += 1
+                    self._hash.update(payload + b"\n")
+                    return data
         sent = self._each(data)
         self._fast = not self._over and self._splitter.between
         return sent
-
-    def _settle(self) -> None:
-        """Count the plain frames that were sent since the last time."""
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        for payload, event in waiting:
-            if self._over or payload.startswith(self._payloads) or event in self._events:
-                self._frame(Frame(_DATA, b"", payload, event))
-            else:
-                self.seq += 1
-                self._hash.update(payload + b"\n")
 
     def _each(self, data: bytes) -> bytes:
         if self._lost:

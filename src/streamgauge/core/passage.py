@@ -82,9 +82,6 @@ class Passage(Protocol):
     def fail(self, error: GatewayError) -> bytes | None:
         """Return and count what ends the stream with `error`, None where the dialect's frame does."""
 
-    def settle(self) -> None:
-        """The stream is over: what was put off is looked at."""
-
     def mute(self) -> None:
         """The client is gone: from now on only meter."""
 

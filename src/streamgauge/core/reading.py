@@ -93,15 +93,6 @@ class StreamReading:
             self.meter.note(Anomaly.BOM_REMOVED)
         return pieces
 
-    def settle(self) -> None:
-        """Let the watch look at what it has put off."""
-        if self._watch is not None:
-            try:
-                self._watch.settle()
-            except Exception:
-                # As round the meter (SPEC §4.8): counted on the row as an anomaly.
-                self.meter.note(Anomaly.METER_ERROR)
-
     def _piece(self, frame: Frame, now: float) -> Piece:
         if frame.kind is _DATA:
             if self._watch is not None and frame.raw[:1] == b":":
@@ -124,7 +115,7 @@ class StreamReading:
             if payload:
                 events = self._decoder.decode(payload, event)
             if self._watch is not None and (events or not _is_ping(event, payload)):
-                self._watch.take(payload, events)
+                self._watch.observe(payload, events)
             if meter.ended and events:
                 events = self._late(events)
             content = meter.observe(events, now)

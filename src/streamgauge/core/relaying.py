@@ -193,10 +193,6 @@ class Relaying:
         """Return nothing: no end marker is invented (SPEC §5.3)."""
         return b""
 
-    def settle(self) -> None:
-        """The stream is over: what was put off is looked at."""
-        self._reading.settle()
-
     def mute(self) -> None:
         """The client is gone: from now on only meter."""
         self.over = True

@@ -24,10 +24,6 @@ PREFIX = 200
 """Characters of its beginning that an answer must repeat: shorter openings recur honestly."""
 LONG_FRAME = 256
 """Characters of a frame that nobody says twice in a row by chance."""
-_TOGETHER = 32
-"""Frames that are looked at in one go."""
-_LARGE = 2048
-"""Bytes of a frame that does not wait: what waits is kept."""
 _PREFIX_MOST = 1600
 """A beginning that is periodic up to here, as a table's or a drawing's, is no longer looked for."""
 _TOLD = 5
@@ -155,7 +151,6 @@ class ReplayWatch(LastRead):
         "_role_at",
         "_started",
         "_suspect",
-        "_taken",
         "_text",
         "_told",
         "frames",
@@ -169,7 +164,6 @@ class ReplayWatch(LastRead):
         """`received` is told the payload of each frame, and its text."""
         super().__init__()
         self._suspect = suspect
-        self._taken: list[tuple[bytes, Sequence[Event]]] = []
         self._received = received
         self._told = 0
         self.frames = 0
@@ -181,24 +175,8 @@ class ReplayWatch(LastRead):
         self._started = False
         self._order: Order | None = None
 
-    def take(self, payload: bytes, events: Sequence[Event]) -> None:
-        """Take in the next frame with data, now or with the next few: see `settle`."""
-        if self._received is not None:
-            self.observe(payload, events)
-            return
-        self._taken.append((payload, events))
-        if len(self._taken) >= _TOGETHER or len(payload) > _LARGE:
-            self.settle()
-
-    def settle(self) -> None:
-        """Look at what was taken in, and not at once: one by one, each finds the caches cold."""
-        if self._taken:
-            taken, self._taken = self._taken, []
-            for payload, events in taken:
-                self.observe(payload, events)
-
     def observe(self, payload: bytes, events: Sequence[Event]) -> None:
-        """Look at the next frame with data."""
+        """Take in the next frame with data."""
         self.frames += 1
         if self._received is not None:
             self._received(payload, _text_of(events))
@@ -264,7 +242,6 @@ class ReplayWatch(LastRead):
 
     def stamped(self, raw: bytes) -> None:
         """Take in a frame before which comment lines stand: they may be another gateway's stamps."""
-        self.settle()
         self._numbered(stamp_in_comment(raw))
 
     def _numbered(self, stamp: ReadStamp | None) -> None:

@@ -166,10 +166,6 @@ class Translating:
         self.frames_out += held.count(self._frame_end)
         return [held]
 
-    def settle(self) -> None:
-        """The stream is over: what was put off is looked at."""
-        self._reading.settle()
-
     def mute(self) -> None:
         """The client is gone: from now on only meter."""
         self.over = True
