@@ -416,3 +416,22 @@ def test_the_pause_before_a_repeat_is_asked_for_by_a_wake() -> None:
     play = Play(ASKED, retries=spending(1))
     refused(play)
     assert [type(action) for action in play.log[-2:]] == [AttemptOver, WakeAt]
+
+
+def test_a_circuit_that_opens_during_the_pause_is_not_called_again() -> None:
+    shut: list[bool] = []
+    retries = Retries(admits=lambda each: not shut, spend=lambda now: True, chance=lambda: 1.0)
+    play = Play(ASKED, retries=retries)
+    refused(play)
+    shut.append(True)
+    play.do("tick", at=0.3)
+    assert (play.opens, play.row.attempts, play.whole.status) == (1, 1, 502)
+    assert play.row.status is Status.UPSTREAM_ERROR
+
+
+def test_only_a_single_upstream_is_tried_once_more() -> None:
+    play = Play(ASKED, others=[NEXT], retries=spending(9))
+    refused(play)
+    play.do("begun")
+    play.do("attempt_failed", "refused")
+    assert (play.opens, play.row.attempts, play.row.upstream) == (2, 2, "next")

@@ -51,10 +51,11 @@ class Exchange(UpstreamSide):
     dialect: before anything has begun.
     """
 
-    __slots__ = ("_written",)
+    __slots__ = ("_paused_by", "_written")
 
     def __init__(self, facts: Facts, now: float) -> None:
         super().__init__(facts, now)
+        self._paused_by = COMPLETED  # the failure behind which a repeat waits
         self._written: Written | None = self._write(self.attempt)
 
     def _write(self, attempt: Attempt) -> Written:
@@ -257,7 +258,7 @@ class Exchange(UpstreamSide):
         attempt = self.facts.attempts[following.index]
         if not following.delay:
             return [*closing, over, *self._begin_attempt(attempt, now)]
-        self._retry_at = now + following.delay
+        self._retry_at, self._paused_by = now + following.delay, verdict
         self._answer = self._relaying = None
         return [*closing, over, WakeAt(self._retry_at)]
 
@@ -273,4 +274,7 @@ class Exchange(UpstreamSide):
         """Look at the clock: about once a second, and at the times asked for by WakeAt."""
         if self._retry_at is None or self.state is State.DONE or now < self._retry_at:
             return super().tick(now)
-        return self._begin_attempt(self.facts.attempts[self._tries.index], now)
+        if self._tries.admitted():
+            return self._begin_attempt(self.facts.attempts[self._tries.index], now)
+        self._retry_at = None  # its circuit has opened meanwhile: it ends as it stood
+        return self._fail(self._paused_by, now)

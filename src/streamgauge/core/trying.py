@@ -49,6 +49,10 @@ class Tries:
         """Return whether a request that was sent could still be sent elsewhere."""
         return self._next_place() is not None
 
+    def admitted(self) -> bool:
+        """Return whether the current attempt's upstream may be called now."""
+        return self._facts.retries.admits(self._facts.attempts[self.index])
+
     def _next_place(self) -> int | None:
         retries, attempts = self._facts.retries, self._facts.attempts
         places = range(self.index + 1, len(attempts))
@@ -57,7 +61,8 @@ class Tries:
     def following(self, now: float, *, sent: bool) -> Following | None:
         """Return what comes after a failure at `now`, or None; `sent`: request bytes had left.
 
-        What was sent goes elsewhere or nowhere; what was not may be tried there once more.
+        What was sent goes elsewhere or nowhere; what was not may be tried there once more, where
+        there is nowhere else to go.
         """
         retries, attempts = self._facts.retries, self._facts.attempts
         if self._failed_at is None:
@@ -67,7 +72,7 @@ class Tries:
         if (place := self._next_place()) is not None:
             self.index = place
             return Following(place)
-        if sent or self._repeated or not retries.admits(attempts[self.index]):
+        if sent or self._repeated or len(attempts) > 1 or not self.admitted():
             return None
         if not retries.spend(now):
             return None
