@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,7 +38,7 @@ else:
     _ParamType = click.ParamType  # no generic before click 8.3
 
 
-class _Option(_ParamType):
+class _Option(_ParamType, ABC):
     """A value, or `none`, which becomes NONE: not given at all is None."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -48,9 +49,9 @@ class _Option(_ParamType):
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not {self.name}", param, ctx)
 
+    @abstractmethod
     def read(self, text: str) -> Any:
         """Return the value. Raises ValueError."""
-        raise NotImplementedError
 
 
 class Bound(_Option):

@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from streamgauge.core.conversation import (
-    Conversation,
-    Image,
-    Message,
-    Part,
-    Text,
     Tool,
     ToolChoice,
 )
-from streamgauge.core.dialects.base import Wish
-from streamgauge.core.dialects.openai.write_request import write_request
 
-MARK = {"type": "ephemeral"}
-HI = Text("hi")
-IMAGE = Image("image/png", "QUJD")
-IMAGE_PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
-
-
-def written(
-    conversation: Conversation, kind: str = "llamacpp", model: str = "m", **wish: Any
-) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(
-        write_request(conversation, Wish(kind, model, True, **wish)).body
-    )
-    return body
-
-
-def lost(conversation: Conversation, kind: str = "llamacpp", model: str = "m") -> tuple[str, ...]:
-    return write_request(conversation, Wish(kind, model, True)).lost
-
-
-def saying(*parts: Part, role: Any = "user", **fields: Any) -> Conversation:
-    return Conversation(messages=(Message(role, parts),), **fields)
-
-
-def settings(body: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: v for k, v in body.items() if k not in ("messages", "model", "stream", "stream_options")
-    }
-
+from .openai_requests import HI, lost, saying, settings, written
 
 TOOLS = (Tool("ls", "lists", {"type": "object"}, True), Tool("rm"))
 LS = {

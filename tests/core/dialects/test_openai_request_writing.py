@@ -29,34 +29,7 @@ from streamgauge.core.errors import RequestError
 from streamgauge.core.transform.mid_system import mid_system
 from streamgauge.core.transform.strip_attribution import strip_attribution
 
-MARK = {"type": "ephemeral"}
-HI = Text("hi")
-IMAGE = Image("image/png", "QUJD")
-IMAGE_PART = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
-
-
-def written(
-    conversation: Conversation, kind: str = "llamacpp", model: str = "m", **wish: Any
-) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(
-        write_request(conversation, Wish(kind, model, True, **wish)).body
-    )
-    return body
-
-
-def lost(conversation: Conversation, kind: str = "llamacpp", model: str = "m") -> tuple[str, ...]:
-    return write_request(conversation, Wish(kind, model, True)).lost
-
-
-def saying(*parts: Part, role: Any = "user", **fields: Any) -> Conversation:
-    return Conversation(messages=(Message(role, parts),), **fields)
-
-
-def settings(body: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: v for k, v in body.items() if k not in ("messages", "model", "stream", "stream_options")
-    }
-
+from .openai_requests import HI, IMAGE, IMAGE_PART, MARK, lost, saying, settings, written
 
 USERS: list[tuple[tuple[Part, ...], Any]] = [
     ((), ""),
