@@ -61,7 +61,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.dead = self.dead or name in ("attempt_failed", "upstream_end")
         self.begun += name == "begun"
         self.given += args[0] if name == "upstream_data" else b""
-        actions = self.play.do(name, *args, **named)
+        reads = name in ("upstream_data", "passes")
+        actions = self.play.read(*args) if reads else self.play.do(name, *args, **named)
         assert not (over and actions), "in DONE every input answers with no action"
 
     @rule(seconds=st.sampled_from([0.0, 0.005, 0.5, 1.1, 3.0, 20.0]))

@@ -79,6 +79,19 @@ def check_row(play: Play, gone: bool) -> None:
     if gone:
         assert row.status is Status.CLIENT_DISCONNECTED
     check_numbers(play)
+    check_times(play)
+
+
+def check_times(play: Play) -> None:
+    """No attempt has a time behind its own end, and content has a last one where it has a first."""
+    row, attempts = play.row, play.of(Commit)[0].attempts
+    for attempt in attempts:
+        ended = (attempt.finished_at - row.started_at) / 1000
+        times = (attempt.connected_ms, attempt.last_token_ms, attempt.usage_ms)
+        assert all(0 <= time <= ended for time in times if time is not None)
+    first, last = row.ttft_ms, attempts[-1].last_token_ms
+    assert (first is None) == (last is None)
+    assert first is None or first <= last
 
 
 def check_integrity(play: Play) -> None:

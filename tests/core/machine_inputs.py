@@ -89,6 +89,7 @@ SAID = tuple(
 FRAMES = (
     ROLE,
     text("a"),
+    text("b c"),
     FINISH,
     USAGE,
     DONE,

@@ -136,9 +136,16 @@ class Play:
         self.do("attempt_head", status, content_type, wait)
 
     def data(self, *pieces: bytes) -> None:
-        """Let body bytes come, a read each."""
+        """Let body bytes come, a read each, as the gateway gives them."""
         for piece in pieces:
-            self.do("upstream_data", piece)
+            self.read(piece)
+
+    def read(self, piece: bytes) -> list[Action]:
+        """Let body bytes come as the gateway gives them: as what passes, where it does."""
+        if not self.exchange.passes(piece, START + self.now):
+            return self.do("upstream_data", piece)
+        self.log.append(SendData(piece))
+        return [SendData(piece)]
 
     def stream(self, *pieces: bytes, end: str | None = None) -> None:
         """Connect and let a stream come, to its end where `end` names one."""

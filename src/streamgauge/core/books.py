@@ -57,8 +57,11 @@ class Books:
         return round((now - self._started) * 1000, 3)
 
     def _wall(self, now: float) -> int:
-        """Return `now` in µs since the epoch; the wall clock was read once, at the start."""
-        return self._facts.started_at + int((now - self._started) * 1e6)
+        """Return `now` in µs since the epoch; the wall clock was read once, at the start.
+
+        Rounded as the row's milliseconds are: nothing ends a microsecond before what it ends with.
+        """
+        return self._facts.started_at + round(self._ms(now) * 1000)
 
     def begin(self, attempt: Attempt, now: float) -> BeginRecord | BeginAttempt:
         """Open the rows of the next attempt, and with the first one that of the exchange."""
@@ -75,6 +78,10 @@ class Books:
         self.record.latency_ms = self.record.first_byte_ms = self.record.bytes_in = None
         self._sent = False
         return BeginRecord(self.record, row) if n == 1 else BeginAttempt(row)
+
+    def connected(self, now: float) -> None:
+        """A socket to the attempt's upstream is ready, or a reused one was taken."""
+        self.attempts[-1].connected_ms = self._ms(now)
 
     def sent(self) -> None:
         """Request bytes have left for the upstream."""
@@ -127,6 +134,7 @@ class Books:
         row.outcome = verdict.status.value
         row.error_code = None if verdict.error is None else verdict.error.code.value
         row.may_have_been_billed = may_have_been_billed(row, self._sent)
+        self._times(row)
         booked = meter.booked()
         row.input_tokens, row.output_tokens = booked.usage.input, booked.usage.output
         return row
@@ -164,7 +172,15 @@ class Books:
         record.anomalies = sorted(self.anomalies.union(meter.anomalies))
         if self.attempts[-1].finished_at is None:  # else it failed, and another one was to follow
             close_attempt(self.attempts[-1], record, self._sent)
+            self._times(self.attempts[-1])
         return Commit(record, tuple(self.attempts))
+
+    def _times(self, row: AttemptRecord) -> None:
+        """Write the times that the meter of an attempt has of its answer."""
+        meter = self.meter
+        row.usage_ms = None if meter.usage_at is None else self._ms(meter.usage_at)
+        if meter.streaming and meter.last_content is not None:
+            row.last_token_ms = self._ms(meter.last_content)
 
     def _empty(self, attempt: Attempt) -> bool:
         request = self._facts.request

@@ -25,6 +25,7 @@ from streamgauge.core.integrity import Integrity, Stamper
 from streamgauge.core.integrity_text import new_stamper
 from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
+from streamgauge.core.steady import Steady
 from streamgauge.core.trying import Tries
 from streamgauge.core.verdict import COMPLETED, OVERLOADED, State, Verdict
 
@@ -60,6 +61,7 @@ class Ending(ABC):
         "_retry_at",
         "_stamper",
         "_stamps",
+        "_steady",
         "_told_at",
         "_told_error",
         "_tries",
@@ -93,6 +95,7 @@ class Ending(ABC):
         self._answer: Answer | None = None
         self._relaying: Passage | None = None
         self._stamper = _stamper_of(facts)
+        self._steady: Steady | None = None
         self._verdict = COMPLETED  # how it will end, once the client's part is over
         self._until: float | None = None
         self._left_at: float | None = None

@@ -75,7 +75,7 @@ class Exchange(UpstreamSide):
         self._begun = not self.facts.begin_first
         self._connected = False
         self._upstream_open = True
-        self._answer = self._relaying = self._retry_at = None
+        self._answer = self._relaying = self._steady = self._retry_at = None
         if self._begun:
             self._books.begun(now)
         self._stamps = Stamps(self._stamps.started)
@@ -102,6 +102,7 @@ class Exchange(UpstreamSide):
         if self.state is not State.CONNECTING or not self._upstream_open:
             return []
         self._connected = True
+        self._books.connected(now)
         return self._send_request(now)
 
     def _send_request(self, now: float) -> list[Action]:
@@ -259,7 +260,7 @@ class Exchange(UpstreamSide):
         if not following.delay:
             return [*closing, over, *self._begin_attempt(attempt, now)]
         self._retry_at, self._paused_by = now + following.delay, verdict
-        self._answer = self._relaying = None
+        self._answer = self._relaying = self._steady = None
         return [*closing, over, WakeAt(self._retry_at)]
 
     def _say(self, following: Following) -> bool:

@@ -79,7 +79,6 @@ class Stamper:
         "_acc",
         "_begun",
         "_events",
-        "_fast",
         "_hash",
         "_held",
         "_known",
@@ -88,15 +87,17 @@ class Stamper:
         "_observe",
         "_over",
         "_payloads",
-        "_plain",
         "_raw",
         "_splitter",
         "_style",
         "_texts",
         "_unnumbered",
+        "fast",
         "last_read",
+        "plain",
         "seq",
         "stream_id",
+        "update",
         "watches",
     )
 
@@ -116,8 +117,10 @@ class Stamper:
         self._style = style
         self._observe = observe
         self._texts = texts
-        self._plain = not self.watches and texts is None
-        self._fast = True  # no frame is begun, and none was the end marker
+        self.plain = not self.watches and texts is None
+        """Frames of text are only numbered and hashed."""
+        self.fast = True
+        """No frame is begun, and none was the end marker."""
         self._payloads = (*_PINGS, *marker.payloads)
         self._events = marker.events | {b"ping", _OURS}
         self.last_read = LastRead()
@@ -126,6 +129,8 @@ class Stamper:
         self._splitter = NdjsonSplitter() if style.lines else FrameSplitter()
         self._splitter.feed(b"\xef\xbb\xbf")  # whole frames are read at once from the start
         self._hash = hashlib.sha1(usedforsecurity=False)
+        self.update = self._hash.update
+        """Takes the payload of a frame that was counted in `seq` by somebody else, and LF."""
         self._acc = self._raw = 0
         self._unnumbered = 0  # behind the end marker, and our record in a protocol with stamps
         self._held: list[bytes] = []
@@ -143,6 +148,15 @@ class Stamper:
         """The hash of all that was sent, each piece followed by LF; None without one, or unknown."""
         return self._hash.hexdigest() if self.seq and self._known else None
 
+    def hands_on(self, payload: bytes, event: bytes) -> bool:
+        """Whether a frame now would only be numbered and hashed, its payload and LF.
+
+        So would a later one, while `fast`, whose event and first 32 bytes of payload are the same.
+        """
+        if not (self.fast and self.plain) or event in self._events:
+            return False
+        return not payload.startswith(self._payloads)
+
     def received(self, payload: bytes, text: str) -> None:
         """Count what the upstream sent: a frame's payload, and the text in it."""
         self._raw += characters(payload) if self._texts is None else len(text)
@@ -158,19 +172,19 @@ class Stamper:
 
     def stamp(self, data: bytes) -> bytes:
         """Return what to send in place of `data`."""
-        if self._fast:
+        if self.fast:
             last = self.last_read
             whole = last.whole if data is last.data else self._splitter.read_whole(data)
             if whole is not None:  # measured: nearly every write of a live stream
                 payload, event = whole
                 if not payload.startswith(self._payloads) and event not in self._events:
-                    if not self._plain:
+                    if not self.plain:
                         return self._count(data, payload, event)
                     self.seq += 1
                     self._hash.update(payload + b"\n")
                     return data
         sent = self._each(data)
-        self._fast = not self._over and self._splitter.between
+        self.fast = not self._over and self._splitter.between
         return sent
 
     def _each(self, data: bytes) -> bytes:

@@ -28,6 +28,7 @@ __all__ = ["Booked", "Meter"]
 STALL_SECONDS = 1.0
 """A gap between content frames beyond this is a stall (SPEC §6.5)."""
 _GAPS_KEPT = 4096
+_NOTHING_STATED = TokenUsage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Meter:
         "streaming",
         "sum_choices",
         "timings",
+        "usage_at",
     )
 
     def __init__(
@@ -99,6 +101,7 @@ class Meter:
         self.service_tier: str | None = None
         self.cost: str | None = None
         self.timings: Timings | None = None
+        self.usage_at: float | None = None  # when usage or timings were last stated
         self.ended = False
         self.failed: Failed | None = None
         self.anomalies: dict[str, None] = {}
@@ -131,17 +134,17 @@ class Meter:
                     content = content or bool(event.arguments)
                     self._arguments.add(event)
                 case UsageReported():
-                    self._observe_usage(event)
+                    self._observe_usage(event, now)
                 case _:
-                    self._observe_rare(event)
+                    self._observe_rare(event, now)
         if content:
-            self._observe_content(now)
+            self.observe_text(now)
         return content
 
-    def _observe_rare(self, event: Event) -> None:
+    def _observe_rare(self, event: Event, now: float) -> None:
         match event:
             case TimingsReported():
-                self.timings = event.timings
+                self.timings, self.usage_at = event.timings, now
             case ModelNamed():
                 if self.model is not None and self.model != event.model:
                     self.note(Anomaly.MODEL_CHANGED)
@@ -167,7 +170,9 @@ class Meter:
         if len(self._finished) >= self.choices:
             self.finish_reason = event.reason
 
-    def _observe_content(self, now: float) -> None:
+    def observe_text(self, now: float) -> None:
+        """Take in a frame of which it is known that all it says is a piece of text."""
+        self.booked_as_of = None
         self.content_frames += 1
         last, self.last_content = self.last_content, now
         if last is None:
@@ -187,9 +192,11 @@ class Meter:
             self._gaps = self._gaps[::2]
             self._gap_step *= 2
 
-    def _observe_usage(self, event: UsageReported) -> None:
+    def _observe_usage(self, event: UsageReported, now: float) -> None:
         # Before the last word an output count is a placeholder (Anthropic's `message_start`).
         new = event.usage if event.final else replace(event.usage, output=None)
+        if new != _NOTHING_STATED:
+            self.usage_at = now
         if event.service_tier is not None:
             self.service_tier = event.service_tier
         if event.cost is not None:

@@ -60,7 +60,10 @@ class Piece(msgspec.Struct, gc=False):
 class StreamReading:
     """One stream being read. The meter can never harm it: what it raises is an anomaly (§4.8)."""
 
-    __slots__ = ("_decoder", "_splitter", "_watch", "meter", "parsed")
+    __slots__ = ("_splitter", "decoder", "meter", "parsed", "watch")
+
+    hands_on = True
+    """Its pieces are what was read, byte for byte."""
 
     def __init__(
         self,
@@ -71,8 +74,8 @@ class StreamReading:
     ) -> None:
         """`splitter`: for what is no stream of server-sent events. `watch` looks at every frame."""
         self._splitter: Splitter = FrameSplitter() if splitter is None else splitter
-        self._decoder = decoder
-        self._watch = watch
+        self.decoder = decoder
+        self.watch = watch
         self.meter = meter
         self.parsed = 0
 
@@ -81,12 +84,19 @@ class StreamReading:
         """Whether part of an unfinished frame has been passed on (it must be closed, SPEC §4.1)."""
         return self._splitter.inside
 
+    def whole(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Return payload and event where `data`, read last, was one plain frame; else None.
+
+        None as well where something of another frame is kept.
+        """
+        return self._splitter.read_whole(data)
+
     def feed(self, data: bytes, now: float) -> Sequence[Piece]:
         """Return the pieces that `data` completes. Raises FrameTooLarge."""
         whole = self._splitter.read_whole(data)
         if whole is not None:
-            if self._watch is not None:
-                self._watch.data, self._watch.whole = data, whole
+            if self.watch is not None:
+                self.watch.data, self.watch.whole = data, whole
             return (self._read(data, whole[0], whole[1], now),)
         pieces = [self._piece(frame, now) for frame in self._splitter.feed(data)]
         if self._splitter.bom_removed:
@@ -95,8 +105,8 @@ class StreamReading:
 
     def _piece(self, frame: Frame, now: float) -> Piece:
         if frame.kind is _DATA:
-            if self._watch is not None and frame.raw[:1] == b":":
-                self._watch.stamped(frame.raw)
+            if self.watch is not None and frame.raw[:1] == b":":
+                self.watch.stamped(frame.raw)
             return self._read(frame.raw, frame.payload, frame.event, now)
         if frame.kind is FrameKind.PART:
             return Piece(PieceKind.PART, frame.raw)
@@ -113,9 +123,9 @@ class StreamReading:
         self.parsed += 1
         try:
             if payload:
-                events = self._decoder.decode(payload, event)
-            if self._watch is not None and (events or not _is_ping(event, payload)):
-                self._watch.observe(payload, events)
+                events = self.decoder.decode(payload, event)
+            if self.watch is not None and (events or not _is_ping(event, payload)):
+                self.watch.observe(payload, events)
             if meter.ended and events:
                 events = self._late(events)
             content = meter.observe(events, now)

@@ -74,7 +74,13 @@ class Anomaly(StrEnum):
 
 @dataclass(slots=True)
 class AttemptRecord:
-    """One try at one upstream. Times are µs since the epoch; None is unknown."""
+    """One try at one upstream. Field order is the ledger's column order; None is unknown.
+
+    `*_at` in µs since the epoch; `*_ms` in milliseconds since the exchange was accepted. To SPEC
+    §8.3's columns are added: `connected_ms`, when a socket to the upstream was ready, a reused one
+    taken; `last_token_ms`, its last content in a stream; `usage_ms`, the last frame or body that
+    stated usage or timings.
+    """
 
     request_id: str
     n: int
@@ -90,6 +96,9 @@ class AttemptRecord:
     may_have_been_billed: bool | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    connected_ms: float | None = None
+    last_token_ms: float | None = None
+    usage_ms: float | None = None
 
 
 @dataclass(slots=True)

@@ -34,13 +34,13 @@ class Relaying:
         "_hold",
         "_metadata",
         "_mode",
-        "_reading",
         "error_frame",
         "error_payload",
         "frames_out",
         "meter",
         "over",
         "progress",
+        "reading",
         "released",
     )
 
@@ -53,7 +53,7 @@ class Relaying:
         metadata: Callable[[], bytes],
         hold: Hold,
     ) -> None:
-        self._reading = reading
+        self.reading = reading
         self.meter: Meter = reading.meter
         self._hide_usage = hide_usage
         self._mode = mode
@@ -71,12 +71,12 @@ class Relaying:
     @property
     def parsed(self) -> int:
         """Frames decoded so far."""
-        return self._reading.parsed
+        return self.reading.parsed
 
     @property
     def inside(self) -> bool:
         """Whether the client has part of a frame whose end has not come."""
-        return self._reading.inside and not self.over
+        return self.reading.inside and not self.over
 
     @property
     def flooded(self) -> bool:
@@ -88,7 +88,7 @@ class Relaying:
 
         After it `progress` says whether anything but keep-alives came.
         """
-        pieces = self._reading.feed(data, now)
+        pieces = self.reading.feed(data, now)
         if len(pieces) == 1 and self.released and not self.over and pieces[0].kind is _CONTENT:
             # Measured: nearly every read of a live stream is one frame of content.
             self.progress = True

@@ -18,7 +18,7 @@ from streamgauge.core.integrity_finding import ReadStamp, stamp_in, stamp_in_com
 from streamgauge.core.integrity_order import Order
 from streamgauge.core.integrity_stamp import LastRead
 
-__all__ = ["LONG_FRAME", "PREFIX", "ReplayWatch", "Suspected", "Suspicion"]
+__all__ = ["LONG_FRAME", "PREFIX", "ReplayWatch", "Suspected", "Suspicion", "TextRun"]
 
 PREFIX = 200
 """Characters of its beginning that an answer must repeat: shorter openings recur honestly."""
@@ -65,7 +65,7 @@ class _Id(msgspec.Struct, gc=False):
 _decode_id = msgspec.json.Decoder(_Id).decode
 
 
-class _Run:
+class TextRun:
     """The text of one kind, of which its beginning is looked for further on.
 
     Cutting the text elsewhere changes nothing: frames are put together before they are searched.
@@ -167,7 +167,7 @@ class ReplayWatch(LastRead):
         self._received = received
         self._told = 0
         self.frames = 0
-        self._text, self._reasoning = _Run(), _Run()
+        self._text, self._reasoning = TextRun(), TextRun()
         self._long = ""
         self._long_at = 0
         self._id: str | None = None
@@ -204,15 +204,20 @@ class ReplayWatch(LastRead):
         if not events and payload.startswith(b'{"done":'):
             self._numbered(stamp_in(payload))
 
-    def _add(self, text: str, run: _Run) -> None:
+    def _add(self, text: str, run: TextRun) -> None:
         run.parts.append(text)
         run.size += len(text)
         if run.size >= run.wanted:
-            self._look(run)
+            self.look(run)
         if len(text) >= LONG_FRAME:
             self._long_frame(text)
 
-    def _look(self, run: _Run) -> None:
+    def run_of(self, event: TextDelta | ReasoningDelta) -> TextRun:
+        """Return the run that the texts of the first choice belong to, as `observe` adds them."""
+        return self._text if isinstance(event, TextDelta) else self._reasoning
+
+    def look(self, run: TextRun) -> None:
+        """Look for the beginning of `run` in what came to it: as many as it wanted have."""
         if (found := run.look()) is not None:
             offset, behind = found
             self._tell(Suspected.RESTART, self.frames - behind, offset)

@@ -22,6 +22,8 @@ class RewritingReading(StreamReading):
 
     __slots__ = ("_parted", "_rewriters")
 
+    hands_on = False
+
     def __init__(
         self,
         decoder: Decoder,

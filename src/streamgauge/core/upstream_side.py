@@ -20,11 +20,14 @@ from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of_stream, redacted_bytes
 from streamgauge.core.replay_watch import ReplayWatch, Suspicion
 from streamgauge.core.sse import FrameTooLarge
+from streamgauge.core.steady import steady_of
 from streamgauge.core.verdict import State, limit_reached, protocol_error, refused
 
 __all__ = ["UpstreamSide"]
 
-_ERROR = Turn.ERROR  # read per frame: off its class an Enum's member takes a look-up each time
+# Read per frame: off its class an Enum's member takes a look-up each time.
+_ERROR = Turn.ERROR
+_STREAMING = State.STREAMING
 
 
 class UpstreamSide(ClientSide):
@@ -46,6 +49,7 @@ class UpstreamSide(ClientSide):
         )
         if self._client_over:
             passage.mute()
+        self._steady = steady_of(passage, self._stamper)
         return passage
 
     def _watch(self) -> ReplayWatch | None:
@@ -77,12 +81,33 @@ class UpstreamSide(ClientSide):
             record = replace(record, response_model=self.facts.telling(self.attempt).model)
         return self._dialect.metadata(self.facts.metadata, payload, record)
 
+    def passes(self, data: bytes, now: float) -> bool:
+        """Take in body bytes that go on to the client as they are, where it is certain at once.
+
+        False: nothing has changed, and they are to be given to `upstream_data`.
+        """
+        steady = self._steady
+        if steady is None or not steady.ready or self._client_over or self.state is not _STREAMING:
+            return False
+        size = len(data)
+        if steady.meter.content_frames + size >= self._most_frames or not steady.take(data, now):
+            return False
+        record = self.record
+        if record.bytes_in is not None and record.bytes_out is not None:  # a frame went before
+            record.bytes_in += size
+            record.bytes_out += size
+        self._stamps.progress = self._told_at = now
+        return True
+
     def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering and self.attempt.dialect is None:
             return self._relay_unread(data, now)
         meter, stamps = relaying.meter, self._stamps
         if meter.content_frames + len(data) >= self._most_frames and b"\n" in data[:-1]:
             return self._relay_by_line(relaying, data, now)
+        steady = self._steady
+        if steady is not None:
+            steady.ready = False
         marked = meter.ended
         stamp, stamps.progress = stamps.progress, now
         try:
@@ -99,6 +124,8 @@ class UpstreamSide(ClientSide):
             if relaying.flooded:
                 return self._fail(protocol_error("the upstream sends nothing but comments"), now)
         actions = self._send(out, now) if out else []
+        if out is data and steady is not None and meter.finish_reason is None:
+            steady.learn(data)
         if turn is _ERROR:
             return actions + self._error_frame(relaying, now)
         if meter.ended and not marked:

@@ -152,9 +152,13 @@ class Relay:
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
-        actions = self.exchange.upstream_data(data, monotonic())
+        now = monotonic()
+        if self.exchange.passes(data, now):
+            self._responder.send(data)  # nearly always: one frame of text, as the one before
+            return
+        actions = self.exchange.upstream_data(data, now)
         if len(actions) == 1 and type(actions[0]) is SendData:
-            self._responder.send(actions[0].data)  # nearly always: one frame in, one frame out
+            self._responder.send(actions[0].data)
         elif actions:
             self._do(actions)
 

@@ -232,7 +232,7 @@ def test_a_plain_frame_does_take_the_quick_way() -> None:
             ReasoningDelta("b", 0),
         ),
     ):
-        assert decoder._plain(payload) == (told,)
+        assert decoder.plain(payload, b"") == told
         decoder.decode(payload, b"")
         assert decoder._plainly
 

@@ -15,7 +15,7 @@ from streamgauge.core.dialects.refusals import (
     mapped_error,
 )
 from streamgauge.core.errors import GatewayError
-from streamgauge.core.events import Event
+from streamgauge.core.events import Event, ReasoningDelta, TextDelta
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.sse import Frame
 from streamgauge.core.usage import TokenUsage
@@ -25,6 +25,7 @@ __all__ = [
     "Decoder",
     "Dialect",
     "Encoder",
+    "PlainDecoder",
     "SelfEnding",
     "Splitter",
     "Telling",
@@ -46,6 +47,17 @@ class Decoder(Protocol):
 
         `event`: the frame's event name or b"". Never raises for anything that an upstream can
         send: what cannot be read is `Noted`.
+        """
+
+
+@runtime_checkable
+class PlainDecoder(Protocol):
+    """A decoder that tells a frame of text from all others without remembering it."""
+
+    def plain(self, payload: bytes, event: bytes) -> TextDelta | ReasoningDelta | None:
+        """Return the one thing that `decode` would say now, and that would change nothing.
+
+        None: it says more, or something else, or not for certain.
         """
 
 

@@ -72,6 +72,20 @@ class MessagesDecoder:
             return (*events, _MISMATCH)
         return events
 
+    def plain(self, payload: bytes, event: bytes) -> TextDelta | ReasoningDelta | None:
+        """Return the event of a frame that is one piece of text or of thinking, else None."""
+        if event and event != b"content_block_delta":
+            return None
+        try:
+            frame = _decode_frame(payload)
+        except _UNREADABLE:
+            return None
+        if frame.type != "content_block_delta" or frame.delta is None:
+            return None
+        if frame.delta.text:
+            return TextDelta(frame.delta.text)
+        return ReasoningDelta(frame.delta.thinking) if frame.delta.thinking else None
+
     def read_answer(self, body: bytes) -> Sequence[Event] | None:
         """Return the events of an answer that is no stream, `Ended` last; None for no object."""
         loaded = load(body)

@@ -62,8 +62,8 @@ class ChatDecoder:
             return _ENDED
         if event == b"error":
             return self._loosely(payload, failed=True)
-        if self._plainly and (plain := self._plain(payload)):
-            return plain
+        if self._plainly and (plain := self.plain(payload, event)):
+            return (plain,)
         try:
             chunk = decode_chunk(payload)
         except _UNREADABLE:
@@ -76,8 +76,10 @@ class ChatDecoder:
         self._plainly = len(events) == 1 and isinstance(events[0], TextDelta | ReasoningDelta)
         return events
 
-    def _plain(self, payload: bytes) -> tuple[Event] | None:
+    def plain(self, payload: bytes, event: bytes) -> TextDelta | ReasoningDelta | None:
         """Return the event of a frame that is one piece of text or of reasoning, else None."""
+        if event == b"error":
+            return None
         try:
             chunk = decode_plain(payload)
         except _UNREADABLE:
@@ -94,9 +96,9 @@ class ChatDecoder:
             return None
         text, thought = delta.content, delta.reasoning_content or delta.reasoning
         if text and not thought:
-            return (TextDelta(text, choice.index or 0),)
+            return TextDelta(text, choice.index or 0)
         if thought and not text and not (delta.reasoning_content and delta.reasoning):
-            return (ReasoningDelta(thought, choice.index or 0),)
+            return ReasoningDelta(thought, choice.index or 0)
         return None
 
     def read_answer(self, body: bytes) -> Sequence[Event] | None:

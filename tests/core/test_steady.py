@@ -1,0 +1,254 @@
+"""Frames that differ in their text alone: taken in at once, and counted as if each were decoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_proof import Proof
+from streamgauge.core.record import Anomaly
+from streamgauge.core.replay_watch import Suspicion
+
+from .playbook import DONE, FINISH, ROLE, START, USAGE, Play, chat_request, chunk, text
+
+PLAIN = [f" word{number}" for number in range(30)]
+
+
+def said(words: Sequence[str], **more: Any) -> list[bytes]:
+    return [chunk(choices=[{"index": 0, "delta": {"content": word}}], **more) for word in words]
+
+
+def message_delta(text: str, kind: str = "text") -> bytes:
+    delta = {"type": f"{kind}_delta", kind: text}
+    payload = {"type": "content_block_delta", "index": 0, "delta": delta}
+    return f"event: content_block_delta\ndata: {json.dumps(payload)}\n\n".encode()
+
+
+def played(frames: Sequence[bytes], *, decoded: bool, **more: Any) -> tuple[Play, list[Suspicion]]:
+    """Return the play of a stream, and what looked like a replay; `decoded`: no read may pass."""
+    told: list[Suspicion] = []
+    proof = Proof(mode=more.pop("mode", Integrity.LEDGER), suspected=told.append)
+    play = Play(more.pop("request", chat_request()), proof=proof, **more)
+    play.head()
+    for number, frame in enumerate(frames):
+        play.now = number * 0.02
+        if decoded:
+            play.do("upstream_data", frame)
+        else:
+            play.read(frame)
+    play.do("upstream_end", "complete")
+    return play, told
+
+
+def both(frames: Sequence[bytes], **more: Any) -> None:
+    """Check that a stream ends alike, whether its frames may pass or each is decoded."""
+    ours, suspected = played(frames, decoded=False, **more)
+    all_decoded, expected = played(frames, decoded=True, **more)
+    assert ours.body == all_decoded.body
+    assert asdict(ours.row) == asdict(all_decoded.row)
+    assert suspected == expected
+    assert ours.exchange.parsed_frames == all_decoded.exchange.parsed_frames
+
+
+def is_steady(play: Play) -> bool:
+    steady = play.exchange._steady
+    return steady is not None and steady.ready
+
+
+def passing(frames: Sequence[bytes], **more: Any) -> int:
+    """Return how many reads pass, of a play of its own."""
+    play = Play(more.pop("request", chat_request()), **more)
+    play.head()
+    count = 0
+    for frame in frames:
+        if play.exchange.passes(frame, START):
+            count += 1
+        else:
+            play.do("upstream_data", frame)
+    return count
+
+
+@pytest.mark.parametrize("mode", list(Integrity))
+def test_a_plain_stream_passes_and_its_row_is_that_of_a_decoded_one(mode: Integrity) -> None:
+    frames = [ROLE, *said(PLAIN), FINISH, USAGE, DONE]
+    both(frames, mode=mode)
+    expected = len(PLAIN) - 1 if mode in (Integrity.OFF, Integrity.LEDGER) else 0
+    assert passing(frames, proof=Proof(mode=mode)) == expected
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking"])
+def test_so_do_the_deltas_of_messages(kind: str) -> None:
+    frames = [message_delta(word, kind) for word in PLAIN]
+    request = chat_request("messages", max_tokens=9)
+    both(frames, request=request)
+    assert passing(frames, request=request) == len(PLAIN) - 2  # the first is looked at for a BOM
+
+
+def test_so_does_reasoning() -> None:
+    frames = [chunk(choices=[{"index": 0, "delta": {"reasoning_content": w}}]) for w in PLAIN]
+    both(frames)
+    assert passing(frames) == len(PLAIN) - 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        text('a "quoted" word'),
+        text("a\nline"),
+        text("back\\slash"),
+        text("x" * 300),
+        text(""),
+        text("a").replace(b'"a"', b'"\xff"'),
+        text("a").replace(b'"a"', b'"\x01"'),
+        text("a").replace(b'"a"', b'"a","content":"b"'),
+        chunk(choices=[{"index": 1, "delta": {"content": "a"}}]),
+        chunk(choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]),
+        chunk(choices=[{"index": 0, "delta": {"content": "a"}}], usage={"completion_tokens": 3}),
+        chunk(choices=[{"index": 0, "delta": {"content": "a"}}], model="other"),
+        text("a") + text("b"),
+        text("a")[:-1],
+        b": ping\n\n",
+        text("a").replace(b"\n", b"\r\n"),
+        b"event: error\n" + text("a"),
+    ],
+    ids=lambda frame: repr(frame[-60:]),
+)
+def test_what_is_anything_else_is_decoded(other: bytes) -> None:
+    play = Play()
+    play.head()
+    for frame in (ROLE, *said(PLAIN[:3])):
+        play.read(frame)
+    before = asdict(play.look("so_far"))
+    assert not play.exchange.passes(other, START)
+    assert asdict(play.look("so_far")) == before
+    both([ROLE, *said(PLAIN[:3]), other, *said(PLAIN[3:]), FINISH, DONE])
+
+
+def test_words_that_stand_elsewhere_in_the_frame_are_not_taken_for_the_text() -> None:
+    frames = [*said(["m", "c", "choices", "m", "m"]), *said(PLAIN)]
+    both(frames)
+    assert passing(frames) >= len(PLAIN) - 1
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_answer_that_starts_again_is_suspected_where_it_would_be(index: int) -> None:
+    words = [f" word{number}" for number in range(80)]
+    frames = [chunk(choices=[{"index": index, "delta": {"content": word}}]) for word in words]
+    _, suspected = played([ROLE, *frames, *frames], decoded=False)
+    assert len(suspected) == (index == 0)
+    both([ROLE, *frames, *frames])
+
+
+def test_a_role_in_every_frame_of_reasoning_is_seen() -> None:
+    deltas = [{"role": "assistant", "reasoning_content": word} for word in PLAIN[:6]]
+    frames = [chunk(choices=[{"index": 0, "delta": delta}]) for delta in deltas]
+    both([ROLE, *frames, frames[0].replace(b'"c"', b'"d"')])
+
+
+def test_of_two_places_with_the_same_words_neither_is_taken() -> None:
+    play = Play()
+    play.head()
+    play.data(ROLE, chunk(provider="hello there", choices=[{"delta": {"content": "hello there"}}]))
+    assert not is_steady(play)
+    play.data(chunk(provider="hello there", choices=[{"delta": {"content": "hello you"}}]))
+    assert is_steady(play)
+
+
+def test_a_text_that_stands_where_a_marker_would_be_told_is_decoded() -> None:
+    play = Play(proof=Proof(mode=Integrity.LEDGER))
+    play.head()
+    play.data(ROLE, b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+    assert is_steady(play)
+    play.data(b'data: {"choices":[{"delta":{"refusal":null,"content":"a"}}]}\n\n')
+    assert is_steady(play)
+    play = Play(chat_request("messages", max_tokens=9))
+    play.head()
+    early = b'data: {"delta":{"text":"a"},"type":"content_block_delta"}\n\n'
+    play.data(early, early)
+    assert not is_steady(play)
+
+
+def test_a_new_pattern_takes_the_place_of_the_old_one() -> None:
+    frames = said(PLAIN[:10])
+    others = [frame.replace(b'"c"', b'"d"') for frame in frames]
+    assert passing([ROLE, *frames, *others, *frames]) == 27
+    both([ROLE, *frames, *others, *frames])
+    assert passing([ROLE, *(frames + others) * 10]) == 20 * 9
+
+
+def test_a_stream_whose_frames_never_match_is_not_tried_for_ever() -> None:
+    frames = [chunk(obfuscation="x" * number, choices=[]) for number in range(40)]
+    frames = [f.replace(b"[]", b'[{"index":0,"delta":{"content":"ab"}}]') for f in frames]
+    play = Play()
+    play.head()
+    asked: list[bytes] = []
+    play.read(frames[0])
+    steady = play.exchange._steady
+    assert steady is not None
+    plain = steady._decoder.plain
+    steady._decoder = type(
+        "Asked", (), {"plain": lambda _, p, e: (asked.append(p), plain(p, e))[1]}
+    )()
+    for frame in frames[1:]:
+        assert not play.exchange.passes(frame, START)
+        play.do("upstream_data", frame)
+    assert 2 <= len(asked) <= 2 * 8
+    both(frames)
+
+
+def test_nothing_passes_once_the_client_has_left_or_the_answer_is_over() -> None:
+    for act in ("client_gone", "stop", "shutdown"):
+        play = Play(attempt={"on_disconnect": "drain"})
+        play.head()
+        play.data(ROLE, *said(PLAIN[:3]))
+        assert is_steady(play)
+        play.do(act)
+        assert not play.exchange.passes(text(" more"), START)
+
+
+def test_a_meter_that_raises_harms_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play()
+    play.head()
+    play.data(ROLE, *said(PLAIN[:3]))
+    steady = play.exchange._steady
+    assert steady is not None
+
+    def broken(now: float) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(type(steady.meter), "observe_text", lambda self, now: broken(now))
+    assert play.exchange.passes(text(" more"), START)
+    assert Anomaly.METER_ERROR in steady.meter.anomalies
+
+
+WORDS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(PLAIN),
+    st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=300),
+)
+FRAMES = st.one_of(
+    WORDS.map(text),
+    WORDS.map(text),
+    WORDS.map(text),
+    WORDS.map(lambda word: chunk(choices=[{"index": 0, "delta": {"reasoning": word}}])),
+    WORDS.map(lambda word: text(word).replace(b'"c"', b'"d"')),
+    st.sampled_from([ROLE, b": ping\n\n", b"\n", FINISH, USAGE, DONE, text("a") * 2, b"data: {"]),
+    st.tuples(WORDS, st.integers(1, 60)).map(lambda cut: text(cut[0])[: cut[1]]),
+)
+
+
+@given(
+    frames=st.lists(FRAMES, max_size=40),
+    mode=st.sampled_from(list(Integrity)),
+    metadata=st.sampled_from(["off", "comment", "chunk"]),
+)
+def test_any_stream_ends_alike(frames: list[bytes], mode: Integrity, metadata: str) -> None:
+    both([ROLE, *frames], mode=mode, metadata=metadata)
+    both([ROLE, *frames, FINISH, DONE], mode=mode, metadata=metadata)
