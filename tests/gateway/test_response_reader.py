@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from itertools import pairwise
 
+import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamgauge.gateway.response_reader import ResponseError, ResponseReader
+from streamgauge.gateway.chunks import one_chunk, whole_chunk
+from streamgauge.gateway.response_framing import ResponseError
+from streamgauge.gateway.response_reader import ReaderState, ResponseReader
 
 from .upstream_rig import CHUNKED, OK, chunked
 
@@ -24,7 +28,7 @@ GOLDEN_BODY = b'data: {"a": "\xc3\xa9"}\n\ndata: [DONE]\n\n'
 def read_in(parts: list[bytes]) -> tuple[ResponseReader, bytes]:
     reader, body = ResponseReader(), b""
     for part in parts:
-        reader.feed(memoryview(part))
+        reader.feed(part)
         body += reader.take()
     return reader, body
 
@@ -97,3 +101,105 @@ def test_a_connection_is_kept_only_where_the_head_allows_it(head: bytes, reusabl
     reader, _ = read_in([head])
     assert reader.head is not None
     assert reader.head.reusable is reusable
+
+
+def test_the_parser_tells_of_a_size_line_at_its_last_byte() -> None:
+    told: list[str] = []
+
+    class Told:
+        def on_chunk_header(self) -> None:
+            told.append("header")
+
+        def on_chunk_complete(self) -> None:
+            told.append("complete")
+
+    parser = httptools.HttpResponseParser(Told())
+    parser.feed_data(CHUNKED)
+    for part, expected in [
+        (b"5\r\n", ["header"]),
+        (b"hello\r\n", ["complete"]),
+        (b"0\r\n", ["header"]),
+    ]:
+        told.clear()
+        parser.feed_data(part)
+        assert told == expected
+
+
+def test_a_size_has_one_usual_form_and_a_length_one_size() -> None:
+    for size in range(1, 5000):
+        raw = one_chunk(b"x" * size)
+        assert raw == b"%x\r\n%b\r\n" % (size, b"x" * size)
+        assert whole_chunk(raw) == (b"x" * size if size < 4096 else None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"0\r\n\r\n", b"05\r\nhello\r\n", b"5;a\r\nhello\r\n", b"A\r\n0123456789\r\n"]
+    + [
+        b"5\r\nhello\r\r",
+        b"5\r\nhell\r\n\r\n",
+        b"5\r\nhello",
+        b"4\r\nhello\r\n",
+        b"5\n\nhello\r\n",
+    ],
+)
+def test_what_is_no_usual_chunk_is_left_to_the_parser(raw: bytes) -> None:
+    assert whole_chunk(raw) is None
+
+
+PIECES = st.one_of(
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([b"\n", b"\r\n", b"5\r\nhello\r\n", b"a\r\n", b"0\r\n\r\n", b"x" * 300]),
+)
+
+
+@given(
+    bodies=st.lists(PIECES, max_size=8),
+    cuts=st.lists(st.integers(1, 400), max_size=12),
+    odd=st.sampled_from([b"", b"5;ext=1\r\nhello\r\n", b"00A\r\n0123456789\r\n"]),
+)
+def test_reads_of_one_chunk_change_nothing(
+    bodies: list[bytes], cuts: list[int], odd: bytes
+) -> None:
+    """Each chunk is a read of its own, but where the wire is cut elsewhere."""
+    chunks = [one_chunk(body) for body in bodies]
+    wire = b"".join([*chunks[:3], odd, *chunks[3:], b"0\r\nx-trailer: t\r\n\r\n"])
+    places = {0, len(wire)} | {cut for cut in cuts if cut < len(wire)}
+    ends = [sum(map(len, chunks[:count])) for count in range(len(chunks) + 1)]
+    places |= {end if count <= 3 else end + len(odd) for count, end in enumerate(ends)}
+    marks = sorted(place for place in places if place <= len(wire))
+    parts = [wire[start:end] for start, end in pairwise(marks) if start < end]
+    expected, body = read_in([CHUNKED, *parts])
+    reader, told = ResponseReader(), b""
+    reader.feed(CHUNKED)
+    for part in parts:
+        whole = reader.whole_chunk(part)
+        if whole is None:
+            reader.feed(part)
+            whole = reader.take()
+        told += whole
+    assert (told, reader.state, reader.surplus) == (body, expected.state, expected.surplus)
+    assert reader.state is ReaderState.COMPLETE
+
+
+def test_most_reads_of_a_stream_are_one_chunk_and_need_no_parser() -> None:
+    reader = ResponseReader()
+    reader.feed(CHUNKED + one_chunk(b"first"))
+    assert reader.take() == b"first"
+    assert reader.whole_chunk(one_chunk(b"second")) == b"second"
+    for part in (b"6\r\nth", b"ird!\r\n"):
+        assert reader.whole_chunk(part) is None
+        reader.feed(part)
+    assert reader.take() == b"third!"
+    assert reader.whole_chunk(one_chunk(b"fourth")) == b"fourth"
+    reader.feed(b"0\r\n")
+    assert reader.whole_chunk(one_chunk(b"no chunk, but a trailer")) is None
+    reader.feed(b"\r\n")
+    assert reader.state is ReaderState.COMPLETE
+    assert reader.whole_chunk(one_chunk(b"behind the end")) is None
+
+
+def test_no_chunk_is_seen_in_a_body_of_a_stated_length() -> None:
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n")
+    assert reader.whole_chunk(one_chunk(b"hello")) is None

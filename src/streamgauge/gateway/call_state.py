@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["CallState", "asks_close"]
+from streamgauge.gateway.http import EndKind, FailKind
+
+__all__ = ["CallState", "asks_close", "ending_by_loss"]
 
 
 class CallState(Enum):
@@ -21,3 +23,10 @@ def asks_close(request: bytes) -> bool:
     """Return whether the request itself asks for the close of its connection."""
     head = request[: request.find(b"\r\n\r\n") + 2].lower()
     return b"\r\nconnection: close\r\n" in head
+
+
+def ending_by_loss(kind: FailKind, message: str, *, proper: bool) -> tuple[EndKind, str]:
+    """Return how a body ended whose connection is gone; `proper`: its close is the body's end."""
+    if kind is not FailKind.CLOSED:
+        return EndKind.RESET, message
+    return (EndKind.COMPLETE, "") if proper else (EndKind.CUT, message)

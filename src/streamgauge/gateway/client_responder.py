@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
+from streamgauge.gateway.chunks import LAST_CHUNK, one_chunk
 from streamgauge.gateway.http import ClientEvents, Header
 from streamgauge.gateway.http_text import BodyFraming, asks_close, framing_of, render_head
 
@@ -124,7 +125,7 @@ class ClientResponder:
         What goes beyond the stated length is not sent, and the connection is then not reused.
         """
         if self._live and data and self._wire is not None:
-            self._wire.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._wire.write(one_chunk(data))
             return
         if self._state is ResponderState.DONE or not data:
             return
@@ -133,7 +134,7 @@ class ClientResponder:
         self._live = self._framing is BodyFraming.CHUNKED
         match self._framing:
             case BodyFraming.CHUNKED:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
+                data = one_chunk(data)
             case BodyFraming.LENGTH:
                 data = self._within_length(data)
             case BodyFraming.NONE:
@@ -161,7 +162,7 @@ class ClientResponder:
         if self._left:
             self.abort()
             return
-        tail = self._head + (b"0\r\n\r\n" if self._framing is BodyFraming.CHUNKED else b"")
+        tail = self._head + (LAST_CHUNK if self._framing is BodyFraming.CHUNKED else b"")
         wire = self.detach()
         if wire is None:
             return

@@ -153,7 +153,8 @@ class Inflater:
 
     def _count(self, size: int) -> None:
         self._produced += size
-        if self._produced > FREE_BYTES and self._produced > RATIO_LIMIT * self._received:
+        taken = self._received - len(self._input)  # what waits has produced nothing
+        if self._produced > FREE_BYTES and self._produced > RATIO_LIMIT * taken:
             raise InflateError(f"compression ratio over {RATIO_LIMIT}")
 
 

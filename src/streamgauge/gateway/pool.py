@@ -16,7 +16,6 @@ from streamgauge.gateway.upstream_connection import UpstreamConnection
 
 __all__ = ["Pool", "PoolSettings", "PoolStats", "Target"]
 
-_READ_BUFFER_BYTES = 64 * 1024
 _CLOSE_SECONDS = 1.0
 _CLOSED_WITHIN = 0.5
 """Seconds in which the socket of a stream that we ended must be gone (SPEC §11.1)."""
@@ -55,7 +54,6 @@ class Pool:
     """The upstream connections of one loop. A connection is idle, or serves exactly one call."""
 
     __slots__ = (
-        "_buffer",
         "_close_late",
         "_closed",
         "_dialling",
@@ -79,8 +77,6 @@ class Pool:
         self._close_late = close_late
         self._loop = loop
         self._settings = settings
-        # One for all: asyncio reads into it and hands it over before the next socket's read.
-        self._buffer = memoryview(bytearray(_READ_BUFFER_BYTES))
         self._dialling: dict[PooledCall, _Dialling] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
@@ -221,7 +217,7 @@ class Pool:
             await dial(
                 self._loop,
                 call.target,
-                lambda: UpstreamConnection(key, self._buffer, self, opened),
+                lambda: UpstreamConnection(key, self, opened),
             )
         except DialError as error:
             if self._forget_dialling(call) is not None:

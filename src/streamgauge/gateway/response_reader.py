@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import httptools
 
+from streamgauge.gateway.chunks import whole_chunk
 from streamgauge.gateway.http import Header
+from streamgauge.gateway.response_framing import Framing, ResponseError, framing_of, says_close
 
 __all__ = [
     "FIELD_LIMIT",
@@ -44,10 +45,6 @@ _FIRST_FINAL = 200
 _BODILESS = frozenset({SWITCHING_PROTOCOLS, 204, 304})
 
 
-class ResponseError(Exception):
-    """The bytes are no HTTP/1.1 response, or pass a bound. The reader is dead afterwards."""
-
-
 class ReaderState(Enum):
     """How far the response has been read."""
 
@@ -59,15 +56,6 @@ class ReaderState(Enum):
 # Read for every arrival: off its class an Enum's member takes a look-up each time.
 _IN_HEAD = ReaderState.HEAD
 _IN_BODY = ReaderState.BODY
-
-
-class _Framing(Enum):
-    """What ends the body (RFC 9112 §6.3)."""
-
-    NONE = "none"
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +75,8 @@ class ResponseReader:
     """One response, fed as it arrives; body bytes wait in `take`, also those before an error."""
 
     __slots__ = (
+        "_between",
+        "_chunk_over",
         "_framing",
         "_head_only",
         "_idle_bytes",
@@ -105,12 +95,14 @@ class ResponseReader:
         self.head: ResponseHead | None = None
         self.surplus = False
         self._head_only = head_only
-        self._framing = _Framing.NONE
+        self._framing = Framing.NONE
         self._parser: httptools.HttpResponseParser | None = None
         self._parts: list[bytes] = []
         self._raw = bytearray()
         self._skipped = 0
         self._idle_bytes = 0
+        self._chunk_over = True  # the parser has told of no chunk that it is in
+        self._between = False  # chunked, and the next byte begins a size line
 
     def __repr__(self) -> str:
         return f"<ResponseReader {self.state.value} {self._framing.value}>"
@@ -123,15 +115,25 @@ class ResponseReader:
     @property
     def until_close(self) -> bool:
         """Whether the connection's close is the body's proper end."""
-        return self._framing is _Framing.CLOSE
+        return self._framing is Framing.CLOSE
 
-    def feed(self, data: memoryview) -> None:
+    def whole_chunk(self, data: bytes) -> bytes | None:
+        """Return the body in `data` if that is one whole chunk, as most reads of a stream are.
+
+        Then it is read, and nothing else in it. None: nothing has changed; `feed` it.
+        """
+        if not self._between or (body := whole_chunk(data)) is None:
+            return None
+        self._idle_bytes = 0  # the parser saw none of it, and still stands before a size line
+        return body
+
+    def feed(self, data: bytes) -> None:
         """Read on; raises ResponseError. What follows the message only sets `surplus`."""
         if self.state is _IN_HEAD:
-            rest = self._feed_head(data)
-            if not rest:
+            data = self._feed_head(data)
+            self._between = self._is_chunked
+            if not data:
                 return
-            data = memoryview(rest)
         if self.state is not _IN_BODY or self._parser is None:
             self.surplus = True
             return
@@ -141,10 +143,16 @@ class ResponseReader:
             if self.state is not ReaderState.COMPLETE:
                 raise ResponseError(f"malformed response body: {error}") from error
             self.surplus = True
+        # A line's end that ends no size line: that of the chunk, or it stands in the trailers.
+        self._between = self._chunk_over and data[-1:] == b"\n" and self._is_chunked
         if self._parts:
             self._idle_bytes = 0
         else:
             self._count_framing(len(data))
+
+    @property
+    def _is_chunked(self) -> bool:
+        return self._framing is Framing.CHUNKED and self.state is _IN_BODY
 
     def take(self) -> bytes:
         """Return the body bytes read since the last call, framing removed, as one piece."""
@@ -169,11 +177,19 @@ class ResponseReader:
         if self.state is _IN_BODY:
             self._parts.append(body)
 
+    def on_chunk_header(self) -> None:
+        """llhttp's call-back: a size line was read, also that of the last chunk."""
+        self._chunk_over = False
+
+    def on_chunk_complete(self) -> None:
+        """llhttp's call-back: the data of a chunk and the line end behind it were read."""
+        self._chunk_over = True
+
     def on_message_complete(self) -> None:
         """llhttp's call-back: the end by length or last chunk."""
         self.state = ReaderState.COMPLETE
 
-    def _feed_head(self, data: memoryview) -> bytes:
+    def _feed_head(self, data: bytes) -> bytes:
         raw = self._raw
         searched = max(len(raw) - len(_HEAD_END) + 1, 0)
         raw += data
@@ -221,11 +237,11 @@ class ResponseReader:
             self._start_parser(head)
 
     def _begin_body(self, status: int, headers: tuple[Header, ...], modern: bool) -> None:
-        stated = _framing_of(headers, modern)
+        stated = framing_of(headers, modern)
         bodiless = self._head_only or status in _BODILESS
-        self._framing = _Framing.NONE if bodiless else stated
+        self._framing = Framing.NONE if bodiless else stated
         self.state = ReaderState.COMPLETE if bodiless else ReaderState.BODY
-        kept = modern and status != SWITCHING_PROTOCOLS and not _says_close(headers)
+        kept = modern and status != SWITCHING_PROTOCOLS and not says_close(headers)
         reusable = kept and not self.until_close
         self.head = ResponseHead(status, headers, not bodiless, reusable)
 
@@ -249,29 +265,3 @@ def _fault_of(head: bytes) -> str:
         if not _FIELD.fullmatch(line + b"\r\n"):
             return f"line {number}"
     return "status line"
-
-
-def _values(headers: Sequence[Header], name: bytes) -> list[bytes]:
-    return [value for key, value in headers if key == name]
-
-
-def _framing_of(headers: tuple[Header, ...], modern: bool) -> _Framing:
-    lengths = _values(headers, b"content-length")
-    codings = [value.lower() for value in _values(headers, b"transfer-encoding")]
-    if lengths and codings:
-        raise ResponseError("both content-length and transfer-encoding")
-    if len(lengths) > 1:
-        raise ResponseError("more than one content-length")
-    if lengths and not lengths[0].isdigit():
-        raise ResponseError("content-length is no number")
-    if codings and (codings != [b"chunked"] or not modern):
-        raise ResponseError("transfer-encoding other than chunked")
-    if codings:
-        return _Framing.CHUNKED
-    return _Framing.LENGTH if lengths else _Framing.CLOSE
-
-
-def _says_close(headers: tuple[Header, ...]) -> bool:
-    values = _values(headers, b"connection")
-    tokens = b",".join(values).lower().split(b",")
-    return bool(values) and b"close" in [token.strip() for token in tokens]

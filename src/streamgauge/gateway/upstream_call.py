@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from streamgauge.gateway.call_state import CallState, asks_close
+from streamgauge.gateway.call_state import CallState, asks_close, ending_by_loss
 from streamgauge.gateway.dial import Target
 from streamgauge.gateway.http import EndKind, FailKind, UpstreamEvents
 from streamgauge.gateway.inflate import InflateError, Inflater, inflating
@@ -148,12 +148,17 @@ class PooledCall:
             connection.abort()
         self._events.upstream_failed(kind, message, sent)
 
-    def received(self, data: memoryview) -> None:
+    def received(self, data: bytes) -> None:
         """Read the answer on, and tell what it gave."""
         reader = self._reader
         if reader is None:
             self._unasked()
             return
+        if self._state is _BODY and self._inflater is None:
+            body = reader.whole_chunk(data)
+            if body is not None:
+                self._events.upstream_data(body)
+                return
         self._request = None
         fault = None
         try:
@@ -173,7 +178,8 @@ class PooledCall:
         connection, self._connection = self._connection, None
         if self.state is CallState.BODY:
             if self._ending is None:
-                self._ending = self._ending_by_loss(kind, message, orderly)
+                until_close = self._reader is not None and self._reader.until_close
+                self._ending = ending_by_loss(kind, message, proper=orderly and until_close)
             self._settle()
             return
         unanswered = self._reader is None or not self._reader.started
@@ -264,13 +270,6 @@ class PooledCall:
         self._settle()
         if not self._paused and self._connection is not None:
             self._connection.resume()
-
-    def _ending_by_loss(self, kind: FailKind, message: str, orderly: bool) -> tuple[EndKind, str]:
-        if kind is not FailKind.CLOSED:
-            return EndKind.RESET, message
-        if orderly and self._reader is not None and self._reader.until_close:
-            return EndKind.COMPLETE, ""
-        return EndKind.CUT, message
 
     def _end(self, kind: EndKind, message: str) -> None:
         keep = kind is EndKind.COMPLETE and self._may_keep()

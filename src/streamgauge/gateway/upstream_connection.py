@@ -21,8 +21,8 @@ RECEIVE_BUFFER_BYTES = 128 * 1024
 class ConnectionUser(Protocol):
     """The call that a connection serves now."""
 
-    def received(self, data: memoryview) -> None:
-        """Bytes came; `data` is valid during this call only."""
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
 
     def lost(self, kind: FailKind, message: str, *, orderly: bool) -> None:
         """The connection is gone. `orderly`: ended on purpose (FIN, with TLS close_notify)."""
@@ -41,11 +41,10 @@ class ConnectionOwner(Protocol):
         """The socket is closed."""
 
 
-class UpstreamConnection(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.Protocol):
     """A socket with at most one user. It reads while idle too, so that a FIN is seen at once."""
 
     __slots__ = (
-        "_buffer",
         "_opened",
         "_owner",
         "_poll",
@@ -59,19 +58,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def __init__(
         self,
         key: Hashable,
-        buffer: memoryview,
         owner: ConnectionOwner,
         opened: Callable[[UpstreamConnection], None],
     ) -> None:
-        """`buffer` is shared by all connections of a loop: it is read out before the next read.
-
-        `opened` is called when the socket is ready, before a byte of it is read.
-        """
+        """`opened` is called when the socket is ready, before a byte of it is read."""
         self.key = key
         self.user: ConnectionUser | None = None
         self.reused = False
         self.idle_since = math.inf
-        self._buffer = buffer
         self._owner = owner
         self._opened = opened
         self._transport: asyncio.Transport | None = None
@@ -136,14 +130,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._poll.register(sock.fileno(), select.POLLIN)  # POLLHUP and POLLERR come unasked
         self._opened(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """asyncio's call-back. A memoryview: asyncio's TLS writes into slices of it."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """asyncio's call-back: `nbytes` are in the buffer."""
+    def data_received(self, data: bytes) -> None:
+        """asyncio's call-back: bytes came."""
         if self.user is not None:
-            self.user.received(self._buffer[:nbytes])
+            self.user.received(data)
         else:
             self._owner.connection_unusable(self)
 
