@@ -25,7 +25,8 @@ def path(tmp_path: Path) -> Path:
     record = an_exchange(ID, context_used=1100, context_total=8192, context_percent=13.4)
     failed = an_attempt(record, outcome="upstream_error", http_status=503, upstream="other",
                         finished_at=NOW + 8_000, may_have_been_billed=False)  # fmt: skip
-    served = an_attempt(record, 2, started_at=NOW + 9_000)
+    served = an_attempt(record, 2, started_at=NOW + 9_000, connected_ms=9.5, last_token_ms=1350.0,
+                        usage_ms=1390.0)  # fmt: skip
     write(path, (record, [failed, served]), (an_exchange("0199bbbb-second"), []))
     return path
 
@@ -115,9 +116,10 @@ def test_the_page_tells_the_whole_story(path: Path) -> None:
         "  The upstream sent its end marker, and the client was there to the end. There were 2 "
         "attempts: 1 at other: upstream_error (HTTP 503), 2 at sim: completed.\n"
     )
-    order = ["begun", "attempt 1 at other begun", "attempt 1 at other ended: upstream_error",
-             "headers of the attempt", "attempt 2 at sim begun", "first byte", "first content",
-             "end marker", "attempt 2 at sim ended: completed", "row closed"]  # fmt: skip
+    order = ["accepted", "routed", "attempt 1 at other ended: upstream_error", "headers",
+             "attempt 2 at sim begun", "connected", "first byte", "first token", "last token",
+             "usage", "end marker", "attempt 2 at sim ended: completed",
+             "row committed"]  # fmt: skip
     places = [text.index(step) for step in order]
     assert places == sorted(places)
     for part in ("1100 of 8192  13.4 %", "the upstream's final numbers (provider)", "none"):

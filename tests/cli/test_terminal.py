@@ -96,8 +96,8 @@ def test_show_draws_each_step_to_scale(tmp_path: Path) -> None:
         for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
         if line.startswith("  +")
     }
-    assert (steps["first content"], steps["end marker"]) == (11, 11)
-    assert steps["headers of the attempt that served"] == 1
+    assert (steps["first token"], steps["end marker"]) == (11, 11)
+    assert steps["headers"] == 1
 
 
 @pytest.mark.parametrize("verb", [["ls"], ["show", "aaaa"]], ids=lambda verb: verb[0])

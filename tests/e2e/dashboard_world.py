@@ -175,13 +175,20 @@ def _config(folder: Path, simulators: Sequence[Simulator], more: dict[str, Any])
             "models": [{"match": "steady", "to": ["flaky/gpt-5-mini", "cloud/gpt-5-mini"]}],
         },
         "prices": [
-            {"upstream": "cloud", "input": 0.25, "output": 2, "cache_read": 0.025},
+            {
+                "upstream": "cloud",
+                "input": 0.25,
+                "output": 2,
+                "cache_read": 0.025,
+                "currency": "USD",
+            },
             {
                 "upstream": "claude",
                 "input": 3,
                 "output": 15,
                 "cache_read": 0.3,
                 "cache_write": 3.75,
+                "currency": "USD",
             },
             {
                 "upstream": "local",

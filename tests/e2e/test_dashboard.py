@@ -69,6 +69,17 @@ async def seen(page_of_all: Sight) -> AsyncIterator[Sight]:
     page_of_all.is_clean()
 
 
+MOMENTS = [
+    "accepted",
+    "routed",
+    "connected",
+    "first byte",
+    "first token",
+    "last token",
+    "usage",
+    "end marker",
+    "row committed",
+]
 SCREENS = {
     "/": ["Live", "Requests / min", "Just ended", "claude-sonnet-4-5", "ledger queue"],
     "/requests": [
@@ -115,15 +126,6 @@ async def test_a_request_is_told_from_its_timeline_to_its_price(
 ) -> None:
     await seen.go(f"/requests/{played.id_of(upstream='claude')}")
     text = await seen.text()
-    for moment in (
-        "accepted",
-        "first byte",
-        "first token",
-        "last token",
-        "end marker",
-        "row committed",
-    ):
-        assert moment in text
     assert "✓ agrees" in text
     assert "✓ equal" in text
     assert "The upstream sent its end marker" in text
@@ -132,12 +134,27 @@ async def test_a_request_is_told_from_its_timeline_to_its_price(
     assert json.loads(await seen.page.text_content("pre.block") or "")["upstream"] == "claude"
 
 
+@pytest.mark.parametrize("upstream", ["claude", "local"])
+async def test_the_timeline_of_a_stream_has_its_nine_moments_in_order(
+    seen: Sight, played: Played, upstream: str
+) -> None:
+    wanted = {"upstream": upstream, "status": "completed", "streaming": True}
+    await seen.go(f"/requests/{played.id_of(**wanted)}")
+    lines = seen.page.locator("table.waterfall tbody tr")
+    names = await lines.locator("th").all_inner_texts()
+    assert [name for name in names if name in MOMENTS] == MOMENTS
+    assert await lines.locator(".missing").count() == 0
+    assert await lines.locator("i.tick").count() == len(names)
+
+
 async def test_a_fallback_shows_both_attempts(seen: Sight, played: Played) -> None:
     await seen.go(f"/requests/{played.id_of(requested_model='steady')}")
     tree = await seen.text("ol.tree")
     assert "flaky" in tree
     assert "cloud" in tree
     assert "HTTP 503" in tree
+    assert tree.count("connected after") == 2
+    assert tree.count("usage after") == 1
 
 
 async def test_a_refused_request_says_that_no_upstream_was_called(

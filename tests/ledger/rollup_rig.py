@@ -11,7 +11,7 @@ from typing import Any
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.ledger import rollup, rollup_fill
 from streamgauge.ledger.rollup_check import Difference, differences
-from streamgauge.ledger.rollup_sums import Tokens, UsageSum
+from streamgauge.ledger.rollup_sums import Cost, Tokens, UsageSum
 
 
 @contextmanager
@@ -56,6 +56,20 @@ def tokens_by_hand(records: Iterable[ExchangeRecord], column: str, source: str) 
     return Tokens(exact, estimated, unknown)
 
 
+def costs_by_hand(records: Iterable[ExchangeRecord]) -> dict[str, Cost]:
+    """Add costs up by currency, those of two exact counts apart."""
+    exact: Counter[str] = Counter()
+    estimated: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for record in records:
+        if record.cost_nano is not None and record.currency is not None:
+            counts[record.currency] += 1
+            both = record.usage_source == record.input_source == "provider"
+            (exact if both else estimated)[record.currency] += record.cost_nano
+    # A Counter's `get` is that of a dict: None where nothing was added.
+    return {name: Cost(exact.get(name), estimated.get(name), counts[name]) for name in counts}
+
+
 def assert_equal_by_hand(told: UsageSum, records: list[ExchangeRecord]) -> None:
     """See that every sum of `told` is that of `records`."""
     assert told.exchanges == len(records)
@@ -64,14 +78,10 @@ def assert_equal_by_hand(told: UsageSum, records: list[ExchangeRecord]) -> None:
     assert told.input == tokens_by_hand(records, "input_tokens", "input_source")
     assert told.output == tokens_by_hand(records, "output_tokens", "usage_source")
     assert told.cache_read == tokens_by_hand(records, "cache_read_tokens", "input_source")
-    assert told.cache_write == Tokens(None, None, len(records))
+    assert told.cache_write == tokens_by_hand(records, "cache_write_tokens", "input_source")
+    assert told.reasoning == tokens_by_hand(records, "reasoning_tokens", "usage_source")
     assert told.unpriced == sum(record.cost_nano is None for record in records)
-    costs: Counter[str] = Counter()
-    for record in records:
-        if record.cost_nano is not None and record.currency is not None:
-            costs[record.currency] += record.cost_nano
-    parts = {name: [cost.exact, cost.estimated] for name, cost in told.costs.items()}
-    assert {name: sum(p for p in both if p is not None) for name, both in parts.items()} == costs
+    assert told.costs == costs_by_hand(records)
 
 
 def usage_by(connection: sqlite3.Connection, *by: Any) -> dict[tuple[Any, ...], UsageSum]:

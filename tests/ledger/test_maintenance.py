@@ -17,7 +17,7 @@ from streamgauge.ledger.base import LedgerForeign, LedgerLocked, LedgerMissing
 from streamgauge.ledger.maintenance import Vacuumed, back_up, migrate, rebuild_rollups, vacuum
 from streamgauge.ledger.new_file import FileRefused, new_file
 from streamgauge.ledger.reader import Filter, LedgerReader
-from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
+from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, RowShape
 from streamgauge.ledger.schema import LATEST
 from streamgauge.ledger.sqlite import SqliteLedger
 
@@ -41,11 +41,16 @@ def old(path: Path) -> Path:
 
 
 def contents(path: Path) -> list[Any]:
-    names = ((", ".join(shape.names), table) for shape, table in
-             ((REQUESTS, "requests"), (ATTEMPTS, "attempts")))  # fmt: skip
+    """Return the rows of both tables; a column that is not there yet is null in each."""
     return [
-        rows_in(path, f"SELECT {columns} FROM {table} ORDER BY 1, 2") for columns, table in names
+        rows_in(path, f"SELECT {_columns(path, table, shape)} FROM {table} ORDER BY 1, 2")
+        for shape, table in ((REQUESTS, "requests"), (ATTEMPTS, "attempts"))
     ]
+
+
+def _columns(path: Path, table: str, shape: RowShape) -> str:
+    there = {column[1] for column in rows_in(path, f"PRAGMA table_info({table})")}
+    return ", ".join(name if name in there else "NULL" for name in shape.names)
 
 
 # -- migrations

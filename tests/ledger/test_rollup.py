@@ -45,6 +45,9 @@ def books(path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def records(books: sqlite3.Connection) -> list[ExchangeRecord]:
     made = list(exchanges(ROWS, seed=11, days=2.5))
+    for i, record in enumerate(made):
+        record.cache_write_tokens = i if i % 3 else None
+        record.reasoning_tokens = 3 * i if i % 5 else None
     add(books, iter(made))
     return made
 
@@ -89,6 +92,31 @@ def test_one_sum_of_all_and_none_of_nothing(
     assert_equal_by_hand(all_of_it, records)
     assert rollup.usage(books, Hours(until=0)) == []
     assert rollup.times(books, "ttft_ms", Hours(until=0)) == []
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_a_row_that_closes_between_two_queries_is_in_neither(
+    books: sqlite3.Connection, path: Path, records: list[ExchangeRecord], rolled_up: bool
+) -> None:
+    later = list(exchanges(5, seed=12))
+    for record in later:
+        record.cost_nano, record.currency = 10**9, "USD"
+
+    def closes(query: str) -> None:
+        if "cost_high" in query and later:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                add(other, iter(later))
+                if rolled_up:
+                    roll_up(other)
+            later.clear()
+
+    roll_up(books)
+    books.set_trace_callback(closes)
+    (told,) = rollup.usage(books)
+    assert_equal_by_hand(told, records)
+    books.set_trace_callback(None)
+    assert not later
+    assert rollup.usage(books)[0].exchanges == len(records) + 5
 
 
 @pytest.mark.parametrize(

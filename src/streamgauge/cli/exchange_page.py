@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamgauge.cli.cost_terms import cost_lines
-from streamgauge.cli.exchange_times import moments_of, pace, timeline
+from streamgauge.cli.exchange_times import pace, steps_of, timeline
 from streamgauge.cli.figures import Signs, duration, status_colour, tokens
 from streamgauge.cli.ledger_table import printable, signs_of
 from streamgauge.ledger.oddities import meaning_of
@@ -40,8 +40,8 @@ _SOURCES = {
     "running": "the upstream's running count when it was cut",
     "counted": "counted here: frames with content, at most the tokens",
 }
-_ATTEMPT_TITLES = ("n", "upstream", "dialect", "model", "http", "outcome", "error", "first byte",
-                   "took", "billed", "in", "out")  # fmt: skip
+_ATTEMPT_TITLES = ("n", "upstream", "dialect", "model", "http", "outcome", "error", "connected",
+                   "first byte", "took", "billed", "in", "out")  # fmt: skip
 
 
 def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> None:
@@ -53,10 +53,10 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     # Folded to the width as prose is; the sections below are tables.
     console.print(Text(f"  {printable(why(request, attempts))}"))
     _section(console, "request", _facts(request))
-    moments = moments_of(request, attempts)
+    steps = steps_of(request, attempts)
     console.print(Text("\ntimeline", "bold"))
-    console.print(timeline(request, moments, signs, bars=console.is_terminal))
-    _section(console, "pace", pace(request, moments, signs))
+    console.print(timeline(request, steps, signs, bars=console.is_terminal))
+    _section(console, "pace", pace(request, steps, signs))
     _section(console, "usage as booked", _usage(request, signs))
     _section(console, "cost", cost_lines(request, signs))
     console.print(Text("\nattempts", "bold"))
@@ -117,6 +117,7 @@ def _attempts(attempts: Sequence[Row], signs: Signs) -> Table:
 def _attempt_cells(attempt: Row) -> Iterator[object]:
     for name in ("n", "upstream", "dialect", "model", "http_status", "outcome", "error_code"):
         yield attempt[name]
+    yield duration(attempt["connected_ms"])
     yield duration(attempt["first_byte_ms"])
     started, finished = attempt["started_at"], attempt["finished_at"]
     known = started is not None and finished is not None

@@ -13,67 +13,71 @@ from rich.text import Text
 from streamgauge.cli.figures import Signs, duration, when
 from streamgauge.cli.fitted_table import printable
 from streamgauge.cli.plots import span
+from streamgauge.ledger.moments import moments_of
 
-__all__ = ["Moment", "moments_of", "pace", "timeline"]
+__all__ = ["Step", "pace", "steps_of", "timeline"]
 
 Row = Mapping[str, Any]
 
-_MOMENTS = (
-    ("latency_ms", "headers of the attempt that served"),
-    ("first_byte_ms", "first byte of its answer"),
-    ("ttft_ms", "first content"),
-    ("stream_duration_ms", "end marker"),
-)
-_BEGUN, _CLOSED = "begun", "row closed"
+_WORDS = {
+    "first_content": "first token",
+    "last_content": "last token",
+    "ended": "row committed",
+}
+"""What is called otherwise than in the API: the words of the dashboard's timeline."""
+_ACCEPTED = "accepted"
 _BAR_CELLS = 24
 _LONG = 0.5
 """A step that takes so much of the whole is worth a look, and has another colour."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Step:
     """Something that happened `ms` after the request had been read."""
 
     ms: float
     name: str
 
 
-def moments_of(request: Row, attempts: Sequence[Row]) -> list[Moment]:
-    """Return what is known to have happened, in order."""
-    start = request["started_at"]
-    moments = [Moment(0.0, _BEGUN)]
-    moments += [Moment(request[key], name) for key, name in _MOMENTS if request[key] is not None]
+def steps_of(request: Row, attempts: Sequence[Row]) -> list[Step]:
+    """Return what is known to have happened, in the order in which it came."""
+    moments = moments_of(request, attempts)
+    told = [Step(each.ms, _word(each.name)) for each in moments if each.ms is not None]
+    closing = [told.pop()] if request["finished_at"] is not None else []
     for attempt in attempts:
-        moments += _tries(attempt, start)
-    if request["finished_at"] is not None:
-        moments.append(Moment((request["finished_at"] - start) / 1000, _CLOSED))
+        told += _tries(attempt, request["started_at"])
     # Sorting is stable: what happened in the same instant stays in the order of its causes.
-    return sorted(moments, key=lambda moment: moment.ms)
+    return sorted(told, key=lambda step: step.ms) + closing
 
 
-def _tries(attempt: Row, start: int) -> Iterator[Moment]:
+def _word(name: str) -> str:
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def _tries(attempt: Row, start: int) -> Iterator[Step]:
+    """Yield when an attempt began and ended; where the first one began, the routing was over."""
     name = f"attempt {attempt['n']} at {attempt['upstream']}"
-    if attempt["started_at"] is not None:
-        yield Moment((attempt["started_at"] - start) / 1000, f"{name} begun")
+    if attempt["started_at"] is not None and attempt["n"] > 1:
+        yield Step((attempt["started_at"] - start) / 1000, f"{name} begun")
     if attempt["finished_at"] is not None:
         ended = (attempt["finished_at"] - start) / 1000
-        yield Moment(ended, f"{name} ended: {attempt['outcome']}")
+        yield Step(ended, f"{name} ended: {attempt['outcome']}")
 
 
-def timeline(request: Row, moments: Sequence[Moment], signs: Signs, *, bars: bool) -> Table:
-    """Return a line for each moment. `bars`: with the step that led to it, drawn to scale."""
+def timeline(request: Row, steps: Sequence[Step], signs: Signs, *, bars: bool) -> Table:
+    """Return a line for each step. `bars`: with the time that it took, drawn to scale."""
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for no_wrap in (True, True, False)[0 if bars else 1 :]:
         grid.add_column(no_wrap=no_wrap, overflow="fold")
-    before, whole = 0.0, moments[-1].ms
-    for moment in moments:
-        at = Text(f"  {_after(moment.ms)}")
-        told = moment.name
-        if told == _BEGUN:
+    before, whole = 0.0, steps[-1].ms
+    for step in steps:
+        at = Text(f"  {_after(step.ms)}")
+        told = step.name
+        if told == _ACCEPTED:
             told += f"  {when(request['started_at'])}"
-        drawn = [_step(before, moment.ms, whole, signs)] if bars else []
+        drawn = [_bar(before, step.ms, whole, signs)] if bars else []
         grid.add_row(at, *drawn, Text(printable(told)))
-        before = moment.ms
+        before = step.ms
     if request["finished_at"] is None:
         grid.add_row(Text(f"  {signs.dash}"), *([""] if bars else []), Text("not ended"))
     return grid
@@ -83,14 +87,14 @@ def _after(ms: float) -> str:
     return f"+{duration(ms)}" if ms >= 0 else f"{ms:.1f} ms"
 
 
-def _step(begin: float, end: float, whole: float, signs: Signs) -> Text:
+def _bar(begin: float, end: float, whole: float, signs: Signs) -> Text:
     if end <= begin:
         return Text(" " * _BAR_CELLS)
     colour = "yellow" if whole > 0 and (end - begin) / whole >= _LONG else "cyan"
     return Text(span(begin, end, whole, _BAR_CELLS, ascii_only=signs.ascii_only), colour)
 
 
-def pace(request: Row, moments: Sequence[Moment], signs: Signs) -> list[tuple[str, str]]:
+def pace(request: Row, steps: Sequence[Step], signs: Signs) -> list[tuple[str, str]]:
     """Return the slowest step, the speeds and the gaps, as far as they are known."""
     lines = list(_speeds(request))
     if request["tps_source"] is not None:
@@ -103,7 +107,7 @@ def pace(request: Row, moments: Sequence[Moment], signs: Signs) -> list[tuple[st
         lines.append(("gateway overhead", f"{request['overhead_us']:.0f} {signs.micro}s"))
     if request["drain_ms"] is not None:
         lines.append(("drained for", str(duration(request["drain_ms"]))))
-    return [*_slowest(request, moments, signs), *lines]
+    return [*_slowest(request, steps, signs), *lines]
 
 
 def _speeds(request: Row) -> Iterator[tuple[str, str]]:
@@ -114,11 +118,10 @@ def _speeds(request: Row) -> Iterator[tuple[str, str]]:
             yield name, "  ".join(part for part in parts if part)
 
 
-def _slowest(request: Row, moments: Sequence[Moment], signs: Signs) -> Iterator[tuple[str, str]]:
-    """Yield the longest time between two moments; of an exchange that ended and had a first one."""
-    if request["finished_at"] is None or len(moments) < 3:
+def _slowest(request: Row, steps: Sequence[Step], signs: Signs) -> Iterator[tuple[str, str]]:
+    """Yield the longest time between two steps; of an exchange that ended and had a first one."""
+    if request["finished_at"] is None or len(steps) < 3:
         return
-    steps = pairwise(moments)
-    before, after = max(steps, key=lambda step: step[1].ms - step[0].ms)
+    before, after = max(pairwise(steps), key=lambda pair: pair[1].ms - pair[0].ms)
     took = duration(after.ms - before.ms)
     yield "slowest step", f"{took}  {before.name} {signs.arrow} {after.name}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from streamgauge.core.nano import nano_text
 from streamgauge.ledger.cost_terms import cost_terms, exact_amount
+from streamgauge.ledger.moments import moments_of
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
@@ -44,26 +45,12 @@ def explained(request: Row, attempts: Sequence[Row]) -> Page:
         "attempts": attempts,
         "why": why(request, attempts),
         "anomalies": [{"name": n, "meaning": meaning_of(n)} for n in request["anomalies"]],
-        "timeline": [{"moment": name, "ms": ms} for name, ms in _moments(request)],
+        "timeline": [
+            {"moment": each.name, "ms": each.ms} for each in moments_of(request, attempts)
+        ],
         "usage": [_count(request, *names) for names in _COUNTS],
         "cost": _cost(request),
     }
-
-
-def _moments(row: Row) -> Iterator[tuple[str, float | None]]:
-    """Yield each moment and its ms since the request had been read, in the order of a good stream."""
-    overhead, ttft, generating = row["overhead_us"], row["ttft_ms"], row["generation_ms"]
-    finished = row["finished_at"]
-    yield "accepted", 0.0
-    yield "row_begun", None if overhead is None else overhead / 1000
-    yield "headers", row["latency_ms"]
-    yield "first_byte", row["first_byte_ms"]
-    yield "first_content", ttft
-    # Only what was measured here lies between the first content and the last.
-    measured = row["tps_source"] == "measured" and None not in (ttft, generating)
-    yield "last_content", round(ttft + generating, 3) if measured else None
-    yield "end_marker", row["stream_duration_ms"] if row["success"] else None
-    yield "ended", None if finished is None else (finished - row["started_at"]) / 1000
 
 
 def _count(row: Row, name: str, source_name: str) -> Page:

@@ -22,7 +22,7 @@ __all__ = ["APPLICATION_ID", "DAMAGE_CODES", "LATEST", "damaged", "open_for_writ
 APPLICATION_ID = 0x53474C47
 """`SGLG` in SQLite's header: whose file this is, also for file(1)."""
 
-LATEST = 4
+LATEST = 5
 """The newest migration's number; the file's `user_version` says which it has."""
 
 DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

@@ -32,7 +32,9 @@ function branch(attempt, last, request) {
       [
         attempt.http_status === null ? "no HTTP status" : `HTTP ${attempt.http_status}`,
         attempt.error_code,
+        attempt.connected_ms === null ? null : `connected after ${duration(attempt.connected_ms)}`,
         attempt.first_byte_ms === null ? "no byte" : `first byte after ${duration(attempt.first_byte_ms)}`,
+        attempt.usage_ms === null ? null : `usage after ${duration(attempt.usage_ms)}`,
         ended === null ? "not ended" : `took ${duration(ended)}`,
       ]
         .filter(Boolean)
