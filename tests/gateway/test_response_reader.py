@@ -134,8 +134,12 @@ def test_a_size_has_one_usual_form_and_a_length_one_size() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"0\r\n\r\n", b"05\r\nhello\r\n", b"5;a\r\nhello\r\n", b"A\r\n0123456789\r\n"]
-    + [
+    [
+        b"",
+        b"0\r\n\r\n",
+        b"05\r\nhello\r\n",
+        b"5;a\r\nhello\r\n",
+        b"A\r\n0123456789\r\n",
         b"5\r\nhello\r\r",
         b"5\r\nhell\r\n\r\n",
         b"5\r\nhello",
