@@ -98,9 +98,14 @@ class Received:
 
 
 class Receiver:
-    """Takes every POST. `answers`: status, body and delay of the next ones; then 204."""
+    """Takes every POST. `answers`: status and body of the next ones; then 204.
+
+    `after`: the `retry-after` of those that fail, in seconds.
+    """
 
     def __init__(self) -> None:
+        self.after: int | None = None
+        self.asked = threading.Event()
         self.requests: list[Received] = []
         self.answers: list[tuple[int, bytes]] = []
         self.hangs = threading.Event()
@@ -115,6 +120,7 @@ class Receiver:
     def take(self, received: Received) -> tuple[int, bytes]:
         """Note a request and return how it is answered."""
         self.requests.append(received)
+        self.asked.set()
         if self.hangs.is_set():
             self.released.wait(30)
         return self.answers.pop(0) if self.answers else (204, b"")
@@ -166,6 +172,8 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
             status, answer = receiver.take(Received(self.path, headers, body))
             with contextlib.suppress(OSError):  # whoever asked has gone
                 self.send_response(status)
+                if status >= 300 and receiver.after is not None:
+                    self.send_header("retry-after", str(receiver.after))
                 if status != 204:
                     self.send_header("content-length", str(len(answer)))
                 self.end_headers()

@@ -56,7 +56,7 @@ def _version(value: Any) -> Any:
 
 def _has_exporter() -> bool:
     try:
-        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+        return find_spec("opentelemetry.proto") is not None
     except ModuleNotFoundError:
         return False
 

@@ -10,14 +10,15 @@ from typing import Any, Literal, Self, get_args
 
 from streamgauge.ledger.rollup_sql import (
     DAY_US,
-    EXACT,
     HOUR_US,
     LATER,
     METRICS,
     TIMES,
     USAGE,
     Table,
-    usage_of,
+    cost_sums,
+    row_values,
+    usage_sums,
 )
 from streamgauge.ledger.rollup_sums import (
     NOTHING,
@@ -37,8 +38,8 @@ By = Literal[TimesBy, "key_id", "client_app", "usage_source", "input_source", "c
 
 Metric = Literal["ttft_ms", "stream_duration_ms"]
 
-_APART = (f"usage_source = '{EXACT}'", f"input_source = '{EXACT}'", "currency")
-"""Grouped by in any case: exact and estimated counts, and unlike currencies, are never added up."""
+_AS_STORED = {name: name for name in (*USAGE.dimensions, *USAGE.sums)}
+_OF_ROWS = row_values()
 
 _ALWAYS, _NEVER = -(2**63), 2**63 - 1
 
@@ -74,10 +75,12 @@ def usage(
     `by` that is not a dimension.
     """
     _check(by, get_args(By))
-    # A sum of sums may outgrow SQLite's 64 bits; its halves do not, and Python joins them.
-    sums = [half for name in USAGE.sums for half in (f"{name} >> 32", f"{name} & 4294967295")]
-    rows = _grouped(connection, USAGE, hours, (*by, *_APART), sums)
-    return sorted(add_usage(by, rows), key=_order)
+    apart, sums, priced = cost_sums(_AS_STORED)
+    with _one_instant(connection):
+        rows = _grouped(connection, USAGE, hours, by, usage_sums(_AS_STORED))
+        costs = _grouped(connection, USAGE, hours, (*by, *apart), sums, priced)
+        found = add_usage(by, rows, costs)
+    return sorted(found, key=_order)
 
 
 def usage_of_rows(
@@ -88,8 +91,11 @@ def usage_of_rows(
     It reads each of them: for what no roll-up knows, and only where they are few.
     """
     source = f"FROM requests r WHERE {where} AND r.status <> 'in_flight'"
-    exact = (f"r.{_APART[0]}", f"r.{_APART[1]}", "ifnull(r.currency, '')")
-    found = add_usage((), connection.execute(usage_of(source, exact), values))
+    apart, sums, priced = cost_sums(_OF_ROWS)
+    of_costs = f"SELECT {', '.join([*apart, *sums])} {source} AND {priced} GROUP BY 1, 2"
+    with _one_instant(connection):
+        rows = connection.execute(f"SELECT {', '.join(usage_sums(_OF_ROWS))} {source}", values)
+        found = add_usage((), rows, connection.execute(of_costs, values))
     return found[0] if found else NOTHING
 
 
@@ -105,8 +111,11 @@ def times(
     """
     _check(by, get_args(TimesBy))
     _check([metric], METRICS)
-    rows = _grouped(connection, TIMES, hours, ("metric", *by), TIMES.sums, f"metric = '{metric}'")
-    return sorted(add_times(by, (row[1:] for row in rows)), key=_order)
+    sums = [f"sum({name})" for name in TIMES.sums]
+    with _one_instant(connection):
+        rows = _grouped(connection, TIMES, hours, ("metric", *by), sums, f"metric = '{metric}'")
+        found = add_times(by, (row[1:] for row in rows))
+    return sorted(found, key=_order)
 
 
 def _check(names: Sequence[str], allowed: Sequence[str]) -> None:
@@ -122,7 +131,7 @@ def _grouped(
     sums: Sequence[str],
     only: str = "true",
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the sums by `keys`, of one instant, so that no row is both in a roll-up and behind it.
+    """Yield the `sums` by `keys`, within one instant: no row is both in a roll-up and behind it.
 
     A group may come several times: from the days, from the hours at both ends, from later rows.
     """
@@ -130,15 +139,14 @@ def _grouped(
     until = _NEVER if hours.until is None else hours.until
     pieces = _pieces(table, since, until, by_hour="hour" in keys)
     pieces += [(f"({later})", "hour", since, until) for later in table.selects(LATER)]
-    with _one_instant(connection):
-        for source, span, first, end in pieces:
-            names = [_key(name, span) for name in keys]
-            query = (
-                f"SELECT {', '.join([*names, *(f'sum({each})' for each in sums)])} FROM {source} "
-                f"WHERE {span} >= ? AND {span} < ? AND {only} "
-                f"GROUP BY {', '.join(str(i + 1) for i in range(len(names)))}"
-            )
-            yield from connection.execute(query, (first, end))
+    places = ", ".join(str(i + 1) for i in range(len(keys)))
+    for source, span, first, end in pieces:
+        names = [_key(name, span) for name in keys]
+        query = (
+            f"SELECT {', '.join([*names, *sums])} FROM {source} "
+            f"WHERE {span} >= ? AND {span} < ? AND {only}{' GROUP BY ' if places else ''}{places}"
+        )
+        yield from connection.execute(query, (first, end))
 
 
 def _pieces(

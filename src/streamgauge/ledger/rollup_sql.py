@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = [
@@ -15,11 +15,14 @@ __all__ = [
     "METRICS",
     "NAMES_AN_HOUR",
     "OTHER",
+    "PARTS",
     "TIMES",
     "USAGE",
     "Table",
+    "cost_sums",
     "new_names",
-    "usage_of",
+    "row_values",
+    "usage_sums",
 ]
 
 HOUR_US = 3_600_000_000
@@ -61,6 +64,18 @@ _TOKENS = {
     "cache_write": "cache_write_tokens",
     "reasoning": "reasoning_tokens",
 }
+_SOURCES = {
+    "input": "input_source",
+    "cache_read": "input_source",
+    "cache_write": "input_source",
+    "output": "usage_source",
+    "reasoning": "usage_source",
+}
+"""Which source speaks for which count: cached tokens are input, reasoning is output."""
+
+PARTS = tuple((part, exact) for part in _TOKENS for exact in (True, False))
+"""The token counts that are told apart, in the order of `usage_sums`."""
+
 _HOUR = f"ifnull(r.finished_at, r.started_at) / {HOUR_US} * {HOUR_US}"
 
 
@@ -200,14 +215,44 @@ TIMES = Table(
 )
 
 
-def usage_of(source: str, exact: tuple[str, str, str]) -> str:
-    """Return the query that adds the rows of `source` (`FROM requests r WHERE …`) up, by `exact`.
+def row_values() -> dict[str, str]:
+    """Return what a row `r` of `requests` alone has for each of USAGE's sums and for its sources."""
+    values = {
+        "exchanges": "1",
+        "successes": "r.success = 1",
+        "failures": "r.success = 0",
+        "cost_high": "r.cost_nano >> 32",
+        "cost_low": "r.cost_nano & 4294967295",
+        "cost_known": "r.cost_nano IS NOT NULL",
+        "currency": "r.currency",
+    }
+    for part, tokens in _TOKENS.items():
+        values |= {tokens: f"r.{tokens}", f"{part}_known": f"r.{tokens} IS NOT NULL"}
+    return values | {source: f"r.{source}" for source in _SOURCES.values()}
 
-    Each sum comes in two halves, high and low 32 bits, as roll-ups are read.
+
+def usage_sums(of: Mapping[str, str]) -> list[str]:
+    """Return the aggregates that `add_usage` reads of a group: exchanges, then tokens by PARTS.
+
+    `of`: expressions of USAGE's sums and the sources. Exact counts and others are told apart here
+    and not by groups of their own: those would have to be sorted, at half the time of a query.
+    Three columns a part: high and low 32 bits, as sums of sums may outgrow 64, and how many.
     """
-    halves = (
-        half
-        for expression in _USAGE_SUMS.values()
-        for half in (f"({expression}) >> 32", f"({expression}) & 4294967295")
-    )
-    return f"SELECT {', '.join([*exact, *halves])} {source} GROUP BY 1, 2, 3"
+    sums = [f"sum({of[name]})" for name in ("exchanges", "successes", "failures", "cost_known")]
+    for part, exact in PARTS:
+        tokens, known = of[_TOKENS[part]], of[f"{part}_known"]
+        these = f"FILTER (WHERE {of[_SOURCES[part]]} {'IS' if exact else 'IS NOT'} '{EXACT}')"
+        halves = (f"({tokens}) >> 32", f"({tokens}) & 4294967295")
+        sums += [f"sum({each}) {these}" for each in (*halves, known)]
+    return sums
+
+
+def cost_sums(of: Mapping[str, str]) -> tuple[list[str], list[str], str]:
+    """Return groups, aggregates and condition of what `add_usage` reads of costs.
+
+    The groups are the currency and whether both counts are exact; the sums are in two halves,
+    neither of which outgrows 64 bits, and how many.
+    """
+    exact = " AND ".join(f"{of[name]} IS '{EXACT}'" for name in ("usage_source", "input_source"))
+    sums = [f"sum({of[name]})" for name in ("cost_high", "cost_low", "cost_known")]
+    return [of["currency"], exact], sums, f"({of['cost_known']}) > 0"

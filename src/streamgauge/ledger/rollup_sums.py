@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamgauge.ledger.rollup_sql import BUCKETS, USAGE
+from streamgauge.ledger.rollup_sql import BUCKETS, PARTS
 
 __all__ = [
     "NOTHING",
@@ -24,9 +24,7 @@ __all__ = [
 Group = Mapping[str, str | int | None]
 """Dimension: value; hours and days in µs since the epoch; None is unknown."""
 
-_INPUT = ("input", "cache_read", "cache_write")
-_OUTPUT = ("output", "reasoning")
-"""Which source speaks for which count: cached tokens are input, reasoning is output."""
+_ALL_PARTS = tuple(dict.fromkeys(part for part, _ in PARTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +111,7 @@ def together(sums: Iterable[UsageSum]) -> UsageSum:
             total.exchanges + each.exchanges,
             total.successes + each.successes,
             total.failures + each.failures,
-            **{
-                part: _both(getattr(total, part), getattr(each, part))
-                for part in (*_INPUT, *_OUTPUT)
-            },
+            **{part: _both(getattr(total, part), getattr(each, part)) for part in _ALL_PARTS},
             costs=_all_costs(total.costs, each.costs),
             unpriced=total.unpriced + each.unpriced,
         )
@@ -144,22 +139,22 @@ def _plus(a: int | None, b: int | None) -> int | None:
     return a + b
 
 
-def add_usage(by: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[UsageSum]:
+def add_usage(
+    by: Sequence[str], rows: Iterable[Sequence[Any]], costs: Iterable[Sequence[Any]]
+) -> list[UsageSum]:
     """Return one sum a group.
 
-    `rows` have the keys `by`, whether output and input are exact, the currency, then each of
-    USAGE's sums in two halves: high and low 32 bits.
+    `rows` have the keys `by` and what `usage_sums` names; `costs` the keys `by` and what
+    `cost_sums` names. A group may come several times in either.
     """
     groups: defaultdict[tuple[Any, ...], _Adding] = defaultdict(_Adding)
+    width = len(by)
     for row in rows:
-        exact_output, exact_input, currency = row[len(by) : len(by) + 3]
-        halves = iter(row[len(by) + 3 :])
-        sums = {
-            name: (high << 32) + low
-            for name, high, low in zip(USAGE.sums, halves, halves, strict=True)
-        }
-        adding = groups[tuple(row[: len(by)])]
-        adding.add(sums, bool(exact_output), bool(exact_input), currency)
+        if row[width] is not None:  # else there is no row at all, where nothing is grouped by
+            groups[tuple(row[:width])].add(row[width:])
+    for row in costs:
+        currency, exact, high, low, count = row[width:]
+        groups[tuple(row[:width])].add_cost(currency, bool(exact), (high << 32) + low, count)
     return [adding.sum(_group(by, values)) for values, adding in groups.items()]
 
 
@@ -180,62 +175,50 @@ def _group(by: Sequence[str], values: Sequence[Any]) -> Group:
     return {name: None if value == "" else value for name, value in zip(by, values, strict=True)}
 
 
-@dataclass(slots=True)
-class _Known:
-    """A sum that is None until something was added."""
-
-    value: int | None = None
-
-    def add(self, value: int, count: int) -> None:
-        if count:
-            self.value = value if self.value is None else self.value + value
-
-
 class _Adding:
-    """The sums of one group while its rows come in."""
+    """The sums of one group while its rows come in; a sum is there once something was added."""
 
     def __init__(self) -> None:
         self.exchanges = self.successes = self.failures = self.priced = 0
-        self.known: defaultdict[tuple[str, bool], _Known] = defaultdict(_Known)
+        self.known: dict[tuple[str, bool], int] = {}
         self.counted: defaultdict[str, int] = defaultdict(int)
+        self.costs: dict[tuple[str, bool], int] = {}
+        self.cost_counts: defaultdict[str, int] = defaultdict(int)
 
-    def add(
-        self, sums: Mapping[str, int], exact_output: bool, exact_input: bool, currency: str
-    ) -> None:
-        """Add sums whose counts are of one kind, and whose cost is in one currency."""
-        self.exchanges += sums["exchanges"]
-        self.successes += sums["successes"]
-        self.failures += sums["failures"]
-        for parts, exact in ((_INPUT, exact_input), (_OUTPUT, exact_output)):
-            for part in parts:
-                self._add(part, exact, sums[f"{part}_tokens"], sums[f"{part}_known"])
-        cost = (sums["cost_high"] << 32) + sums["cost_low"]
-        self._add(f"cost {currency}", exact_input and exact_output, cost, sums["cost_known"])
-        self.priced += sums["cost_known"]
+    def add(self, sums: Sequence[int]) -> None:
+        """Add what `usage_sums` names."""
+        self.exchanges += sums[0]
+        self.successes += sums[1]
+        self.failures += sums[2]
+        self.priced += sums[3]
+        for i, key in enumerate(PARTS):
+            high, low, count = sums[4 + 3 * i : 7 + 3 * i]
+            if count:
+                self.known[key] = self.known.get(key, 0) + (high << 32) + low
+                self.counted[key[0]] += count
 
-    def _add(self, name: str, exact: bool, value: int, count: int) -> None:
-        self.known[name, exact].add(value, count)
-        self.counted[name] += count
+    def add_cost(self, currency: str, exact: bool, value: int, count: int) -> None:
+        """Add a cost in one currency, of `count` exchanges."""
+        key = currency, exact
+        self.costs[key] = self.costs.get(key, 0) + value
+        self.cost_counts[currency] += count
 
     def sum(self, group: Group) -> UsageSum:
         """Return what has come in so far."""
-        costs = {
-            name.removeprefix("cost "): Cost(*self._values(name), count)
-            for name, count in sorted(self.counted.items())
-            if name.startswith("cost ") and count
-        }
+        costs = self.costs
         return UsageSum(
             group,
             self.exchanges,
             self.successes,
             self.failures,
-            **{part: self._tokens(part) for part in (*_INPUT, *_OUTPUT)},
-            costs=costs,
+            **{part: self._tokens(part) for part in _ALL_PARTS},
+            costs={
+                name: Cost(costs.get((name, True)), costs.get((name, False)), count)
+                for name, count in sorted(self.cost_counts.items())
+            },
             unpriced=self.exchanges - self.priced,
         )
 
-    def _values(self, name: str) -> tuple[int | None, int | None]:
-        return self.known[name, True].value, self.known[name, False].value
-
     def _tokens(self, part: str) -> Tokens:
-        return Tokens(*self._values(part), unknown=self.exchanges - self.counted[part])
+        unknown = self.exchanges - self.counted.get(part, 0)
+        return Tokens(self.known.get((part, True)), self.known.get((part, False)), unknown)

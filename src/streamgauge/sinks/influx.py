@@ -7,14 +7,10 @@ repetition counts twice.
 from __future__ import annotations
 
 import base64
-import http.client
 import json
-import socket
-import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from operator import itemgetter
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from streamgauge.config.exporters import Influxdb
 from streamgauge.core.record import ExchangeRecord
@@ -22,6 +18,7 @@ from streamgauge.sinks.cursor import Closed, Refused, Unavailable
 from streamgauge.sinks.labels import NONE, Labels
 from streamgauge.sinks.line_protocol import PointShape
 from streamgauge.sinks.numbers import numbers_of
+from streamgauge.sinks.posting import Posting
 
 __all__ = ["FIELDS", "SOURCE_COLUMNS", "TAGS", "InfluxDestination"]
 
@@ -38,8 +35,6 @@ SOURCE_COLUMNS = (*FIELDS, "upstream", "dialect", "status", "streaming", *_NAMES
 
 _FIELDS_OF, _NAMES_OF = itemgetter(*FIELDS), itemgetter(*_NAMES)
 
-_TIMEOUT_SECONDS = 10.0
-_MOST_ANSWER = 65_536
 _REFUSALS = frozenset({400, 413, 422})
 _STREAMING: Mapping[object, str] = {None: NONE, 0: "false", 1: "true"}
 
@@ -48,30 +43,27 @@ _FORGOTTEN = "beyond retention policy"
 
 
 class InfluxDestination:
-    """Implements Destination. One connection a batch: batches are seconds apart."""
+    """Implements Destination."""
 
     def __init__(self, settings: Influxdb, labels: Labels) -> None:
         self._labels = labels
         self._shape = PointShape(settings.measurement, TAGS, FIELDS)
-        self._url = urlsplit(settings.url)
-        self._target = self._url.path.rstrip("/") + _path(settings)
-        self._headers = {"content-type": "text/plain; charset=utf-8", **_credentials(settings)}
-        self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._connection: http.client.HTTPConnection | None = None
-        self._closed = False
+        self._target = _path(settings)
+        headers = {"content-type": "text/plain; charset=utf-8", **_credentials(settings)}
+        self._posting = Posting(settings.url, headers)
 
     def send(self, rows: Sequence[Closed]) -> None:
         """Write the rows as points of one request."""
         body = "\n".join([self.shown(row) for row in rows]).encode("utf-8", "replace")
-        status, reason, answer, after = self._post(body)
-        if 200 <= status < 300:
+        answer = self._posting.post(self._target, body)
+        if answer.accepted:
             return
-        message = f"HTTP {status}: {_message(answer) or reason}"
-        if status in _REFUSALS:
+        message = f"HTTP {answer.status}: {_message(answer.body) or answer.reason}"
+        if answer.status in _REFUSALS:
             if _FORGOTTEN in message:
                 return
             raise Refused(message)
-        raise Unavailable(message, after)
+        raise Unavailable(message, answer.after)
 
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Nothing is made of a batch as a whole."""
@@ -92,34 +84,7 @@ class InfluxDestination:
 
     def close(self) -> None:
         """Cut a request that is under way."""
-        self._closed = True
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def _post(self, body: bytes) -> tuple[int, str, bytes, float | None]:
-        if self._closed:
-            raise Unavailable("closed")
-        self._connection = connection = self._connected()
-        try:
-            connection.request("POST", self._target, body, self._headers)
-            response = connection.getresponse()
-            answer = response.read(_MOST_ANSWER)
-            after = response.getheader("retry-after", "")
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
-        return response.status, response.reason, answer, _seconds(after)
-
-    def _connected(self) -> http.client.HTTPConnection:
-        host, port = str(self._url.hostname), self._url.port
-        if self._tls is not None:
-            return http.client.HTTPSConnection(
-                host, port, timeout=_TIMEOUT_SECONDS, context=self._tls
-            )
-        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+        self._posting.close()
 
 
 def _path(settings: Influxdb) -> str:
@@ -155,7 +120,3 @@ def _message(answer: bytes) -> str:
     if isinstance(told, dict):
         text = str(told.get("error") or told.get("message") or text)
     return " ".join(text.split())[:300]
-
-
-def _seconds(after: str) -> float | None:
-    return float(after) if after.isascii() and after.isdigit() else None

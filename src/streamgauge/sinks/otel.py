@@ -1,4 +1,4 @@
-"""Sends closed rows as OpenTelemetry spans and metrics, by the GenAI conventions (SPEC §16.1). Needs `otel`.
+"""Sends closed rows as OpenTelemetry spans and metrics over HTTP (SPEC §16.1). Needs the extra `otel`.
 
 What is sent again after a crash is the same: a span's ids follow from the row's id, and metrics are
 cumulative from a state that is kept with the cursor, so that a repetition changes no sum.
@@ -6,44 +6,29 @@ cumulative from a state that is kept with the cursor, so that a repetition chang
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import requests
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics.export import MetricExportResult
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
-from opentelemetry.trace.status import Status as SpanStatus
-from opentelemetry.trace.status import StatusCode
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from streamgauge import __version__
 from streamgauge.config.exporters import Otlp
 from streamgauge.sinks.cursor import Closed, Refused, Unavailable
 from streamgauge.sinks.labels import Labels
-from streamgauge.sinks.otel_metrics import METRIC_COLUMNS, Totals
-from streamgauge.sinks.otel_names import ATTRIBUTES, operation_of
+from streamgauge.sinks.otel_metrics import MetricEncoder
+from streamgauge.sinks.otel_spans import SPAN_COLUMNS, SpanEncoder
+from streamgauge.sinks.otel_totals import TOTAL_COLUMNS, Totals
+from streamgauge.sinks.posting import Answer, Posting
 
 __all__ = ["SOURCE_COLUMNS", "OtelDestination"]
 
-SOURCE_COLUMNS = tuple(
-    dict.fromkeys(
-        (*ATTRIBUTES, *METRIC_COLUMNS, "endpoint", "started_at", "finished_at", "success")
-    )
-)
+SOURCE_COLUMNS = tuple(dict.fromkeys((*SPAN_COLUMNS, *TOTAL_COLUMNS)))
 """The columns that a row needs here."""
 
-_TIMEOUT_SECONDS = 10.0
 _REFUSALS = frozenset({400, 413, 422})
-_LOGGER = "opentelemetry.exporter"
-_ERROR, _UNSET = SpanStatus(StatusCode.ERROR), SpanStatus(StatusCode.UNSET)
 
 
 class OtelDestination:
@@ -52,103 +37,67 @@ class OtelDestination:
     def __init__(
         self, settings: Otlp, labels: Labels, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
-        # Each failure is told by the sink, once an outage; the exporters would tell every try.
-        logging.getLogger(_LOGGER).setLevel(logging.CRITICAL)
         self._labels = labels
         self._now_ns = now_ns
-        self._status: int | None = None
-        self._resource = Resource({"service.name": "streamgauge", "service.version": __version__})
-        self._scope = InstrumentationScope("streamgauge", __version__)
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy but by configuration, as everywhere here
-        self._session.hooks["response"].append(self._note_status)
+        self._sends_spans, self._sends_metrics = settings.traces, settings.metrics
+        resource, scope = _sender()
+        self._spans = SpanEncoder(resource, scope)
+        self._metrics = MetricEncoder(resource, scope)
+        self._concluded: tuple[str, Totals] | None = None
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._spans: OTLPSpanExporter | None = None
-        self._metrics: OTLPMetricExporter | None = None
-        if settings.traces:
-            self._spans = OTLPSpanExporter(
-                endpoint=f"{settings.url}/v1/traces",
-                headers=headers,
-                timeout=_TIMEOUT_SECONDS,
-                session=self._session,
-            )
-        if settings.metrics:
-            self._metrics = OTLPMetricExporter(
-                endpoint=f"{settings.url}/v1/metrics",
-                headers=headers,
-                timeout=_TIMEOUT_SECONDS,
-                session=self._session,
-            )
+        headers["content-type"] = "application/x-protobuf"
+        self._posting = Posting(settings.url, headers)
 
     def send(self, rows: Sequence[Closed]) -> None:
         """Send a span for each row."""
-        if self._spans is None:
+        if not self._sends_spans:
             return
-        self._status = None
-        result = self._spans.export([self._span(values) for _, _, values in rows])
-        if result is not SpanExportResult.SUCCESS:
-            if self._status in _REFUSALS:
-                raise Refused(f"HTTP {self._status}")
-            raise self._unavailable("spans")
+        answer = self._posting.post("/v1/traces", self._spans.request(row[2] for row in rows))
+        if answer.status in _REFUSALS:
+            raise Refused(f"HTTP {answer.status}")
+        _check("spans", answer)
 
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Send the metrics of all rows so far; return their totals as the new state."""
-        if self._metrics is None:
+        if not self._sends_metrics:
             return state
-        totals = Totals.of(state)
-        for _, _, values in rows:
-            totals.add(values, self._labels)
-        self._status = None
-        data = totals.data(self._resource, self._scope, self._now_ns())
-        if self._metrics.export(data) is not MetricExportResult.SUCCESS:
-            raise self._unavailable("metrics")
-        return totals.as_state()
+        totals = self._totals(state)
+        totals.add((row[2] for row in rows), self._labels)
+        body = self._metrics.request(totals, self._now_ns())
+        _check("metrics", self._posting.post("/v1/metrics", body))
+        concluded = totals.as_state()
+        self._concluded = concluded, totals
+        return concluded
 
     def shown(self, row: Closed) -> str:
-        """Return the row's span as JSON."""
-        return str(self._span(row[2]).to_json(indent=None))
+        """Return the row's span as JSON, with its ids as people and OTLP's JSON write them."""
+        span = self._spans.span(row[2])
+        ids = {"traceId": span.trace_id.hex(), "spanId": span.span_id.hex()}
+        return json.dumps(MessageToDict(span) | ids)
 
     def close(self) -> None:
-        """End the waiting between tries, and let the connections go."""
-        for exporter in (self._spans, self._metrics):
-            if exporter is not None:
-                exporter.shutdown()
-        self._session.close()
+        """Cut a request that is under way."""
+        self._posting.close()
 
-    def _note_status(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        self._status = response.status_code
-
-    def _unavailable(self, what: str) -> Unavailable:
-        told = "no answer" if self._status is None else f"HTTP {self._status}"
-        return Unavailable(f"{what}: {told}")
-
-    def _span(self, values: Mapping[str, Any]) -> ReadableSpan:
-        model = values["upstream_model"] or values["requested_model"]
-        operation = operation_of(values["endpoint"])
-        failed = values["success"] == 0
-        attributes = {
-            name: [values[column]] if name.endswith("_reasons") else values[column]
-            for column, name in ATTRIBUTES.items()
-            if values[column] is not None
-        }
-        attributes["gen_ai.operation.name"] = operation
-        if failed:
-            attributes["error.type"] = values["error_code"] or values["status"]
-        return ReadableSpan(
-            name=operation if model is None else f"{operation} {model}",
-            context=_context(values["id"]),
-            resource=self._resource,
-            attributes=attributes,
-            kind=SpanKind.CLIENT,
-            instrumentation_scope=self._scope,
-            status=_ERROR if failed else _UNSET,
-            start_time=values["started_at"] * 1000,
-            end_time=(values["finished_at"] or values["started_at"]) * 1000,
-        )
+    def _totals(self, state: str | None) -> Totals:
+        """Return the totals of `state`: those in hand, unless a failure has left others in them."""
+        concluded, self._concluded = self._concluded, None
+        if concluded is not None and concluded[0] == state:
+            return concluded[1]
+        return Totals.of(state)
 
 
-def _context(id: str) -> SpanContext:
-    """Return ids that are the row's whenever it is sent (W3C trace context: 16 and 8 bytes)."""
-    digest = hashlib.sha256(id.encode()).digest()
-    trace_id, span_id = int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:24], "big")
-    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(1))
+def _sender() -> tuple[Resource, InstrumentationScope]:
+    named = {"service.name": "streamgauge", "service.version": __version__}
+    attributes = [
+        KeyValue(key=name, value=AnyValue(string_value=value)) for name, value in named.items()
+    ]
+    return Resource(attributes=attributes), InstrumentationScope(
+        name="streamgauge", version=__version__
+    )
+
+
+def _check(what: str, answer: Answer) -> None:
+    """Raise Unavailable unless the body was taken."""
+    if not answer.accepted:
+        raise Unavailable(f"{what}: HTTP {answer.status}", answer.after)
