@@ -26,6 +26,7 @@ prices:
     service_tiers:
       - {name: flex, input: 0.625, output: 5, tiers: [{above: 9, input: 1, output: 6}]}
     valid_from: 2026-01-01
+    currency: USD
 """
 
 

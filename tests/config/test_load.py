@@ -44,12 +44,12 @@ def test_an_empty_file_has_safe_defaults(load_text: Callable[..., Loaded]) -> No
 def test_yaml_and_toml_say_the_same(load_text: Callable[..., Loaded]) -> None:
     yaml = load_text(
         "server: {port: 1}\nupstreams:\n- {name: a, kind: vllm, base_url: 'http://h', "
-        "timeouts: {connect: 0.5}}\nprices: [{input: 0.1, valid_from: 2025-01-01}]\nmetadata: off\n"
+        "timeouts: {connect: 0.5}}\nprices: [{input: 0.1, currency: usd, valid_from: 2025-01-01}]\nmetadata: off\n"
     )
     toml = load_text(
         'metadata = "off"\nserver.port = 1\n[[upstreams]]\nname = "a"\nkind = "vllm"\n'
         'base_url = "http://h"\ntimeouts.connect = 0.5\n'
-        "[[prices]]\ninput = 0.1\nvalid_from = 2025-01-01\n",
+        '[[prices]]\ninput = 0.1\ncurrency = "USD"\nvalid_from = 2025-01-01\n',
         name="s.toml",
     )
     assert yaml.config == toml.config
@@ -91,16 +91,23 @@ server: {port: "${PORT}", half_close: "${HALF}", header_seconds: "${S:-2.5}", ho
 upstreams:
 - {name: a, kind: "${KIND}", base_url: "http://h:${PORT}", api_key: "${KEY}",
    inject_usage: "${INJECT:-false}"}
-prices: [{input: "${RATE}"}]
+prices: [{input: "${RATE}", currency: "${UNIT}"}]
 """
-    environ = {"PORT": "99", "HALF": "true", "KIND": "sim", "KEY": "12345678", "RATE": "0.5"}
+    environ = {
+        "PORT": "99",
+        "HALF": "true",
+        "KIND": "sim",
+        "KEY": "12345678",
+        "RATE": "0.5",
+        "UNIT": "sat",
+    }
     config = load_text(text, environ).config
     assert (config.server.port, config.server.half_close) == (99, True)
     assert (config.server.header_seconds, config.server.host) == (2.5, "::1")
     upstream = config.upstreams[0]
     assert (upstream.kind, upstream.origin.port, upstream.inject_usage) == (Kind.SIM, 99, False)
     assert upstream.secrets() == {"12345678"}
-    assert config.prices[0].input == 500_000_000
+    assert (config.prices[0].input, config.prices[0].currency) == (500_000_000, "sat")
 
 
 def test_variables_and_files_feed_toml_as_they_feed_yaml(

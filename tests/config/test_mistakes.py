@@ -15,6 +15,7 @@ TRANSFORMERS = (
     "system_to_messages, mid_system, strip_attribution, strip_cache_control, max_tokens, sampling, "
     "reasoning, openrouter_prefix, tool_call_repair, markdown_html, num_ctx"
 )
+CURRENCY = "is required where a rate or fee is not 0; say currency: USD, or whatever it is in"
 NUMBER = "must be a decimal number, such as 0.15"
 
 ONE_LINE = [
@@ -133,19 +134,30 @@ ONE_LINE = [
     ),
     ("prices: [{input: x}]", f"1:11: prices[0].input: {NUMBER}; this is none"),
     (
-        "prices: [{input: 0.0000000001}]",
+        "prices: [{input: 0.0000000001, currency: USD}]",
         f"1:11: prices[0].input: {NUMBER}; at most 9 decimals are kept exactly",
     ),
-    ("prices: [{input: -1}]", "1:11: prices[0].input: must be 0 or more"),
+    ("prices: [{input: -1, currency: USD}]", "1:11: prices[0].input: must be 0 or more"),
     ("prices: [{model: x}]", "1:10: prices[0].input: is required"),
     (
         "prices: [{input: 1, currency: '€'}]",
         "1:21: prices[0].currency: must be 2 to 8 letters, such as USD, EUR, sat or msat",
     ),
     (
-        "prices: [{input: 1, valid_from: soon}]",
+        "prices: [{input: 0, valid_from: soon}]",
         "1:21: prices[0].valid_from: must be a date or time such as 2025-01-31 "
         "or 2025-01-31T12:00:00Z",
+    ),
+    ("prices: [{input: 1}]", f"1:10: prices[0].currency: {CURRENCY}"),
+    ("prices: [{input: 0, fee: '0.001'}]", f"1:10: prices[0].currency: {CURRENCY}"),
+    ("prices: [{input: 0, currency: , cache_read: 1}]", f"1:21: prices[0].currency: {CURRENCY}"),
+    (
+        "prices: [{input: 0}, {input: 0, tiers: [{above: 9, input: 1}]}]",
+        f"1:22: prices[1].currency: {CURRENCY}",
+    ),
+    (
+        "prices: [{input: 0, service_tiers: [{name: flex, input: 0, output: 1}]}]",
+        f"1:10: prices[0].currency: {CURRENCY}",
     ),
 ]
 

@@ -228,6 +228,8 @@ def test_mistakes_in_prices_are_told_with_line_and_column(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as caught:
         load(LoadOptions(file, environ={}))
     assert [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems] == [
+        "2:3: prices[0].currency: is required where a rate or fee is not 0; say currency: USD, or "
+        "whatever it is in",
         "2:3: prices[0].model: must be a glob; a [ is not closed",
         "3:3: prices[0].input: must be a decimal number, such as 0.15; this is none",
         "4:3: prices[0].tiers: must rise: each tier is above the one before it",

@@ -65,7 +65,7 @@ def test_variables_and_files_may_stand_for_any_type(load_text: Callable[..., Loa
 server: {port: "${A}", half_close: "${B:-true}", header_seconds: "${A}"}
 upstreams: [{name: "${C:-x}", kind: "${D}", base_url: "http://h:${A}", inject_usage: "${B:-true}",
              api_key: "file:/dev/null", headers: {X: "Bearer file:/dev/null"}, expose: ["${E:-/}"]}]
-prices: [{input: "${A}", valid_from: "${F:-2025-01-01}"}]
+prices: [{input: "${A}", currency: "${C:-USD}", valid_from: "${F:-2025-01-01}"}]
 metadata: "${G:-off}"
 metering: "${H:-on}"
 """

@@ -26,7 +26,7 @@ upstreams:
   base_url: http://127.0.0.1:${{PORT:-1}}
   api_key: {CANARY}
   headers: {{X-Team: {CANARY}}}
-prices: [{{input: 0.15, valid_from: 2025-01-31T12:00:00Z}}]
+prices: [{{input: 0.15, valid_from: 2025-01-31T12:00:00Z, currency: USD}}]
 """
 TOML = f"""\
 [server]
@@ -43,6 +43,7 @@ headers.X-Team = "{CANARY}"
 [[prices]]
 input = 0.15
 valid_from = 2025-01-31T12:00:00Z
+currency = "USD"
 """
 
 

@@ -12,7 +12,13 @@ __all__ = ["ANTHROPIC", "CASES", "OPENAI", "Case", "said"]
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 LISTED = f"genai-prices {genai_prices.__version__}"
-SONNET = {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75"}
+SONNET = {
+    "input": "3",
+    "output": "15",
+    "cache_read": "0.3",
+    "cache_write": "3.75",
+    "currency": "USD",
+}
 LONG = [{"above": 200_000, "input": "6", "output": "22.5", "cache_read": "0.6"}]
 
 
@@ -175,6 +181,7 @@ CASES = [
         (
             {
                 "input": "1.25",
+                "currency": "USD",
                 "output": "10",
                 "service_tiers": [{"name": "flex", "input": "0.625", "output": "5"}],
             },
@@ -190,6 +197,7 @@ CASES = [
         (
             {
                 "input": "1.25",
+                "currency": "USD",
                 "output": "10",
                 "service_tiers": [{"name": "flex", "input": "0.625", "output": "5"}],
             },
@@ -212,7 +220,7 @@ CASES = [
         "vllm",
         said(1, 0),
         (1, "USD", "config"),
-        ({"input": "0.0005", "output": 1},),
+        ({"input": "0.0005", "output": 1, "currency": "USD"},),
     ),
     # 1 x 0.0004 + 1 x 0.0004 = 0.8 nano-dollars: each alone would be rounded away
     Case(
@@ -220,7 +228,7 @@ CASES = [
         "vllm",
         said(1, 1),
         (1, "USD", "config"),
-        ({"input": "0.0004", "output": "0.0004"},),
+        ({"input": "0.0004", "output": "0.0004", "currency": "USD"},),
     ),
     Case("no price", "llamacpp", said(10, 10), (None, None, None)),
 ]

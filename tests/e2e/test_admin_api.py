@@ -22,7 +22,9 @@ from .stand import until
 
 CHAT = "/v1/chat/completions"
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
-PRICED = {"prices": [{"upstream": "*", "model": "dear*", "input": 3, "output": 15, "fee": "0.001"}]}
+PRICED = {
+    "prices": [{"model": "dear*", "input": 3, "output": 15, "fee": "0.001", "currency": "USD"}]
+}
 PAGES = (
     "requests", "requests?status=completed&limit=2", "usage", "usage?by=model&by=day", "usage?by=key",
     "usage?by=session", "times", "times?metric=stream_duration_ms&by=upstream", "summary", "live",

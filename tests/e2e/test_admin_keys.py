@@ -99,7 +99,7 @@ async def test_what_is_not_legal_makes_and_changes_no_key(tmp_path: Path) -> Non
 
 @pytest.mark.asyncio
 async def test_what_a_key_spent_this_month_stands_beside_it(tmp_path: Path) -> None:
-    prices = {"prices": [{"upstream": "*", "input": 0, "output": 1_000_000}]}
+    prices = {"prices": [{"input": 0, "output": 1_000_000, "currency": "USD"}]}
     async with admin_stand(tmp_path, config=prices) as admin:
         key = (await admin.post("keys", {"label": "ci"})).json()
         admin.on.gateway.callers.apply(_ring(tmp_path))

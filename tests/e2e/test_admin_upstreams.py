@@ -119,7 +119,7 @@ async def test_a_reload_keeps_a_drain_and_other_settings_of_the_upstream_end_it(
         file = tmp_path / "streamgauge.yaml"
         config = json.loads(file.read_text())
         await admin.post("upstreams/other/drain")
-        config["prices"] = [{"upstream": "other", "input": 1, "output": 1}]
+        config["prices"] = [{"upstream": "other", "input": 1, "output": 1, "currency": "USD"}]
         file.write_text(json.dumps(config))
         applied = (await admin.post("/admin/reload")).json()
         kept = (await admin.get("summary")).json()["drained"]

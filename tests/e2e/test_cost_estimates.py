@@ -21,7 +21,7 @@ from .test_reload import changing, chat
 COST = "/v1/cost"
 # 13 signs of text are 4 tokens, a message 4 more (docs/wire.md): 8 in all
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
-PRICES = {"prices": [{"input": 1, "output": 10, "fee": "0.001"}]}
+PRICES = {"prices": [{"input": 1, "output": 10, "fee": "0.001", "currency": "USD"}]}
 
 
 async def cost(on: Any, body: Any, **headers: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ async def test_the_service_tier_and_the_number_of_answers_that_are_asked_for_cou
     tmp_path: Path,
 ) -> None:
     tiers = [{"name": "flex", "input": 2, "output": 5}]
-    config = {"prices": [{"input": 4, "output": 10, "service_tiers": tiers}]}
+    config = {"prices": [{"input": 4, "output": 10, "service_tiers": tiers, "currency": "USD"}]}
     async with stand(tmp_path, config=config) as on:
         body = {**ASKED, "max_tokens": 10, "n": 3}
         usual, flex = await cost(on, body), await cost(on, {**body, "service_tier": "flex"})

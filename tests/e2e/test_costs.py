@@ -94,7 +94,7 @@ async def test_a_changed_price_touches_no_old_row_and_no_running_stream(tmp_path
     usage = said(1000, 100)
     async with changing(tmp_path) as change, change.on.client() as client:
         on = change.on
-        await change.to(prices=[{"input": 1, "output": 1}])
+        await change.to(prices=[{"input": 1, "output": 1, "currency": "USD"}])
         old = await on.row((await on.ask(OPENAI, chat(tokens=2, usage=usage))).id)
         await begun(client, on, tokens=200, gap_ms=5, usage=usage)
         await change.to(prices=[{"input": 7, "output": 7, "currency": "EUR"}])

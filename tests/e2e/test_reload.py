@@ -288,7 +288,7 @@ async def test_two_hundred_reloads_under_load_lose_nothing_and_leak_nothing(tmp_
         for n in range(RELOADS):
             name, price = f"up-{n % 7}", str(n % 5 + 1)
             upstreams = [change.upstream(name, api_key=f"sk-key-number-{n}")]
-            prices = [{"input": price, "output": "2"}]
+            prices = [{"input": price, "output": "2", "currency": "USD"}]
             meant[await change.to(upstreams=upstreams, prices=prices)] = (name, price)
         stop.set()
         await asyncio.gather(*clients)

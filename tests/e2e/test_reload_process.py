@@ -43,10 +43,16 @@ def with_a_bad_type(whole: str) -> str:
     return json.dumps({**json.loads(whole), "server": {"drain_seconds": "soon"}})
 
 
+def with_a_price_without_unit(whole: str) -> str:
+    """A file with a price that does not say in what."""
+    return json.dumps({**json.loads(whole), "prices": [{"input": 3, "output": 15}]})
+
+
 BAD = {
     truncated: "a bracket is open at the end of the file",
     with_an_unknown_key: "did you mean 'metadata'?",
     with_a_bad_type: "server.drain_seconds: must be a number of seconds",
+    with_a_price_without_unit: "prices[0].currency: is required where a rate or fee is not 0",
 }
 
 

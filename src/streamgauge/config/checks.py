@@ -10,6 +10,7 @@ from streamgauge.config.document import Document
 from streamgauge.config.headers import is_credential
 from streamgauge.config.listener_checks import open_binds, same_port
 from streamgauge.config.positions import Path, path_text
+from streamgauge.config.price_checks import price_problems
 from streamgauge.config.problems import Problem
 from streamgauge.config.route_checks import route_problems, upstreams_of
 
@@ -19,7 +20,7 @@ __all__ = ["cross_problems", "literal_key_warnings"]
 def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
     """Return what is wrong between settings; each check skips what has the wrong type."""
     found = [*_same_names(document), *route_problems(document), *_tls_files(document, cwd)]
-    found += same_port(document)
+    found += [*same_port(document), *price_problems(document)]
     if not insecure_no_auth:
         found += open_binds(document)
     return [Problem.at(document.place_of(path), path, message) for path, message in found]

@@ -118,7 +118,9 @@ class PriceEntry(_Rated, _Aimed):
 
     fee: NanoAmount = Field(default=0, description="Charged for every request.")
     currency: Annotated[Text, AfterValidator(currency_name)] = Field(
-        default="USD", description="USD, EUR, sat, msat, …; unlike currencies are never added up."
+        default="USD",
+        description="USD, EUR, sat, msat, …; unlike currencies are never added up. To be left out "
+        "only where every rate and fee is 0.",
     )
     valid_from: Instant = Field(
         default=None, description="From when it holds; left out: ever since."

@@ -211,6 +211,9 @@ class ClientServing:
                 self.abort()
                 return
             responder.lost()
+        # The list of codes is closed (SPEC §5.5), and every other one blames the request or an
+        # upstream, or tells of a shutdown, a limit or the ledger. This one says what a client can
+        # act on: the gateway itself cannot serve it just now. The status and the log say more.
         self._refuse(500, ErrorCode.OVERLOADED, "The gateway failed on this request.")
 
     def _adjust_reading(self) -> None:

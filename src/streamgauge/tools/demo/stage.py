@@ -185,6 +185,6 @@ def _config(simulator: str, port: int) -> Config:
             ],
             "routing": {"default": {"to": [CANCELLING]}},
             # Invented rates, so that `show` has a price to spell out.
-            "prices": [{"upstream": "sim*", "input": "0.20", "output": "0.80"}],
+            "prices": [{"upstream": "sim*", "input": "0.20", "output": "0.80", "currency": "USD"}],
         }
     )
