@@ -142,10 +142,11 @@ class Play:
 
     def read(self, piece: bytes) -> list[Action]:
         """Let body bytes come as the gateway gives them: as what passes, where it does."""
-        if not self.exchange.passes(piece, START + self.now):
+        said = self.exchange.passes(piece, START + self.now)
+        if said is None:
             return self.do("upstream_data", piece)
-        self.log.append(SendData(piece))
-        return [SendData(piece)]
+        self.log.append(SendData(said))
+        return [SendData(said)]
 
     def stream(self, *pieces: bytes, end: str | None = None) -> None:
         """Connect and let a stream come, to its end where `end` names one."""

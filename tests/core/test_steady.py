@@ -11,13 +11,33 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from streamgauge.core.actions import Commit
+from streamgauge.core.attempt import Allowance, Limits
+from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_proof import Proof
-from streamgauge.core.record import Anomaly
+from streamgauge.core.record import Anomaly, Status
 from streamgauge.core.replay_watch import Suspicion
 
-from .playbook import DONE, FINISH, ROLE, START, USAGE, Play, chat_request, chunk, text
+from .playbook import (
+    DONE,
+    FINISH,
+    ROLE,
+    START,
+    USAGE,
+    Play,
+    chat_request,
+    chunk,
+    request_of,
+    text,
+)
 
+CALL = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+MESSAGE_ENDS = (
+    b'event: message_delta\ndata: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, '
+    b'"usage": {"output_tokens": 30}}\n\n',
+    b'event: message_stop\ndata: {"type": "message_stop"}\n\n',
+)
 PLAIN = [f" word{number}" for number in range(30)]
 
 
@@ -68,7 +88,7 @@ def passing(frames: Sequence[bytes], **more: Any) -> int:
     play.head()
     count = 0
     for frame in frames:
-        if play.exchange.passes(frame, START):
+        if play.exchange.passes(frame, START) is not None:
             count += 1
         else:
             play.do("upstream_data", frame)
@@ -126,7 +146,7 @@ def test_what_is_anything_else_is_decoded(other: bytes) -> None:
     for frame in (ROLE, *said(PLAIN[:3])):
         play.read(frame)
     before = asdict(play.look("so_far"))
-    assert not play.exchange.passes(other, START)
+    assert play.exchange.passes(other, START) is None
     assert asdict(play.look("so_far")) == before
     both([ROLE, *said(PLAIN[:3]), other, *said(PLAIN[3:]), FINISH, DONE])
 
@@ -175,6 +195,24 @@ def test_a_text_that_stands_where_a_marker_would_be_told_is_decoded() -> None:
     assert not is_steady(play)
 
 
+def test_frames_that_look_like_a_ping_have_no_number_though_they_have_text() -> None:
+    begin = b'data: {"type":"ping","id":"chatcmpl-12345678","choices":[{"delta":{"content":"'
+    frames = [begin + word.encode() + b'"}}]}\n\n' for word in PLAIN]
+    both([ROLE, *frames, FINISH, DONE])
+    assert passing([ROLE, *frames], proof=Proof(mode=Integrity.LEDGER)) == 0
+
+
+def test_a_steady_stream_is_not_idle() -> None:
+    play = Play(attempt={"limits": Limits(0, 2, 0)})
+    play.head()
+    play.data(ROLE, *said(PLAIN[:3]))
+    for frame in said(PLAIN[3:]):
+        play.now += 1.5
+        play.read(frame)
+        play.do("tick")
+    assert play.of(Commit) == []
+
+
 def test_a_new_pattern_takes_the_place_of_the_old_one() -> None:
     frames = said(PLAIN[:10])
     others = [frame.replace(b'"c"', b'"d"') for frame in frames]
@@ -197,10 +235,20 @@ def test_a_stream_whose_frames_never_match_is_not_tried_for_ever() -> None:
         "Asked", (), {"plain": lambda _, p, e: (asked.append(p), plain(p, e))[1]}
     )()
     for frame in frames[1:]:
-        assert not play.exchange.passes(frame, START)
+        assert play.exchange.passes(frame, START) is None
         play.do("upstream_data", frame)
     assert 2 <= len(asked) <= 2 * 8
     both(frames)
+
+
+def test_frames_without_text_are_no_reason_to_stop_trying() -> None:
+    progress = [chunk(choices=[], prompt_progress={"processed": number}) for number in range(30)]
+    play = Play()
+    play.head()
+    for number, frame in enumerate([*progress, ROLE, *said(PLAIN[:3])]):
+        play.now = number * 0.01
+        play.read(frame)
+    assert is_steady(play)
 
 
 def test_nothing_passes_once_the_client_has_left_or_the_answer_is_over() -> None:
@@ -210,7 +258,39 @@ def test_nothing_passes_once_the_client_has_left_or_the_answer_is_over() -> None
         play.data(ROLE, *said(PLAIN[:3]))
         assert is_steady(play)
         play.do(act)
-        assert not play.exchange.passes(text(" more"), START)
+        assert play.exchange.passes(text(" more"), START) is None
+
+
+def test_a_steady_stream_ends_at_its_allowance_and_not_one_frame_later() -> None:
+    error = GatewayError(402, ErrorCode.LIMIT_REACHED, "no money")
+    frames = [ROLE, *said([f" word{number}" for number in range(400)])]
+    assert passing(frames, allowance=Allowance(300, error)) > 100
+    play, _ = played(frames, decoded=False, allowance=Allowance(300, error))
+    assert (play.row.status, play.row.output_tokens) == (Status.LIMIT_REACHED, 300)
+    both(frames, allowance=Allowance(300, error))
+
+
+def test_a_steady_stream_needs_no_sign_of_life() -> None:
+    play = Play(keepalive_seconds=1.0)
+    play.head()
+    play.data(ROLE, *said(PLAIN[:3]))
+    for frame in said(PLAIN[3:]):
+        play.now += 0.9
+        play.read(frame)
+        assert play.do("tick") == []
+    assert play.do("tick", at=play.now + 1.1) != []
+
+
+def test_content_behind_a_finish_keeps_a_translated_stream_alive() -> None:
+    way = {"request": request_of("anthropic"), "attempt": {"dialect": "openai"}}
+    play = Play(**way)
+    play.head()
+    play.data(ROLE, *said(PLAIN[:3]), FINISH)
+    for frame in said(PLAIN[3:]):
+        play.now += 1.5
+        play.read(frame)
+        play.do("tick")
+    assert play.of(Commit) == []
 
 
 def test_a_meter_that_raises_harms_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,8 +304,44 @@ def test_a_meter_that_raises_harms_no_frame(monkeypatch: pytest.MonkeyPatch) -> 
         raise ArithmeticError
 
     monkeypatch.setattr(type(steady.meter), "observe_text", lambda self, now: broken(now))
-    assert play.exchange.passes(text(" more"), START)
+    assert play.exchange.passes(text(" more"), START) == text(" more")
     assert Anomaly.METER_ERROR in steady.meter.anomalies
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_what_openai_says_passes_to_an_anthropic_client(thinking: bool) -> None:
+    key = "reasoning_content" if thinking else "content"
+    frames = [chunk(choices=[{"index": 0, "delta": {key: word}}]) for word in PLAIN]
+    way = {"request": request_of("anthropic"), "attempt": {"dialect": "openai"}}
+    for mode in Integrity:
+        both([ROLE, *frames, FINISH, USAGE, DONE], mode=mode, **way)
+    assert passing([ROLE, *frames], **way) == len(PLAIN) - 1
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking"])
+def test_what_anthropic_says_passes_to_an_openai_client(kind: str) -> None:
+    frames = [message_delta(word, kind) for word in PLAIN]
+    way = {"request": request_of("openai"), "attempt": {"dialect": "anthropic"}}
+    for mode in Integrity:
+        both([*frames, *MESSAGE_ENDS], mode=mode, **way)
+    assert passing(frames, **way) == len(PLAIN) - 1
+
+
+def test_translated_a_text_goes_to_the_block_that_is_open() -> None:
+    thoughts = [chunk(choices=[{"index": 0, "delta": {"reasoning": word}}]) for word in PLAIN[:5]]
+    words = said(PLAIN[5:10])
+    called = [chunk(choices=[{"index": 0, "delta": {"tool_calls": [CALL]}}])]
+    frames = [ROLE, *thoughts, *words, *thoughts, *called, *words, *words, FINISH, DONE]
+    way = {"request": request_of("anthropic"), "attempt": {"dialect": "openai"}}
+    both(frames, **way)
+    both([frame for pair in zip(thoughts, words, strict=True) for frame in pair], **way)
+
+
+@pytest.mark.parametrize("client", ["simple", "frames"])
+def test_protocols_that_number_or_remember_are_written_frame_by_frame(client: Any) -> None:
+    way = {"request": request_of(client), "attempt": {"dialect": "openai"}}
+    both([ROLE, *said(PLAIN), FINISH, DONE], **way)
+    assert passing([ROLE, *said(PLAIN)], **way) == 0
 
 
 WORDS = st.one_of(
@@ -252,3 +368,16 @@ FRAMES = st.one_of(
 def test_any_stream_ends_alike(frames: list[bytes], mode: Integrity, metadata: str) -> None:
     both([ROLE, *frames], mode=mode, metadata=metadata)
     both([ROLE, *frames, FINISH, DONE], mode=mode, metadata=metadata)
+
+
+@given(
+    frames=st.lists(FRAMES, max_size=40),
+    mode=st.sampled_from(list(Integrity)),
+    client=st.sampled_from(["anthropic", "simple", "frames"]),
+)
+def test_any_translated_stream_ends_alike(
+    frames: list[bytes], mode: Integrity, client: Any
+) -> None:
+    way = {"request": request_of(client), "attempt": {"dialect": "openai"}, "mode": mode}
+    both([ROLE, *frames], **way)
+    both([ROLE, *frames, FINISH, DONE], **way)

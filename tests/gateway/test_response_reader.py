@@ -177,7 +177,7 @@ def test_reads_of_one_chunk_change_nothing(
     reader, told = ResponseReader(), b""
     reader.feed(CHUNKED)
     for part in parts:
-        whole = reader.whole_chunk(part)
+        whole = whole_chunk(part) if reader.between else None
         if whole is None:
             reader.feed(part)
             whole = reader.take()
@@ -186,24 +186,25 @@ def test_reads_of_one_chunk_change_nothing(
     assert reader.state is ReaderState.COMPLETE
 
 
-def test_most_reads_of_a_stream_are_one_chunk_and_need_no_parser() -> None:
+def test_a_whole_chunk_may_be_taken_where_a_size_line_begins_and_nowhere_else() -> None:
     reader = ResponseReader()
     reader.feed(CHUNKED + one_chunk(b"first"))
-    assert reader.take() == b"first"
-    assert reader.whole_chunk(one_chunk(b"second")) == b"second"
-    for part in (b"6\r\nth", b"ird!\r\n"):
-        assert reader.whole_chunk(part) is None
+    assert (reader.take(), reader.between) == (b"first", True)
+    for part in (b"6", b"\r", b"\n", b"th\n", b"rd!", b"\r"):
         reader.feed(part)
-    assert reader.take() == b"third!"
-    assert reader.whole_chunk(one_chunk(b"fourth")) == b"fourth"
-    reader.feed(b"0\r\n")
-    assert reader.whole_chunk(one_chunk(b"no chunk, but a trailer")) is None
+        assert not reader.between, part
+    reader.feed(b"\n")
+    assert (reader.take(), reader.between) == (b"th\nrd!", True)
+    for part in (b"0\r\n", b"x-trailer: t\r\n"):
+        reader.feed(part)
+        assert not reader.between, part
     reader.feed(b"\r\n")
-    assert reader.state is ReaderState.COMPLETE
-    assert reader.whole_chunk(one_chunk(b"behind the end")) is None
+    assert (reader.state, reader.between) == (ReaderState.COMPLETE, False)
 
 
-def test_no_chunk_is_seen_in_a_body_of_a_stated_length() -> None:
+def test_no_chunk_begins_in_a_body_of_a_stated_length() -> None:
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n")
-    assert reader.whole_chunk(one_chunk(b"hello")) is None
+    assert not reader.between
+    reader.feed(b"hello\r\n")
+    assert not reader.between

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-__all__ = ["Frame", "FrameKind", "FrameSplitter", "FrameTooLarge", "encode_frame"]
+__all__ = ["Frame", "FrameKind", "FrameSplitter", "FrameTooLarge", "encode_frame", "plain_frame"]
 
 _BOM = b"\xef\xbb\xbf"
 # A CR directly before LF is never an end of its own; a CR at the end of the buffer is one, and a
@@ -102,18 +102,9 @@ class FrameSplitter:
         Plain: LF line ends, one `data: ` line, before it at most one `event: ` line. Measured at
         one event an arrival this is nearly every read, and then nothing needs to be kept.
         """
-        last = len(data) - 2
-        if self._buffer or self._after_cr or not self._begun or last >= PASS_FROM:
+        if self._buffer or self._after_cr or not self._begun or len(data) >= PASS_FROM:
             return None
-        start, event = 6, b""
-        if data[:7] == b"event: ":
-            line = data.find(b"\n") + 1
-            start, event = line + 6, data[7 : line - 1]
-        if data[start - 6 : start] != b"data: " or data.find(b"\n", start) != last:
-            return None
-        if data[-1:] != b"\n" or b"\r" in data:
-            return None
-        return data[start:last], event
+        return plain_frame(data)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes, in order. Raises FrameTooLarge."""
@@ -207,6 +198,20 @@ class FrameSplitter:
             self._length = held - keep
             del self._buffer[: len(self._buffer) - keep]
             self._scan = 0
+
+
+def plain_frame(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return payload and event where `data` is exactly one plain frame (see `read_whole`)."""
+    last = len(data) - 2
+    start, event = 6, b""
+    if data[:7] == b"event: ":
+        line = data.find(b"\n") + 1
+        start, event = line + 6, data[7 : line - 1]
+    if data[start - 6 : start] != b"data: " or data.find(b"\n", start) != last:
+        return None
+    if data[-1:] != b"\n" or b"\r" in data:
+        return None
+    return data[start:last], event
 
 
 def _read_frame(raw: bytes) -> Frame:

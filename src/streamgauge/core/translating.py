@@ -28,17 +28,17 @@ class Translating:
 
     __slots__ = (
         "_comments",
-        "_encoder",
         "_frame_end",
         "_held",
         "_holding",
         "_metadata",
         "_mode",
-        "_reading",
+        "encoder",
         "frames_out",
         "meter",
         "over",
         "progress",
+        "reading",
         "released",
     )
 
@@ -52,9 +52,9 @@ class Translating:
         mode: str,
         metadata: Callable[[], bytes],
     ) -> None:
-        self._reading = reading
+        self.reading = reading
         self.meter: Meter = reading.meter
-        self._encoder = encoder
+        self.encoder = encoder
         self._frame_end = frame_end
         self._mode = mode
         self._metadata = metadata
@@ -69,7 +69,7 @@ class Translating:
     @property
     def parsed(self) -> int:
         """Frames decoded so far."""
-        return self._reading.parsed
+        return self.reading.parsed
 
     @property
     def inside(self) -> bool:
@@ -85,17 +85,17 @@ class Translating:
     def awaits_marker(self) -> bool:
         """Whether the finish came: only usage and the end marker may still follow."""
         # The encoder knows the choices that have begun, the meter how many were asked for.
-        finished = self._encoder.finished and self.meter.finish_reason is not None
+        finished = self.encoder.finished and self.meter.finish_reason is not None
         return finished and not self.over
 
     def feed(self, data: bytes, now: float) -> tuple[Turn, bytes]:
         """Return what `data` brought and the frames to send now. Raises FrameTooLarge."""
-        pieces = self._reading.feed(data, now)
+        pieces = self.reading.feed(data, now)
         if len(pieces) == 1 and pieces[0].kind is _CONTENT and not self.over:
             # Measured: nearly every read of a live stream is one frame of content.
             self.progress = True
             self._comments = 0
-            out = self._encoder.encode(pieces[0].events)
+            out = self.encoder.encode(pieces[0].events)
             if self._holding:
                 out = self._let_go(out)
             if out:
@@ -138,12 +138,12 @@ class Translating:
     def _say(self, piece: Piece) -> tuple[Turn, bytes]:
         if piece.kind is PieceKind.ERROR:
             self.over = True
-            return Turn.ERROR, self._encoder.encode(_before_failure(piece.events))
+            return Turn.ERROR, self.encoder.encode(_before_failure(piece.events))
         if piece.kind is not PieceKind.MARKER:
-            return _NOTHING, self._encoder.encode(piece.events)
+            return _NOTHING, self.encoder.encode(piece.events)
         self.over = True
-        said = self._encoder.encode([e for e in piece.events if not isinstance(e, Ended)])
-        if not self._encoder.finished and not self.meter.content_frames:
+        said = self.encoder.encode([e for e in piece.events if not isinstance(e, Ended)])
+        if not self.encoder.finished and not self.meter.content_frames:
             self.meter.failed = EMPTY
             return Turn.ERROR, said
         return Turn.MARKER, said + self._end()
@@ -154,8 +154,8 @@ class Translating:
             self.frames_out -= 1  # it is counted with the rest, and pings do not count
         usage = self.meter.booked().usage
         if self._mode == "after_done":
-            return self._encoder.end(usage) + added
-        return self._encoder.end(usage, added)
+            return self.encoder.end(usage) + added
+        return self.encoder.end(usage, added)
 
     def take_held(self) -> list[bytes]:
         """Return what was held, and hold no more."""
@@ -177,23 +177,23 @@ class Translating:
 
     def keep_alive(self, alive: bytes) -> bytes:
         """Return the encoder's sign of life, where it has one of its own, else the dialect's."""
-        own = self._encoder.keepalive() if isinstance(self._encoder, SelfEnding) else None
+        own = self.encoder.keepalive() if isinstance(self.encoder, SelfEnding) else None
         return own or alive
 
     def fail(self, error: GatewayError) -> bytes | None:
         """Return the encoder's own end of an answer that failed, where it has one."""
-        if not isinstance(self._encoder, SelfEnding):
+        if not isinstance(self.encoder, SelfEnding):
             return None
-        ending = self._encoder.fail(error)
+        ending = self.encoder.fail(error)
         self.frames_out += ending.count(self._frame_end)
         return ending
 
     def close(self) -> bytes:
         """Return what closes an answer whose finish came and whose end marker did not (§5.3)."""
-        if self.over or not self._encoder.finished:
+        if self.over or not self.encoder.finished:
             return b""
         self.over = True
-        closing = self._encoder.end(self.meter.booked().usage)
+        closing = self.encoder.end(self.meter.booked().usage)
         self.frames_out += closing.count(self._frame_end)
         return closing
 

@@ -81,23 +81,26 @@ class UpstreamSide(ClientSide):
             record = replace(record, response_model=self.facts.telling(self.attempt).model)
         return self._dialect.metadata(self.facts.metadata, payload, record)
 
-    def passes(self, data: bytes, now: float) -> bool:
-        """Take in body bytes that go on to the client as they are, where it is certain at once.
+    def passes(self, data: bytes, now: float) -> bytes | None:
+        """Take in body bytes, and return at once what to send the client, where that is certain.
 
-        False: nothing has changed, and they are to be given to `upstream_data`.
+        None: nothing has changed, and they are to be given to `upstream_data`.
         """
         steady = self._steady
-        if steady is None or not steady.ready or self._client_over or self.state is not _STREAMING:
-            return False
+        if steady is None or not steady.ready or self.state is not _STREAMING:
+            return None
         size = len(data)
-        if steady.meter.content_frames + size >= self._most_frames or not steady.take(data, now):
-            return False
+        if steady.meter.content_frames + size >= self._most_frames:
+            return None
+        said = steady.take(data, now)
+        if said is None:
+            return None
         record = self.record
         if record.bytes_in is not None and record.bytes_out is not None:  # a frame went before
             record.bytes_in += size
-            record.bytes_out += size
+            record.bytes_out += len(said)
         self._stamps.progress = self._told_at = now
-        return True
+        return said
 
     def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering and self.attempt.dialect is None:
@@ -124,8 +127,8 @@ class UpstreamSide(ClientSide):
             if relaying.flooded:
                 return self._fail(protocol_error("the upstream sends nothing but comments"), now)
         actions = self._send(out, now) if out else []
-        if out is data and steady is not None and meter.finish_reason is None:
-            steady.learn(data)
+        if steady is not None and meter.last_content == now and meter.finish_reason is None:
+            steady.learn(data, out)
         if turn is _ERROR:
             return actions + self._error_frame(relaying, now)
         if meter.ended and not marked:

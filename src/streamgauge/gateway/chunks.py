@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LAST_CHUNK", "one_chunk", "whole_chunk"]
+__all__ = ["LAST_CHUNK", "SIZE_LINES", "USUAL", "one_chunk", "whole_chunk"]
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
-_USUAL: Final = 4096
+USUAL: Final = 4096
 _CRLF: Final = b"\r\n"
-_SIZE_LINES: Final = tuple([b"%x\r\n" % size for size in range(_USUAL)])
+SIZE_LINES: Final = tuple([b"%x\r\n" % size for size in range(USUAL)])
 """By the size of the data."""
 
 
 def _by_length() -> tuple[bytes, ...]:
-    lines = [b""] * (_USUAL + len(_SIZE_LINES[-1]) + len(_CRLF))
-    for size, line in enumerate(_SIZE_LINES[1:], start=1):
+    lines = [b""] * (USUAL + len(SIZE_LINES[-1]) + len(_CRLF))
+    for size, line in enumerate(SIZE_LINES[1:], start=1):
         lines[len(line) + size + len(_CRLF)] = line
     return tuple(lines)
 
@@ -31,8 +31,8 @@ _LONGEST: Final = len(_LINES_BY_LENGTH)
 
 def one_chunk(data: bytes) -> bytes:
     """Return `data`, never empty, as a chunk."""
-    if (size := len(data)) < _USUAL:
-        return b"".join((_SIZE_LINES[size], data, _CRLF))
+    if (size := len(data)) < USUAL:
+        return b"".join((SIZE_LINES[size], data, _CRLF))
     return b"%x\r\n%b\r\n" % (size, data)
 
 

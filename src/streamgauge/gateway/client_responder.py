@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from streamgauge.gateway.chunks import LAST_CHUNK, one_chunk
+from streamgauge.gateway.chunks import LAST_CHUNK, SIZE_LINES, USUAL, one_chunk
 from streamgauge.gateway.http import ClientEvents, Header
-from streamgauge.gateway.http_text import BodyFraming, asks_close, framing_of, render_head
+from streamgauge.gateway.http_text import BodyFraming, field_lines, framing_of, render_head
 
 __all__ = ["ClientResponder", "ResponderState", "Wire"]
 
@@ -112,9 +112,10 @@ class ClientResponder:
         if self._state is ResponderState.OPEN:
             raise RuntimeError("the head was sent already")
         framing = framing_of(self._method, self._minor, status, length)
-        if framing is BodyFraming.CLOSE or asks_close(headers):
+        lines, closes = field_lines(headers)
+        if closes or framing is BodyFraming.CLOSE:
             self._keep_alive = False
-        self._head = render_head(status, headers, framing, length, keep_alive=self._keep_alive)
+        self._head = render_head(status, lines, framing, length, keep_alive=self._keep_alive)
         self._framing = framing
         self._left = length if framing is BodyFraming.LENGTH and length is not None else 0
         self._state = ResponderState.OPEN
@@ -124,8 +125,13 @@ class ClientResponder:
 
         What goes beyond the stated length is not sent, and the connection is then not reused.
         """
-        if self._live and data and self._wire is not None:
-            self._wire.write(one_chunk(data))
+        if self._live and data and (wire := self._wire) is not None:
+            if (
+                size := len(data)
+            ) < USUAL:  # measured: here the call of `one_chunk` is worth saving
+                wire.write(b"".join((SIZE_LINES[size], data, b"\r\n")))
+            else:
+                wire.write(one_chunk(data))
             return
         if self._state is ResponderState.DONE or not data:
             return

@@ -153,8 +153,9 @@ class Relay:
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
         now = monotonic()
-        if self.exchange.passes(data, now):
-            self._responder.send(data)  # nearly always: one frame of text, as the one before
+        said = self.exchange.passes(data, now)
+        if said is not None:  # nearly always: one frame of text, as the one before
+            self._responder.send(said)
             return
         actions = self.exchange.upstream_data(data, now)
         if len(actions) == 1 and type(actions[0]) is SendData:

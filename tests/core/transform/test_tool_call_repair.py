@@ -15,7 +15,6 @@ from streamgauge.core.passage import Hold
 from streamgauge.core.passages import new_passage
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
-from streamgauge.core.relaying import Relaying
 from streamgauge.core.transforming import TransformingEncoder
 
 from ..playbook import Play, chat_request, request_of
@@ -197,9 +196,8 @@ def test_an_upstream_without_transformers_is_read_and_written_without_a_detour()
             passage: Any = new_passage(
                 facts, made, Meter(0.0), hide_usage=False, metadata=bytes, hold=Hold.NOTHING
             )
-            detour = isinstance(getattr(passage, "_encoder", None), TransformingEncoder)
-            reading = passage.reading if isinstance(passage, Relaying) else passage._reading
-            assert (type(reading) is StreamReading and not detour) is plain
+            detour = isinstance(getattr(passage, "encoder", None), TransformingEncoder)
+            assert (type(passage.reading) is StreamReading and not detour) is plain
 
 
 @pytest.mark.parametrize("client", ["openai", "frames"])

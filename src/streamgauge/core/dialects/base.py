@@ -26,6 +26,7 @@ __all__ = [
     "Dialect",
     "Encoder",
     "PlainDecoder",
+    "PlainEncoder",
     "SelfEnding",
     "Splitter",
     "Telling",
@@ -130,6 +131,17 @@ class Encoder(Protocol):
 
         `usage`: the meter's counts; input includes what was cached. `added`: whole frames, or a
         comment line, that stand just before the end marker's frame (SPEC §10.1).
+        """
+
+
+@runtime_checkable
+class PlainEncoder(Protocol):
+    """An encoder to which another piece of what it writes just now changes nothing."""
+
+    def plain(self, event: TextDelta | ReasoningDelta) -> bytes | None:
+        """Return what `encode` would write for one more piece of text or reasoning now.
+
+        None: it would write more than that, or would remember it.
         """
 
 

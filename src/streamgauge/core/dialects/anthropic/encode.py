@@ -106,16 +106,8 @@ class MessagesEncoder:
 
     def _piece(self, event: Event) -> bytes | None:
         """Return the frame of one more piece of an open block, as nearly every event is."""
-        if isinstance(event, TextDelta):
-            head = self._text_head
-            if head is None or not event.text or event.choice or event.refusal or self._waiting:
-                return None
-            return head + json_text(event.text) + _DELTA_END
-        if isinstance(event, ReasoningDelta):
-            head = self._thought_head
-            if head is None or not event.text or event.choice or self._waiting:
-                return None
-            return head + json_text(event.text) + _DELTA_END
+        if isinstance(event, TextDelta | ReasoningDelta):
+            return self.plain(event)
         if isinstance(event, ToolCallDelta):
             call = self._calls.get(event.index)
             if call is None or not call.begun or not event.arguments or event.choice:
@@ -125,6 +117,16 @@ class MessagesEncoder:
             call.brackets.add(event.arguments)
             return call.head + json_text(event.arguments) + _DELTA_END
         return None
+
+    def plain(self, event: TextDelta | ReasoningDelta) -> bytes | None:
+        """Return the frame of one more piece of the open text or thinking, None without such one."""
+        if isinstance(event, ReasoningDelta):
+            head = self._thought_head
+        else:
+            head = None if event.refusal else self._text_head
+        if head is None or not event.text or event.choice or self._waiting:
+            return None
+        return head + json_text(event.text) + _DELTA_END
 
     def end(self, usage: TokenUsage, added: bytes = b"") -> bytes:
         """Return what closes the message: open blocks, `message_delta`, `added`, `message_stop`."""

@@ -100,17 +100,18 @@ class ChatEncoder:
 
     def _piece(self, event: Event) -> bytes | None:
         """Return the chunk of one more piece of what has begun, as nearly every event is."""
-        if isinstance(event, TextDelta):
-            choice = self._choices.get(event.choice)
-            if choice is None or not event.text or event.refusal or choice.calls.waiting:
-                return None
-            return choice.text_head + json_text(event.text) + _DELTA_END
-        if isinstance(event, ReasoningDelta):
-            choice = self._choices.get(event.choice)
-            if choice is None or not event.text or choice.calls.waiting:
-                return None
-            return choice.thought_head + json_text(event.text) + _DELTA_END
+        if isinstance(event, TextDelta | ReasoningDelta):
+            return self.plain(event)
         return None if not isinstance(event, ToolCallDelta) else self._arguments(event)
+
+    def plain(self, event: TextDelta | ReasoningDelta) -> bytes | None:
+        """Return the chunk of one more piece of text or reasoning, None where more is to be said."""
+        choice = self._choices.get(event.choice)
+        if choice is None or not event.text or choice.calls.waiting:
+            return None
+        if isinstance(event, ReasoningDelta):
+            return choice.thought_head + json_text(event.text) + _DELTA_END
+        return None if event.refusal else choice.text_head + json_text(event.text) + _DELTA_END
 
     def _arguments(self, event: ToolCallDelta) -> bytes | None:
         choice = self._choices.get(event.choice)
