@@ -327,6 +327,18 @@ def test_what_anthropic_says_passes_to_an_openai_client(kind: str) -> None:
     assert passing(frames, **way) == len(PLAIN) - 1
 
 
+def test_an_encoder_that_cannot_say_what_it_would_write_is_asked_frame_by_frame() -> None:
+    play = Play(request_of("anthropic"), attempt={"dialect": "openai"})
+    play.head()
+    play.data(ROLE)
+    steady = play.exchange._steady
+    assert steady is not None
+    steady._encoder = type("Mute", (), {"plain": lambda _, event: None})()
+    play.data(*said(PLAIN))
+    assert not is_steady(play)
+    assert play.body.count(b"content_block_delta\n") == len(PLAIN)
+
+
 def test_translated_a_text_goes_to_the_block_that_is_open() -> None:
     thoughts = [chunk(choices=[{"index": 0, "delta": {"reasoning": word}}]) for word in PLAIN[:5]]
     words = said(PLAIN[5:10])

@@ -165,9 +165,7 @@ class Steady:
     def _cut_said(self, data: bytes, told: TextDelta | ReasoningDelta, said: bytes) -> bool:
         """Find the text in what the client is sent; return whether that is certain."""
         if self._encoder is not None:
-            probe = self._encoder.plain(type(told)(_PROBE))
-            if probe is None:
-                return False
+            probe = self._encoder.plain(type(told)(_PROBE)) or b""
             begin, _, end = probe.partition(_QUOTED)
             self._said_begin, self._said_end = begin + b'"', b'"' + end
             said = b"".join((self._said_begin, told.text.encode(), self._said_end))
