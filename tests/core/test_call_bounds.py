@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from streamgauge.core.call_bounds import CEILING, CallBounds, call_bounds
+from streamgauge.core.call_bounds import CEILING, call_bounds
 from streamgauge.core.chat import read_chat_request
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.estimate import estimate_tokens
+from streamgauge.core.limit_terms import Demand
 
 HELLO = {"messages": [{"role": "user", "content": "hello " * 100}]}
 
 
-def bounds(endpoint: str, context: int | None = None, **fields: Any) -> CallBounds:
+def bounds(endpoint: str, context: int | None = None, **fields: Any) -> Demand:
     request = read_chat_request(endpoint, json.dumps(fields).encode(), lambda name: None)
-    return call_bounds(request, None, context)
+    return call_bounds(request, None, lambda: context)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def bounds(endpoint: str, context: int | None = None, **fields: Any) -> CallBoun
 def test_the_output_is_bounded_as_the_request_bounds_it(
     endpoint: str, fields: dict[str, Any], output: int | None
 ) -> None:
-    assert bounds(endpoint, **fields).output == output
+    assert bounds(endpoint, **fields).output_tokens == output
 
 
 def test_without_a_bound_the_context_or_the_longest_answer_there_is_bounds_it() -> None:
@@ -51,23 +52,33 @@ def test_without_a_bound_the_context_or_the_longest_answer_there_is_bounds_it() 
     assert bounds("embeddings", 4096, input="x").ceiling == 0
 
 
+def test_the_context_is_not_asked_for_where_the_request_bounds_its_answer() -> None:
+    def never() -> int | None:
+        raise AssertionError("it decides nothing")
+
+    request = read_chat_request("messages", b'{"messages": [], "max_tokens": 7}', lambda name: None)
+    assert call_bounds(request, None, never).output_tokens == 7
+
+
 def test_the_input_of_a_long_request_is_a_quarter_more_than_it_is_estimated() -> None:
     long = {"messages": [{"role": "user", "content": "hello " * 1000}]}
     estimate = estimate_tokens(CLIENTS["openai"].read(long))
     assert estimate > 1000
-    assert bounds("chat/completions", **long).input == estimate + estimate // 4
+    assert bounds("chat/completions", **long).input_tokens == estimate + estimate // 4
 
 
 def test_a_picture_counts_as_one_however_short_or_long_its_request_is() -> None:
     for url in ("https://example.com/a.png", "data:image/png;base64," + "A" * 100_000):
         part = {"type": "image_url", "image_url": {"url": url}}
         messages = [{"role": "user", "content": [part]}]
-        assert bounds("chat/completions", messages=messages).input == 2005  # 1604 and a quarter
+        assert (
+            bounds("chat/completions", messages=messages).input_tokens == 2005
+        )  # 1604 and a quarter
 
 
 def test_a_conversation_that_was_read_already_is_not_read_again() -> None:
     request = read_chat_request("messages", b'{"messages": 1}', lambda name: None)
-    assert call_bounds(request, CLIENTS["openai"].read(HELLO), None).input > 100
+    assert call_bounds(request, CLIENTS["openai"].read(HELLO), lambda: None).input_tokens > 100
 
 
 @pytest.mark.parametrize("endpoint", ["chat/completions", "embeddings", "completions"])
@@ -75,4 +86,4 @@ def test_a_conversation_that_was_read_already_is_not_read_again() -> None:
 def test_what_is_not_read_is_a_token_for_three_bytes(endpoint: str, letters: int) -> None:
     fields = {"messages": [{"role": "nobody"}], "input": "x" * letters}
     size = len(json.dumps(fields).encode())
-    assert bounds(endpoint, **fields).input == -(-size // 3)
+    assert bounds(endpoint, **fields).input_tokens == -(-size // 3)

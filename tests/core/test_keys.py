@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,3 +160,14 @@ def test_no_repr_holds_a_digest_or_the_secret() -> None:
     assert repr(mine.digest) not in told
     assert repr(mine.old_digest) not in told
     assert repr(SECRET) not in told
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 63, 64, 65, 200])
+@given(shown=st.binary(max_size=100))
+def test_a_ring_finds_by_the_hmac_of_rfc_2104_however_long_the_secret_is(
+    length: int, shown: bytes
+) -> None:
+    secret = bytes(range(length))
+    found = KeyRing.of(secret, [ClientKey(ANN, hmac.digest(secret, shown, "sha256"))])
+    assert found.find(shown) == (ANN, KeyState())
+    assert found.find(shown + b"x") is None

@@ -52,10 +52,24 @@ def test_after_the_wait_the_sum_is_what_was_waited_for_and_not_sooner(
     assert window.total(now + wait + 0.001) <= most
 
 
+@given(STEPS, st.floats(0, 200))
+@settings(deadline=None)
+def test_that_nothing_is_left_is_told_as_the_wait_for_nothing_is(
+    steps: list[tuple[float, int]], later: float
+) -> None:
+    window, now = MinuteWindow(), 0.0
+    for step, amount in steps:
+        now += step
+        window.add(amount, now)
+        assert window.empty_in(now) == window.wait(0, now)
+    assert window.empty_in(now + later) == window.wait(0, now + later)
+
+
 def test_a_time_a_little_earlier_than_the_last_one_is_counted_with_it() -> None:
     window = MinuteWindow()
     window.add(1, 10.5)
     window.add(1, 9.9)  # the last byte of a request that others overtook
+    assert window.empty_in(11.0) == window.wait(0, 11.0) == 60.0
     assert window.total(70.9) == 2
     assert window.total(71.0) == 0
 

@@ -23,6 +23,8 @@ from streamgauge.core.limits import Limits
 from streamgauge.core.price import Money, Price, Rates, Tier
 from streamgauge.core.record import Delivered, ExchangeRecord, Status
 
+from ..work import functions_entered
+
 NANO = 1_000_000_000
 NOON = int(datetime(2026, 5, 30, 12, tzinfo=UTC).timestamp()) * 1_000_000
 HALF_DAY = 43_200.0
@@ -378,3 +380,17 @@ def row(**columns: object) -> ExchangeRecord:
 )
 def test_a_row_says_what_was_used_and_none_is_unknown(record: ExchangeRecord, used: Used) -> None:
     assert Used.of(record) == used
+
+
+def test_to_hold_and_to_settle_enter_few_functions() -> None:
+    """The price of limits (issue 5) in a form that no busy machine changes; it was 53 once."""
+    key = Key(KeyLimits(max_streams=5, rpm=1000, tpm=10**6))
+    used = Used(10, 5, money(20_000))
+    key.keeper.settle(key.granted(), used, 0.0, NOON)
+
+    def call() -> None:
+        grant = key.keeper.ask("key", key.limits, demand(), 1.0, NOON)
+        assert isinstance(grant, Grant)
+        key.keeper.settle(grant, used, 1.0, NOON)
+
+    assert functions_entered(call) <= 20

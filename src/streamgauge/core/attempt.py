@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec.structs import replace
 
 from streamgauge.core.chat import ChatRequest, UpstreamDialect
 from streamgauge.core.conversation import Conversation
@@ -16,8 +18,7 @@ from streamgauge.core.transform.chain import NO_TRANSFORMERS, Chain
 __all__ = ["Allowance", "Attempt", "Drain", "Facts", "Limits", "Retries"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Deadlines towards one upstream in seconds; 0 is none (SPEC §2.5)."""
 
     first_token: float = 300.0
@@ -25,16 +26,14 @@ class Limits:
     total: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(msgspec.Struct, frozen=True):
     """Bounds of reading on without the client: seconds, and content frames as tokens."""
 
     max_seconds: float = 30.0
     max_tokens: int = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try at one upstream.
 
     `dialect`: the one it is spoken to in, where that is another than the client's; None passes the
@@ -72,8 +71,7 @@ def _never(now: float) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(msgspec.Struct, frozen=True):
     """How a failed attempt may be followed by another (SPEC §14.2, §14.3).
 
     `admits`: whether an attempt's upstream may be called now, as its circuit has it. `spend`: takes
@@ -87,18 +85,17 @@ class Retries:
     chance: Callable[[], float] = lambda: 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True):
     """How many frames of content may still be delivered, and what the client is told behind them."""
 
     frames: int
     error: GatewayError
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What is known of an exchange at its start; `started_at` in µs since the epoch.
 
+    `attempts`: in their order, never none; all but the first may be made when they are looked at.
     `conversation`: the request in no dialect's words, where an attempt needs it. `repeats`: the
     failed exchange that this one is the client's next try of (SPEC §11.6).
     """
@@ -107,7 +104,7 @@ class Facts:
     owner: str
     started_at: int
     request: ChatRequest
-    attempts: tuple[Attempt, ...]
+    attempts: Sequence[Attempt]
     route: str
     conversation: Conversation | None = None
     client_request_id: str | None = None

@@ -1,18 +1,18 @@
-"""How many tokens a request can take at most, before it is called. Knows no price and no limit."""
+"""How many tokens a request can take at most, before it is called. Knows no limit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
+from streamgauge.core.limit_terms import Demand
+from streamgauge.core.price import Price
 
-__all__ = ["CEILING", "CallBounds", "call_bounds"]
+__all__ = ["CEILING", "call_bounds"]
 
 CEILING = 131_072
 """Tokens: no model of today writes a longer answer. For answers that nobody bounds otherwise."""
@@ -33,49 +33,44 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 _CHATS = frozenset({"chat/completions", "messages"})
 
 
-@dataclass(frozen=True, slots=True)
-class CallBounds:
-    """Tokens. `output` None: the request does not say; `ceiling` is then the most."""
-
-    input: int
-    output: int | None
-    ceiling: int
-
-
 def call_bounds(
-    request: ChatRequest, conversation: Conversation | None, context: int | None
-) -> CallBounds:
-    """Return the bounds of a call. `conversation`: the request as read, where it was.
+    request: ChatRequest,
+    conversation: Conversation | None,
+    context: Callable[[], int | None],
+    prices: tuple[Price | None, ...] = (),
+) -> Demand:
+    """Return what a call may use. `conversation`: the request as read, where it was.
 
-    `context`: how many tokens the model takes, prompt and answer, where that is known.
+    `context`: how many tokens the planned models take at most, prompt and answer, None where that
+    is not known; it is asked only for a request that bounds no answer. `prices`: as in Demand.
     """
-    ceiling = (CEILING if context is None else min(CEILING, context)) * request.n
-    options = _OPTIONS.get(request.endpoint)
+    raw, options = request.raw, _OPTIONS.get(request.endpoint)
+    if conversation is None and (
+        (len(raw) <= _SMALL and b"url" not in raw) or request.endpoint not in _CHATS
+    ):
+        read = -(-len(raw) // _BYTES_A_TOKEN)
+    else:
+        read = _read(request, conversation)
     if options is None:
-        return CallBounds(_input(request, conversation), 0, 0)
-    stated = [count for name in options if (count := _count(request.fields, name))]
-    output = max(stated) * request.n if stated else None
-    return CallBounds(_input(request, conversation), output, ceiling)
+        return Demand(read, 0, 0, prices)
+    stated = None
+    for name in options:
+        count = request.fields.get(name)
+        if type(count) is int and count > 0 and (stated is None or count > stated):
+            stated = count
+    if stated is not None:
+        return Demand(read, stated * request.n, CEILING * request.n, prices)
+    total = context()
+    ceiling = CEILING if total is None or total > CEILING else total
+    return Demand(read, None, ceiling * request.n, prices)
 
 
-def _input(request: ChatRequest, conversation: Conversation | None) -> int:
-    if conversation is None and _worth_reading(request):
+def _read(request: ChatRequest, conversation: Conversation | None) -> int:
+    """Return the tokens of a request whose length may tell little: pictures are long, or elsewhere."""
+    if conversation is None:
         try:
             conversation = CLIENTS[request.dialect].read(request.fields)
-        except RequestError:
-            conversation = None  # whether it is one, its upstream judges
-    if conversation is None:
-        return -(-len(request.raw) // _BYTES_A_TOKEN)
+        except RequestError:  # whether it is one, its upstream judges
+            return -(-len(request.raw) // _BYTES_A_TOKEN)
     tokens = estimate_tokens(conversation)
     return tokens + tokens // _MARGIN
-
-
-def _worth_reading(request: ChatRequest) -> bool:
-    """Whether its length may tell little: pictures are long, or lie elsewhere."""
-    raw = request.raw
-    return request.endpoint in _CHATS and (len(raw) > _SMALL or b"url" in raw)
-
-
-def _count(fields: Mapping[str, Any], name: str) -> int | None:
-    value = fields.get(name)
-    return value if type(value) is int and value > 0 else None

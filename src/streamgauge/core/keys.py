@@ -55,6 +55,18 @@ class KeyLimits:
     tpm: int | None = None
     per_day: Money | None = None
     per_month: Money | None = None
+    are_in_money: bool = field(init=False, repr=False, compare=False)
+    count_tokens: bool = field(init=False, repr=False, compare=False)
+    are_none: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked in each request, and stated once: of money; of money or tokens; of nothing at all.
+        money = self.per_day is not None or self.per_month is not None
+        tokens = money or self.tpm is not None
+        object.__setattr__(self, "are_in_money", money)
+        object.__setattr__(self, "count_tokens", tokens)
+        none = not tokens and self.max_streams is None and self.rpm is None
+        object.__setattr__(self, "are_none", none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,11 @@ class KeyState:
 
     expires_at: int | None = None
     revoked_at: int | None = None
+    lasts: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lasts = self.expires_at is None and self.revoked_at is None
+        object.__setattr__(self, "lasts", lasts)
 
     def why_dead(self, now_us: int) -> str | None:
         """Return `revoked` or `expired`, or None while it opens."""

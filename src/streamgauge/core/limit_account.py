@@ -17,6 +17,7 @@ __all__ = ["Account"]
 _SOON = 1.0
 """Seconds to wait for what running calls hold: when they end, nobody knows."""
 _MINUTE = 60.0
+_Sums = list[tuple[Span, Money]]
 
 
 class Account:
@@ -36,9 +37,14 @@ class Account:
         """Return how the limits by the minute stand."""
         requests = tokens = None
         if limits.rpm is not None:
-            requests = _quota(limits.rpm, self.requests, 0, now)
+            used = self.requests.total(now)
+            reset = self.requests.empty_in(now)
+            requests = Quota(limits.rpm, max(0, limits.rpm - used), reset)
         if limits.tpm is not None:
-            tokens = _quota(limits.tpm, self.tokens, self.held_tokens, now)
+            held = self.held_tokens
+            used = self.tokens.total(now) + held
+            reset = _MINUTE if held else self.tokens.empty_in(now)
+            tokens = Quota(limits.tpm, max(0, limits.tpm - used), reset)
         return Standing(requests, tokens)
 
     def left(self, limits: KeyLimits, wall: int) -> int | None:
@@ -46,42 +52,31 @@ class Account:
         sums = _sums_of(limits)
         return self._left(sums, wall) if sums else None
 
-    def _left(self, sums: list[tuple[Span, Money]], wall: int) -> int:
-        return min(
-            most.nano - self.spending.spent(span, most.currency, wall) - self.held[most.currency]
-            for span, most in sums
-        )
+    def _left(self, sums: _Sums, wall: int) -> int:
+        spent, held = self.spending.spent, self.held
+        least = [m.nano - spent(s, m.currency, wall) - held[m.currency] for s, m in sums]
+        return min(least)
 
-    def refuse_stream(self, limits: KeyLimits, now: float) -> Refusal | None:
-        """Refuse a call while as many run as may at once."""
-        if limits.max_streams is None or self.streams < limits.max_streams:
-            return None
+    def no_stream(self, limits: KeyLimits, now: float) -> Refusal:
+        """Refuse a call, as many run as may at once."""
         message = f"the key has {limits.max_streams} streams at once, and all are running"
         return Refusal(Limit.STREAMS, message, _SOON, self.standing(limits, now))
 
-    def refuse_request(self, limits: KeyLimits, now: float) -> Refusal | None:
-        """Refuse a call while the last minute had as many as it may."""
-        if limits.rpm is None or self.requests.total(now) < limits.rpm:
-            return None
-        message = f"the key has {limits.rpm} requests a minute, and all are used"
-        wait = self.requests.wait(limits.rpm - 1, now)
+    def no_request(self, limits: KeyLimits, rpm: int, now: float) -> Refusal:
+        """Refuse a call, the last minute had as many as it may."""
+        message = f"the key has {rpm} requests a minute, and all are used"
+        wait = self.requests.wait(rpm - 1, now)
         return Refusal(Limit.REQUESTS, message, wait, self.standing(limits, now))
 
-    def tokens_to_hold(self, limits: KeyLimits, demand: Demand, now: float) -> int | Refusal | None:
-        """Return the tokens to hold, all that the call may take or what is left; None: no limit."""
-        if limits.tpm is None:
-            return None
-        left = limits.tpm - self.tokens.total(now) - self.held_tokens
-        least = demand.input_tokens + demand.least_output
-        if least <= left:
-            return min(left, demand.input_tokens + demand.most_output)
+    def no_tokens(self, limits: KeyLimits, tpm: int, least: int, left: int, now: float) -> Refusal:
+        """Refuse a call that may take `least` tokens, more than are left of the last minute's."""
         message = (
-            f"the key has {limits.tpm} tokens a minute, {max(0, left)} of them are left, "
+            f"the key has {tpm} tokens a minute, {max(0, left)} of them are left, "
             f"and the request may take {least}"
         )
         # When what runs is given back, nobody knows: what has been used leaves the window by itself.
-        wait = self.tokens.wait(limits.tpm - self.held_tokens - least, now)
-        if least > limits.tpm:
+        wait = self.tokens.wait(tpm - self.held_tokens - least, now)
+        if least > tpm:
             wait = None
         elif wait is None or wait == 0.0:
             wait = _SOON
@@ -89,30 +84,34 @@ class Account:
 
     def money_to_hold(
         self, limits: KeyLimits, demand: Demand, now: float, wall: int
-    ) -> Money | Refusal | None:
-        """Return the money to hold, all that the call may cost or what is left; None: no limit."""
+    ) -> Money | Refusal:
+        """Return the money to hold: all that the call may cost, or what is left of the limits."""
         sums = _sums_of(limits)
-        if not sums:
-            return None
         if foreign := _foreign(demand, sums):
             return Refusal(Limit.MONEY, foreign, None, self.standing(limits, now))
         left = self._left(sums, wall)
         currency = sums[0][1].currency
         least = highest_cost(demand.prices, demand.input_tokens, demand.least_output)
         if least and least > left:
-            message = (
-                f"the key may spend {' and '.join(f'{m} a {s.value}' for s, m in sums)}, "
-                f"{Money(max(0, left), currency)} of it is left, "
-                f"and the request may cost {Money(least, currency)}"
-            )
-            wait = self._money_wait(sums, least, wall)
-            return Refusal(Limit.MONEY, message, wait, self.standing(limits, now))
+            return self._no_money(limits, sums, least, left, now, wall)
         if demand.output_tokens is not None:
             return Money(least, currency)
         most = highest_cost(demand.prices, demand.input_tokens, demand.most_output)
         return Money(min(most, max(0, left)), currency)
 
-    def _money_wait(self, sums: list[tuple[Span, Money]], least: int, wall: int) -> float | None:
+    def _no_money(
+        self, limits: KeyLimits, sums: _Sums, least: int, left: int, now: float, wall: int
+    ) -> Refusal:
+        currency = sums[0][1].currency
+        message = (
+            f"the key may spend {' and '.join(f'{m} a {s.value}' for s, m in sums)}, "
+            f"{Money(max(0, left), currency)} of it is left, "
+            f"and the request may cost {Money(least, currency)}"
+        )
+        wait = self._money_wait(sums, least, wall)
+        return Refusal(Limit.MONEY, message, wait, self.standing(limits, now))
+
+    def _money_wait(self, sums: _Sums, least: int, wall: int) -> float | None:
         """Return when there may be money again: soon, where it is only held, else the next window."""
         if any(least > most.nano for _, most in sums):
             return None
@@ -124,21 +123,14 @@ class Account:
         return max(full, default=_SOON)
 
 
-def _quota(limit: int, window: MinuteWindow, held: int, now: float) -> Quota:
-    used = window.total(now) + held
-    reset = window.wait(0, now)
-    whole = _MINUTE if held or reset is None else reset
-    return Quota(limit, max(0, limit - used), whole)
-
-
-def _sums_of(limits: KeyLimits) -> list[tuple[Span, Money]]:
+def _sums_of(limits: KeyLimits) -> _Sums:
     if limits.per_day is None:
         return [] if limits.per_month is None else [(Span.MONTH, limits.per_month)]
     day = (Span.DAY, limits.per_day)
     return [day] if limits.per_month is None else [day, (Span.MONTH, limits.per_month)]
 
 
-def _foreign(demand: Demand, sums: list[tuple[Span, Money]]) -> str | None:
+def _foreign(demand: Demand, sums: _Sums) -> str | None:
     """Say why a call cannot be held against a sum: unlike currencies are never added up (§7.2)."""
     for _, most in sums:
         for price in demand.prices:

@@ -1,6 +1,7 @@
 """The words between a call and its key's limits: what it may use, what it is given, what it used.
 
-Pure values; `limits.py` keeps the sums.
+Pure values; `limits.py` keeps the sums. Those of every call are structs, which are made in half the
+time that a frozen dataclass takes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.price import Money, Price, Rates
@@ -44,8 +47,7 @@ class Limit(StrEnum):
         return 402 if self is Limit.MONEY else 429
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True, gc=False):
     """How a limit by the minute stands: what is left, and in how many seconds all of it is."""
 
     limit: int
@@ -53,16 +55,14 @@ class Quota:
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the rate-limit headers tell; None where the key has no such limit."""
 
     requests: Quota | None = None
     tokens: Quota | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """What a call may use at most.
 
     `output_tokens`: as the request bounds them, None where it does not; `ceiling`: no answer is
@@ -85,8 +85,7 @@ class Demand:
         return self.ceiling if self.output_tokens is None else self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What a call was given, to be settled once. `tokens`, `money`: held for it until then.
 
     `output_tokens`: how many tokens of output that is at most. `frames`: the frames of content
@@ -129,8 +128,7 @@ class Spent:
     money: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(msgspec.Struct, frozen=True):
     """What a call came to; None is unknown. `billed`: somebody may ask money for it."""
 
     input_tokens: int | None = None
@@ -164,7 +162,7 @@ def highest_cost(prices: Iterable[Price | None], input_tokens: int, output_token
     highest = 0
     for price in prices:
         if price is not None:
-            rates = price.rates_for(input_tokens)
+            rates = _rates(price, input_tokens)
             total = input_tokens * _input_rate(rates) + output_tokens * _output_rate(rates)
             highest = max(highest, -(-total // _RATE_UNIT) + price.fee)
     return highest
@@ -176,7 +174,7 @@ def paid_tokens(prices: Iterable[Price | None], input_tokens: int, nano: int) ->
     for price in prices:
         if price is None:
             continue
-        rates = price.rates_for(input_tokens)
+        rates = _rates(price, input_tokens)
         if rate := _output_rate(rates):
             left = (nano - price.fee) * _RATE_UNIT - input_tokens * _input_rate(rates)
             count = max(0, left // rate)
@@ -184,12 +182,18 @@ def paid_tokens(prices: Iterable[Price | None], input_tokens: int, nano: int) ->
     return paid
 
 
-def _input_rate(rates: Rates) -> int:
-    parts = (rates.input, rates.cache_read, rates.cache_write)
-    return max(rate for rate in parts if rate is not None)
+def _rates(price: Price, input_tokens: int) -> Rates | Price:
+    """Return the rates that hold; those of a price without tiers are its own members."""
+    return price.rates_for(input_tokens) if price.tiers else price
 
 
-def _output_rate(rates: Rates) -> int:
+def _input_rate(rates: Rates | Price) -> int:
+    read, write = rates.cache_read, rates.cache_write
+    rate = rates.input if read is None or read < rates.input else read
+    return rate if write is None or write < rate else write
+
+
+def _output_rate(rates: Rates | Price) -> int:
     if rates.output is None:
         return 0  # it has no output
     return rates.output if rates.reasoning is None else max(rates.output, rates.reasoning)

@@ -25,25 +25,32 @@ class MinuteWindow:
     minute's worth, so that in no 60 seconds more passes than the limit. Times: monotonic seconds.
     """
 
-    __slots__ = ("_slots", "_total")
+    __slots__ = ("_last", "_slots", "_total")
 
     def __init__(self) -> None:
-        self._slots: deque[tuple[int, int]] = deque()
+        self._last = 0
+        self._slots: deque[list[int]] = deque()
         self._total = 0
 
     def add(self, amount: int, now: float) -> None:
         """Count `amount` at `now`, which never lies before an earlier one."""
-        self._forget(now)
-        second = int(now)
-        self._total += amount
-        if self._slots and self._slots[-1][0] >= second:
-            second, before = self._slots.pop()
-            amount += before
-        self._slots.append((second, amount))
+        slots, second = self._slots, int(now)
+        if slots and slots[0][0] <= now - _SLOTS:
+            self._forget(now)
+        if slots and slots[-1][0] >= second:
+            slots[-1][1] += amount
+            second = slots[-1][0]
+        else:
+            slots.append([second, amount])
+        if amount:
+            self._total += amount
+            self._last = second
 
     def total(self, now: float) -> int:
         """Return the sum of the last minute."""
-        self._forget(now)
+        slots = self._slots
+        if slots and slots[0][0] <= now - _SLOTS:
+            self._forget(now)
         return self._total
 
     def wait(self, most: int, now: float) -> float | None:
@@ -57,11 +64,14 @@ class MinuteWindow:
                 return second + _SLOTS - now
         return None
 
+    def empty_in(self, now: float) -> float:
+        """Return in how many seconds the sum is 0, when nothing is added: `wait(0)`, without a search."""
+        return self._last + _SLOTS - now if self.total(now) else 0.0
+
     def _forget(self, now: float) -> None:
         slots = self._slots
-        if slots and slots[0][0] <= now - _SLOTS:
-            while slots and slots[0][0] <= now - _SLOTS:
-                self._total -= slots.popleft()[1]
+        while slots and slots[0][0] <= now - _SLOTS:
+            self._total -= slots.popleft()[1]
 
 
 class Span(Enum):
@@ -74,24 +84,43 @@ class Span(Enum):
 class Spending:
     """What one key has spent, by window and currency, in nano-units. `at`: µs since the epoch."""
 
-    __slots__ = ("_sums",)
+    __slots__ = ("_day", "_days", "_month", "_months")
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[Span, str], dict[int, int]] = {}
+        self._days: dict[str, dict[int, int]] = {}
+        self._months: dict[str, dict[int, int]] = {}
+        self._day, self._month = 0, 1970 * 12
 
     def add(self, money: Money, at: int) -> None:
         """Add what was spent at `at`."""
-        for span in Span:
-            windows = self._sums.setdefault((span, money.currency), {})
-            number = _number(span, at)
-            windows[number] = windows.get(number, 0) + money.nano
-            if len(windows) > _WINDOWS_KEPT:
-                del windows[min(windows)]
+        day = at // _DAY_US
+        month = self._month if day == self._day else self._month_of(at)
+        days, months = self._days.get(money.currency), self._months.get(money.currency)
+        if days is None or months is None:
+            days = self._days[money.currency] = {}
+            months = self._months[money.currency] = {}
+        days[day] = days.get(day, 0) + money.nano
+        months[month] = months.get(month, 0) + money.nano
+        if len(days) > _WINDOWS_KEPT:
+            del days[min(days)]
+        if len(months) > _WINDOWS_KEPT:
+            del months[min(months)]
 
     def spent(self, span: Span, currency: str, at: int) -> int:
         """Return the sum of the window that `at` lies in."""
-        windows = self._sums.get((span, currency))
-        return 0 if windows is None else windows.get(_number(span, at), 0)
+        day = span is Span.DAY
+        windows = (self._days if day else self._months).get(currency)
+        if windows is None:
+            return 0
+        return windows.get(at // _DAY_US if day else self._month_of(at), 0)
+
+    def _month_of(self, at: int) -> int:
+        """Return the month of `at`, numbered; of one day it is worked out once."""
+        day = at // _DAY_US
+        if day != self._day:
+            today = date.fromordinal(_EPOCH + day)
+            self._day, self._month = day, today.year * 12 + today.month - 1
+        return self._month
 
 
 def seconds_left(span: Span, at: int) -> float:
@@ -103,11 +132,3 @@ def seconds_left(span: Span, at: int) -> float:
         first = date(today.year + today.month // 12, today.month % 12 + 1, 1)
         following = first.toordinal() - _EPOCH
     return (following * _DAY_US - at) / 1_000_000
-
-
-def _number(span: Span, at: int) -> int:
-    day = at // _DAY_US
-    if span is Span.DAY:
-        return day
-    today = date.fromordinal(_EPOCH + day)
-    return today.year * 12 + today.month - 1

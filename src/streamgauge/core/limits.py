@@ -25,13 +25,14 @@ __all__ = ["Limits"]
 
 
 @dataclass(slots=True)
-class _Held:
-    """What one running call holds now. `slot`: it still counts as a stream."""
+class _Served:
+    """What a call still holds whose client has its whole answer; its place as a stream is free."""
 
-    grant: Grant
     tokens: int
     nano: int
-    slot: bool = True
+
+
+_UNBILLED = Used(billed=False)
 
 
 class Limits:
@@ -41,11 +42,12 @@ class Limits:
     each call, so that a changed one holds at once.
     """
 
-    __slots__ = ("_accounts", "_next", "_running")
+    __slots__ = ("_accounts", "_next", "_running", "_served")
 
     def __init__(self) -> None:
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
-        self._running: dict[int, _Held] = {}
+        self._running: dict[int, Grant] = {}
+        self._served: dict[int, _Served] = {}
         self._next = 1
 
     def __repr__(self) -> str:
@@ -74,48 +76,39 @@ class Limits:
         self, key_id: str, limits: KeyLimits, demand: Demand, now: float, wall: int
     ) -> Grant | Refusal:
         """Return what the call is given, or why it is refused; a refusal changes nothing."""
-        account = self._accounts[key_id]
-        refusal = account.refuse_stream(limits, now) or account.refuse_request(limits, now)
-        if refusal is not None:
-            return refusal
-        tokens = account.tokens_to_hold(limits, demand, now)
-        if isinstance(tokens, Refusal):
-            return tokens
-        money = account.money_to_hold(limits, demand, now, wall)
-        if isinstance(money, Refusal):
-            return money
-        return self._grant(key_id, limits, demand, tokens, money, now)
-
-    def _grant(
-        self,
-        key_id: str,
-        limits: KeyLimits,
-        demand: Demand,
-        tokens: int | None,
-        money: Money | None,
-        now: float,
-    ) -> Grant:
-        account, held_tokens = self._accounts[key_id], 0 if tokens is None else tokens
-        frames, binding = _bound(demand, tokens, money)
-        nano = 0 if money is None else money.nano
+        account, read, frames, tokens = self._accounts[key_id], demand.input_tokens, None, 0
+        if limits.max_streams is not None and account.streams >= limits.max_streams:
+            return account.no_stream(limits, now)
+        if limits.rpm is not None and account.requests.total(now) >= limits.rpm:
+            return account.no_request(limits, limits.rpm, now)
+        least = most = demand.output_tokens
+        if least is None or most is None:
+            least, most = demand.least_output, demand.ceiling
+        if limits.tpm is not None:
+            left = limits.tpm - account.tokens.total(now) - account.held_tokens
+            if read + least > left:
+                return account.no_tokens(limits, limits.tpm, read + least, left, now)
+            tokens = min(left, read + most)
+            frames = max(0, tokens - read)
+        binding = Limit.MONEY if frames is None else Limit.TOKENS
+        money: Money | None = None
+        if limits.are_in_money:
+            fitting = account.money_to_hold(limits, demand, now, wall)
+            if isinstance(fitting, Refusal):
+                return fitting
+            money = fitting
+            account.held[money.currency] += money.nano
+            paid = paid_tokens(demand.prices, read, money.nano)
+            if paid is not None and (frames is None or paid <= frames):
+                frames, binding = paid, Limit.MONEY
         account.streams += 1
+        account.held_tokens += tokens
         account.requests.add(1, now)
-        account.held_tokens += held_tokens
-        if money is not None:
-            account.held[money.currency] += nano
-        grant = Grant(
-            number=self._next,
-            key_id=key_id,
-            demand=demand,
-            tokens=held_tokens,
-            money=money,
-            output_tokens=_least(demand.most_output, frames),
-            frames=frames,
-            binding=binding,
-            standing=account.standing(limits, now),
-        )
-        self._next += 1
-        self._running[grant.number] = _Held(grant, grant.tokens, nano)
+        number, self._next = self._next, self._next + 1
+        output = most if frames is None or most < frames else frames
+        standing = account.standing(limits, now)
+        grant = Grant(number, key_id, demand, tokens, money, output, frames, binding, standing)
+        self._running[number] = grant
         return grant
 
     def served(self, grant: Grant, so_far: Used) -> None:
@@ -123,18 +116,23 @@ class Limits:
 
         Nothing is settled by it. A client that asks for the next answer at once finds its place.
         """
-        held = self._running.get(grant.number)
-        if held is None:
+        if grant.number not in self._running:
             return
-        account = self._accounts[grant.key_id]
-        if held.slot:
-            held.slot = False
+        account, money = self._accounts[grant.key_id], grant.money
+        held = self._served.get(grant.number)
+        if held is None:
+            held = _Served(grant.tokens, 0 if money is None else money.nano)
+            self._served[grant.number] = held
             account.streams -= 1
         if so_far.input_tokens is not None and so_far.output_tokens is not None:
-            self._hold(held, tokens=min(held.tokens, so_far.input_tokens + so_far.output_tokens))
+            tokens = min(held.tokens, so_far.input_tokens + so_far.output_tokens)
+            account.held_tokens += tokens - held.tokens
+            held.tokens = tokens
         cost = so_far.cost
-        if cost is not None and grant.money is not None and cost.currency == grant.money.currency:
-            self._hold(held, nano=min(held.nano, cost.nano))
+        if cost is not None and money is not None and cost.currency == money.currency:
+            nano = min(held.nano, cost.nano)
+            account.held[money.currency] += nano - held.nano
+            held.nano = nano
 
     def settle(self, grant: Grant, used: Used, now: float, wall: int) -> None:
         """Put what the call used in the place of what it held. `wall`: when it ended.
@@ -142,17 +140,15 @@ class Limits:
         What nobody knows is taken as the most it can have been: the request is estimated, the
         output as granted, at the dearest price. Raises ValueError for a grant that is settled.
         """
-        self.release(grant)
-        account = self._accounts[grant.key_id]
+        account, demand, held = self._accounts[grant.key_id], grant.demand, grant.money
+        self._give_back(grant, account)
         if not used.billed:
             return
-        demand = grant.demand
         read = demand.input_tokens if used.input_tokens is None else used.input_tokens
         written = grant.output_tokens if used.output_tokens is None else used.output_tokens
         account.tokens.add(read + written, now)
         if used.cost is not None:
             account.spending.add(used.cost, wall)
-        held = grant.money
         if held is not None and (used.cost is None or used.cost.currency != held.currency):
             nano = highest_cost(demand.prices, read, written)
             account.spending.add(Money(nano, held.currency), wall)
@@ -162,32 +158,13 @@ class Limits:
 
         Raises ValueError for a grant that is settled.
         """
-        held = self._running.pop(grant.number, None)
-        if held is None:
+        self.settle(grant, _UNBILLED, 0.0, 0)
+
+    def _give_back(self, grant: Grant, account: Account) -> None:
+        if self._running.pop(grant.number, None) is None:
             raise ValueError(f"grant {grant.number} is settled")
-        account = self._accounts[grant.key_id]
-        account.streams -= held.slot
-        self._hold(held, tokens=0, nano=0)
-
-    def _hold(self, held: _Held, *, tokens: int | None = None, nano: int | None = None) -> None:
-        """Hold so much from now on."""
-        account = self._accounts[held.grant.key_id]
-        if tokens is not None:
-            account.held_tokens += tokens - held.tokens
-            held.tokens = tokens
-        if nano is not None and held.grant.money is not None:
-            account.held[held.grant.money.currency] += nano - held.nano
-            held.nano = nano
-
-
-def _least(*counts: int | None) -> int:
-    return min(count for count in counts if count is not None)
-
-
-def _bound(demand: Demand, tokens: int | None, money: Money | None) -> tuple[int | None, Limit]:
-    """Return the frames of content that what is held pays for, and which limit ends them."""
-    paid = None if money is None else paid_tokens(demand.prices, demand.input_tokens, money.nano)
-    of_tokens = None if tokens is None else max(0, tokens - demand.input_tokens)
-    if of_tokens is not None and (paid is None or of_tokens < paid):
-        return of_tokens, Limit.TOKENS
-    return paid, Limit.MONEY
+        served, money = self._served.pop(grant.number, None), grant.money
+        account.streams -= served is None
+        account.held_tokens -= grant.tokens if served is None else served.tokens
+        if money is not None:
+            account.held[money.currency] -= money.nano if served is None else served.nano

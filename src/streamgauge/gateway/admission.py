@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
-from streamgauge.config.schema import Begin, Config
-from streamgauge.core.attempt import Attempt, Facts, Retries
 from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
-from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
-from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.routing.plan import Asked
 from streamgauge.gateway.http import RequestHead
 
-__all__ = ["Origin", "asked_of", "check_content_type", "facts_of", "read_chat"]
+__all__ = ["asked_of", "check_content_type", "label_of", "metadata_mode", "read_chat"]
 
 _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
@@ -29,53 +24,8 @@ _ONE_ANSWER = frozenset({"simple", "frames"})
 _LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The exchange's id, which gateway and configuration took it in, when (µs, epoch), and whose key."""
-
-    id: str
-    boot_id: str
-    config_version: str
-    now_us: int
-    key_id: str | None = None
-
-
-def facts_of(
-    head: RequestHead,
-    chat: ChatRequest,
-    attempts: tuple[Attempt, ...],
-    conversation: Conversation | None,
-    route: str,
-    config: Config,
-    origin: Origin,
-    retries: Retries,
-) -> Facts:
-    """Return what the exchange is told. Raises RequestError for an unknown metadata mode."""
-    return Facts(
-        id=origin.id,
-        owner=origin.boot_id,
-        started_at=origin.now_us,
-        request=chat,
-        attempts=attempts,
-        route=route,
-        conversation=conversation,
-        client_request_id=_label(
-            head.header(b"x-request-id") or head.header(b"x-client-request-id")
-        ),
-        client_app=_label(head.header(b"user-agent")),
-        key_id=origin.key_id,
-        config_version=origin.config_version,
-        metadata=_metadata_mode(head) or config.metadata.value,
-        metering=config.metering,
-        begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
-        keepalive_seconds=config.server.keepalive_seconds,
-        retries=retries,
-        proof=Proof(config.integrity),
-    )
-
-
-def _metadata_mode(head: RequestHead) -> str | None:
-    """Return what the client asks for in `x-streamgauge-meta` (SPEC §10.1)."""
+def metadata_mode(head: RequestHead) -> str | None:
+    """Return what the client asks for in `x-streamgauge-meta` (§10.1). Raises RequestError."""
     wanted = head.header(b"x-streamgauge-meta")
     if wanted is None:
         return None
@@ -85,7 +35,8 @@ def _metadata_mode(head: RequestHead) -> str | None:
     raise RequestError(f"x-streamgauge-meta is one of {', '.join(_META)}")
 
 
-def _label(text: str | None) -> str | None:
+def label_of(text: str | None) -> str | None:
+    """Return what of a header's text goes into a row: what can be printed, within a bound."""
     if text is None:
         return None
     if not text.isprintable():

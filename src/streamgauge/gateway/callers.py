@@ -32,7 +32,7 @@ class Callers:
     """Knows the clients by their keys. `exposed`: others than this machine reach the listener.
 
     `apply` takes the keys, `require` the configuration's rule; both hold from the next request on.
-    Where no key is needed and none is there, a request costs one look at a flag.
+    Where no key is needed and none is there, `idle`, a request costs one look at that flag.
     """
 
     def __init__(self, now_us: Callable[[], int], rule: Required, *, exposed: bool) -> None:
@@ -69,7 +69,7 @@ class Callers:
         self._seen = None
         auto = self._exposed or bool(self._ring.count)
         self._required = auto if self._rule is Required.AUTO else self._rule is Required.TRUE
-        self._idle = not self._required and not self._ring.count
+        self.idle = not self._required and not self._ring.count
 
     def authenticate(self, head: RequestHead, peer: str | None, now: float) -> Caller | None:
         """Return who asks, or None for nobody where no key is required. Raises GatewayError.
@@ -77,7 +77,7 @@ class Callers:
         `now`: monotonic seconds. A right key always passes, however many wrong ones came from
         its address: behind a proxy all clients share one. Two different ones are a 400 (S5).
         """
-        if self._idle:
+        if self.idle:
             return None
         seen, self._seen = self._seen, None
         if seen is not None and seen[0] is head and now - seen[2] < _FRESH_SECONDS:
@@ -98,27 +98,27 @@ class Callers:
             if self._required:
                 raise _unauthorized(f"a client key is needed: {_HOW}")
             return None
-        return self._caller(shown[0], "-" if peer is None else peer, now)
+        found = self._ring.find(shown[0])
+        if found is None:
+            self._fail_unknown(shown[0], peer, now)
+        (caller, state), now_us = found, self._now_us()
+        if not state.lasts and (dead := state.why_dead(now_us)) is not None:
+            self._fail(peer, now, f"was {dead}" if dead == "revoked" else f"has {dead}")
+        self._used[caller.key_id] = now_us
+        return caller
 
     def taken_uses(self) -> Mapping[str, int]:
         """Return when keys were used since this was asked last: key id to µs since the epoch."""
         used, self._used = self._used, {}
         return used
 
-    def _caller(self, shown: bytes, peer: str, now: float) -> Caller:
-        found = self._ring.find(shown)
-        if found is None:
-            # Judged after the look-up, and from what the client knows itself: it tells nothing.
-            formed = is_well_formed(shown.decode("latin-1"))
-            self._fail(peer, now, "is not known here" if formed else "is not a whole key: a typo?")
-        caller, state = found
-        now_us = self._now_us()
-        if (dead := state.why_dead(now_us)) is not None:
-            self._fail(peer, now, f"was {dead}" if dead == "revoked" else f"has {dead}")
-        self._used[caller.key_id] = now_us
-        return caller
+    def _fail_unknown(self, shown: bytes, peer: str | None, now: float) -> NoReturn:
+        # Judged after the look-up, and from what the client knows itself: it tells nothing.
+        formed = is_well_formed(shown.decode("latin-1"))
+        self._fail(peer, now, "is not known here" if formed else "is not a whole key: a typo?")
 
-    def _fail(self, peer: str, now: float, what: str) -> NoReturn:
+    def _fail(self, peer: str | None, now: float, what: str) -> NoReturn:
+        peer = "-" if peer is None else peer
         if wait := self._tries.seconds_to_wait(peer, now):
             raise Unauthenticated(
                 429,
@@ -138,7 +138,7 @@ def callers_of(config: Config, now_us: Callable[[], int], insecure_no_auth: bool
 
 def check_model(caller: Caller | None, model: str | None) -> None:
     """Refuse a model outside the caller's globs. Raises GatewayError 403, which SDKs do not repeat."""
-    if caller is None or caller.may_use(model):
+    if caller is None or not caller.models or caller.may_use(model):
         return
     which = "a request without a model" if model is None else f"model {model!r}"
     raise GatewayError(

@@ -58,13 +58,13 @@ class Discovery:
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
         """Ask again in the background where the answer is old, but not while the circuit is open."""
         now = time.monotonic()
-        if upstream.breaker.state(now) is not Circuit.CLOSED:
-            return
         if upstream.config.kind not in _LOCAL:
             model = None
         asked = upstream.learnt.asked
         last = asked.get(model)
         if last is not None and now - last < _FRESH_SECONDS:
+            return
+        if upstream.breaker.state(now) is not Circuit.CLOSED:
             return
         if len(asked) > _MOST_MODELS:
             asked.clear()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar, overload
+
+import msgspec
 
 from streamgauge.core.record import AttemptRecord
 from streamgauge.core.routing.outcome import outcome_of
@@ -11,20 +13,55 @@ from streamgauge.gateway.http import FailKind, Header
 from streamgauge.gateway.response_headers import seconds_of
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
-__all__ = ["Leg", "Trial", "header_text"]
+__all__ = ["Leg", "Made", "Trial", "header_text"]
+
+_Item = TypeVar("_Item")
 
 _ANSWERED_BADLY = 500
 _COOLING = frozenset({429, 503})
 """With these an upstream says when it wants to be asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(msgspec.Struct, frozen=True):
     """Where one attempt goes: the upstream, the path there, the client's headers as they fit it."""
 
     upstream: UpstreamRuntime
     path: str
     client_headers: tuple[Header, ...]
+
+
+class Made(Sequence[_Item], Generic[_Item]):
+    """Items of which each is made when it is first asked for, and then kept; the first is there.
+
+    What a fallback needs, most requests never do.
+    """
+
+    __slots__ = ("_count", "_made", "_make")
+
+    def __init__(self, first: _Item, make: Callable[[int], _Item], count: int) -> None:
+        """`make` gives the item of a place, from 1 on."""
+        self._made: dict[int, _Item] = {0: first}
+        self._make = make
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> _Item: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[_Item]: ...
+
+    def __getitem__(self, place: int | slice) -> _Item | Sequence[_Item]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(self._count))]
+        if not -self._count <= place < self._count:
+            raise IndexError(f"there are {self._count} items")
+        place %= self._count
+        if place not in self._made:
+            self._made[place] = self._make(place)
+        return self._made[place]
 
 
 class Trial:

@@ -6,34 +6,57 @@ Between the pure `core.limits` and the gateway. Knows no socket; what a limit me
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from streamgauge.core.attempt import Allowance, Facts
+import msgspec
+
+from streamgauge.core.attempt import Allowance, Attempt
 from streamgauge.core.call_bounds import call_bounds
+from streamgauge.core.chat import ChatRequest
+from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.rate_limits import rate_limit_headers
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.keys import Caller, KeyLimits
 from streamgauge.core.limit_terms import Demand, Grant, Limit, Refusal, Spent, Used
 from streamgauge.core.limits import Limits
-from streamgauge.core.price import Price
+from streamgauge.core.price import Money, Price
 from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.core.verdict import State
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.idempotency import Idempotency
 from streamgauge.gateway.relay import Relay
 
-__all__ = ["Admission", "Limiting"]
+__all__ = ["Admission", "Call", "Limiting"]
 
-_NO_LIMITS = KeyLimits()
 _NAMED = b"idempotency-key"
 _NO_USE: Header = (b"x-should-retry", b"false")
 """Understood by the vendors' libraries, which else repeat every 429."""
 _NO_DEMAND = Demand(0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Call(msgspec.Struct, frozen=True):
+    """A call before it may begin: its exchange's id, who calls, what for, and where it would be tried.
+
+    `started_at`: µs since the epoch. `attempts`: all but the first may be made when they are
+    looked at. `context`: the tokens of the largest context of theirs, None where one is not known.
+    `conversation`: the request as read, where an attempt needs it.
+    """
+
+    id: str
+    started_at: int
+    caller: Caller | None
+    request: ChatRequest
+    attempts: Sequence[Attempt]
+    context: Callable[[], int | None]
+    conversation: Conversation | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        """Whose it is."""
+        return None if self.caller is None else self.caller.key_id
+
+
+class Admission(msgspec.Struct, frozen=True):
     """What an exchange that may begin is given: how far its stream may go, what its head tells."""
 
     allowance: Allowance | None = None
@@ -80,8 +103,7 @@ class Limiting:
 
     def admit(
         self,
-        facts: Facts,
-        caller: Caller | None,
+        call: Call,
         name: str | None,
         now: float,
         make_room: Callable[[], bool] = _no_room,
@@ -93,20 +115,21 @@ class Limiting:
         limit, 400, 409 or 422 for the name. Nothing is then held, nor is the name taken.
         """
         if name is not None:
-            self._take_name(name, facts, now)
-        if caller is None or caller.limits == _NO_LIMITS:
+            self._take_name(name, call, now)
+        caller = call.caller
+        if caller is None or caller.limits.are_none:
             return _FREELY
         try:
-            return self._hold(facts, caller, now, make_room)
+            return self._hold(call, caller, now, make_room)
         except GatewayError:
-            self._idempotency.ended(facts.id, called=False)
+            self._idempotency.ended(call.id, called=False)
             raise
 
-    def withdrawn(self, facts: Facts) -> None:
+    def withdrawn(self, call: Call) -> None:
         """The exchange could not begin after all: give back what it holds."""
-        self._idempotency.ended(facts.id, called=False)
-        grant = self._grant_of(facts.id, facts.key_id)
-        if grant is not None:
+        self._idempotency.ended(call.id, called=False)
+        grants = None if call.caller is None else self._grants.get(call.caller.key_id)
+        if grants is not None and (grant := grants.pop(call.id, None)) is not None:
             self._limits.release(grant)
 
     def ended(self, record: ExchangeRecord, now: float, *, called: bool) -> None:
@@ -117,29 +140,26 @@ class Limiting:
         self._idempotency.ended(record.id, called=record.status is not Status.REJECTED)
         if record.key_id is None:
             return
-        used = Used.of(record, called=called)
         ended = record.started_at if record.finished_at is None else record.finished_at
-        grant = self._grant_of(record.id, record.key_id)
+        grants = self._grants.get(record.key_id)
+        grant = None if grants is None else grants.pop(record.id, None)
         if grant is not None:
-            self._limits.settle(grant, used, now, ended)
-        elif used.cost is not None:
+            self._limits.settle(grant, Used.of(record, called=called), now, ended)
+        elif record.cost_nano is not None and record.currency is not None:
             # The key may be given a limit later in the day.
-            self._limits.spend(record.key_id, used.cost, ended)
+            cost = Money(record.cost_nano, record.currency)
+            self._limits.spend(record.key_id, cost, ended)
 
-    def _take_name(self, name: str, facts: Facts, now: float) -> None:
-        request = facts.request
+    def _take_name(self, name: str, call: Call, now: float) -> None:
+        request = call.request
         asked = f"{request.endpoint} {request.dialect}"
-        self._idempotency.begin(facts.key_id, name, asked, request.raw, facts.id, now)
-
-    def _grant_of(self, exchange_id: str, key_id: str | None) -> Grant | None:
-        grants = self._grants.get(key_id) if key_id is not None else None
-        return None if grants is None else grants.pop(exchange_id, None)
+        self._idempotency.begin(call.key_id, name, asked, request.raw, call.id, now)
 
     def _hold(
-        self, facts: Facts, caller: Caller, now: float, make_room: Callable[[], bool]
+        self, call: Call, caller: Caller, now: float, make_room: Callable[[], bool]
     ) -> Admission:
-        limits, wall, dialect = caller.limits, facts.started_at, facts.request.dialect
-        demand = _demand(facts, limits)
+        limits, wall, dialect = caller.limits, call.started_at, call.request.dialect
+        demand = _demand(call, limits)
         answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
         if isinstance(answer, Refusal) and self._free_served(caller.key_id):
             answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
@@ -150,8 +170,10 @@ class Limiting:
             error = answer.as_error()
             error.headers = headers if answer.retry_after is not None else (*headers, _NO_USE)
             raise error
-        self._grants[caller.key_id][facts.id] = answer
-        return Admission(_allowance(answer, facts), headers)
+        self._grants[caller.key_id][call.id] = answer
+        # Only a stream is ended by its limits.
+        allowance = _allowance(answer) if call.request.stream else None
+        return Admission(allowance, headers)
 
     def _free_served(self, key_id: str) -> bool:
         """Let go of what calls hold whose client has everything; their rows close in a moment."""
@@ -169,30 +191,24 @@ def _is_served(relay: Relay) -> bool:
     return exchange.state is State.DRAINING and not exchange.draining
 
 
-def _demand(facts: Facts, limits: KeyLimits) -> Demand:
+def _demand(call: Call, limits: KeyLimits) -> Demand:
     """Return what the call may use; how much it reads is looked at only where that matters."""
-    if limits.tpm is None and limits.per_day is None and limits.per_month is None:
+    if not limits.count_tokens:
         return _NO_DEMAND
-    bounds = call_bounds(facts.request, facts.conversation, _context(facts))
-    tier = facts.request.fields.get("service_tier")
-    asked = tier if isinstance(tier, str) else None
-    prices = tuple(_price(attempt.price, asked) for attempt in facts.attempts)
-    return Demand(bounds.input, bounds.output, bounds.ceiling, prices)
+    prices: tuple[Price | None, ...] = ()
+    if limits.are_in_money:
+        tier = call.request.fields.get("service_tier")
+        asked = tier if isinstance(tier, str) else None
+        prices = tuple([_price(attempt.price, asked) for attempt in call.attempts])
+    return call_bounds(call.request, call.conversation, call.context, prices)
 
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:
     return None if price is None else price.served_as(service_tier)
 
 
-def _context(facts: Facts) -> int | None:
-    """Return the largest context of the planned models, None where one is not known."""
-    totals = [attempt.context_total() for attempt in facts.attempts]
-    known = [total for total in totals if total is not None]
-    return max(known) if known and len(known) == len(totals) else None
-
-
-def _allowance(grant: Grant, facts: Facts) -> Allowance | None:
-    if grant.frames is None or not facts.request.stream:
+def _allowance(grant: Grant) -> Allowance | None:
+    if grant.frames is None:
         return None
     if grant.binding is Limit.MONEY:
         message = "the key's money for the day or the month is used up"

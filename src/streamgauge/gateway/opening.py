@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from streamgauge.core.attempt import Attempt, Facts
+import msgspec
+
+from streamgauge.config.schema import Begin
+from streamgauge.core.attempt import Allowance, Attempt, Facts, Retries
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import GatewayError
@@ -17,7 +19,7 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
-from streamgauge.gateway.admission import Origin, asked_of, facts_of, read_chat
+from streamgauge.gateway.admission import asked_of, label_of, metadata_mode, read_chat
 from streamgauge.gateway.callers import Caller, check_model
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
@@ -25,8 +27,8 @@ from streamgauge.gateway.endpoints import Endpoint, upstream_path
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
-from streamgauge.gateway.legs import Leg
-from streamgauge.gateway.limiting import Admission, Limiting
+from streamgauge.gateway.legs import Leg, Made
+from streamgauge.gateway.limiting import Admission, Call, Limiting
 from streamgauge.gateway.relay import Relay
 from streamgauge.gateway.relay_owner import RelayOwner
 from streamgauge.gateway.request_headers import translated_headers
@@ -81,23 +83,22 @@ class Opening:
 
         The older stream of its session has ended by then (SPEC §11.3), unless this one is refused.
         """
-        head = request.head
+        host, head, now = self._host, request.head, self._host.generation
         chat = read_chat(head, endpoint.name, request.body)
         check_model(caller, chat.model)
-        now, label = self._host.generation, None if caller is None else caller.label
+        key_id, label = (None, None) if caller is None else (caller.key_id, caller.label)
         decision = plan(now.snapshot, asked_of(chat, head, label), now.live)
-        legs = [self._leg(endpoint, head, choice) for choice in decision.choices]
-        facts = self._facts(head, chat, decision, legs, caller)
-        for leg, choice in zip(legs, decision.choices, strict=True):
-            self._host.discovery.refresh(leg.upstream, choice.model)
-        key_id, mode = facts.key_id, now.config.sessions.supersede
-        lane = lane_of(mode, key_id, chat, head.header)
-        admission = self._admit(facts, caller, request, lane)
-        repeats = self._host.repeats.find(key_id, chat, request.received_at)
-        frames = self._host.stream_log.frames(facts.id)
-        proof = self._proof(facts, frames)
-        facts = replace(facts, allowance=admission.allowance, repeats=repeats, proof=proof)
-        kept = self._host.resuming.keep(head, facts, now.config.sessions, responder)
+        call = self._call(now, chat, decision, caller)
+        retries = self._retrying.begin(now, time.monotonic())
+        mode = metadata_mode(head) or now.config.metadata.value
+        for choice in decision.choices:
+            host.discovery.refresh(now.upstreams[choice.upstream], choice.model)
+        lane = lane_of(now.config.sessions.supersede, key_id, chat, head.header)
+        admission = self._admit(call, request, lane)
+        frames = host.stream_log.frames(call.id)
+        told = _Told(decision.route, mode, retries, admission.allowance, frames)
+        facts = self._facts(now, request, call, told)
+        kept = host.resuming.keep(head, facts, now.config.sessions, responder)
         if kept is not None:
             facts, responder = with_ids(facts), kept
         if frames is not None:
@@ -105,24 +106,18 @@ class Opening:
         try:
             exchange = Exchange(facts, request.received_at)
         except GatewayError:
-            self._host.limiting.withdrawn(facts)
+            host.limiting.withdrawn(call)
             raise
-        owner, responder = self._host.capturing.tapped(self._host, responder, request, facts)
+        owner, responder = host.capturing.tapped(host, responder, request, facts)
+        legs = _legs(now, endpoint.name, head, decision.choices)
         relay = Relay(owner, exchange, responder, legs, admission.headers)
         if kept is not None:
             kept.bind(relay)
         if lane is not None:
-            self._host.sessions.begin(lane, facts.id)
+            host.sessions.begin(lane, facts.id)
         return relay
 
-    def _proof(self, facts: Facts, frames: FrameLog | None) -> Proof:
-        suspected = partial(self._host.stream_log.suspected, facts.id)
-        emitted = None if frames is None else frames.made
-        return replace(facts.proof, emitted=emitted, suspected=suspected)
-
-    def _admit(
-        self, facts: Facts, caller: Caller | None, request: Request, lane: Lane | None
-    ) -> Admission:
+    def _admit(self, call: Call, request: Request, lane: Lane | None) -> Admission:
         """Hold what the call may use of its key's limits. Raises GatewayError.
 
         The older stream of its session ends for it already here, where it holds what is missing.
@@ -130,44 +125,105 @@ class Opening:
         limiting, sessions = self._host.limiting, self._host.sessions
         name, now = request.head.header(b"idempotency-key"), request.received_at
         if lane is None:
-            return limiting.admit(facts, caller, name, now)
-        return limiting.admit(facts, caller, name, now, partial(sessions.vacate, lane))
+            return limiting.admit(call, name, now)
+        return limiting.admit(call, name, now, partial(sessions.vacate, lane))
 
     def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
         """Return the upstream that a message for `model` would go to first. Raises GatewayError."""
         decision = plan(self._host.generation.snapshot, Asked(dialect, "messages", model))
         return self._host.upstreams[decision.choices[0].upstream]
 
-    def _leg(self, endpoint: Endpoint, head: RequestHead, choice: Choice) -> Leg:
-        return Leg(
-            self._host.upstreams[choice.upstream],
-            upstream_path(endpoint.name, choice.dialect, head.query),
-            translated_headers(head.headers, choice.dialect),
-        )
-
-    def _facts(
-        self,
-        head: RequestHead,
-        chat: ChatRequest,
-        decision: Decision,
-        legs: list[Leg],
-        caller: Caller | None,
-    ) -> Facts:
-        now, now_us = self._host.generation, self._now_us()
-        pairs = zip(legs, decision.choices, strict=True)
-        attempts = tuple(self._attempt(leg.upstream, choice, now_us) for leg, choice in pairs)
+    def _call(
+        self, now: Generation, chat: ChatRequest, decision: Decision, caller: Caller | None
+    ) -> Call:
+        """Return the call that was decided on. Raises RequestError for what must be read and cannot."""
+        choices, now_us = decision.choices, self._now_us()
         conversation = None
-        if any(choice.dialect is not None for choice in decision.choices):
-            conversation = CLIENTS[chat.dialect].read(chat.fields)
-        retries = self._retrying.begin(now, time.monotonic())
-        key_id = None if caller is None else caller.key_id
-        origin = Origin(self._ids.next(), self._boot_id, now.version, now_us, key_id)
-        return facts_of(
-            head, chat, attempts, conversation, decision.route, now.config, origin, retries
-        )
+        for choice in choices:
+            if choice.dialect is not None:
+                conversation = CLIENTS[chat.dialect].read(chat.fields)
+                break
+        first = self._attempt(now, choices[0], now_us)
+        attempts: Sequence[Attempt] = (first,)
+        if len(choices) > 1:
+            attempts = Made(first, lambda n: self._attempt(now, choices[n], now_us), len(choices))
+        context = partial(self._context, now, choices)
+        return Call(self._ids.next(), now_us, caller, chat, attempts, context, conversation)
 
-    def _attempt(self, upstream: UpstreamRuntime, choice: Choice, now_us: int) -> Attempt:
-        kind, model = upstream.config.kind.value, upstream.model_there(choice.model)
-        price = self._host.generation.prices.price_for(upstream.name, kind, model, now_us)
+    def _context(self, now: Generation, choices: Sequence[Choice]) -> int | None:
+        """Return the largest context of the planned models, None where one is not known."""
+        most = 0
+        for choice in choices:
+            upstream = now.upstreams[choice.upstream]
+            total = self._host.discovery.context_of(upstream, choice.model)
+            if total is None:
+                return None
+            most = max(most, total)
+        return most
+
+    def _attempt(self, now: Generation, choice: Choice, now_us: int) -> Attempt:
+        upstream = now.upstreams[choice.upstream]
+        model = upstream.model_there(choice.model)
+        price = now.prices.price_for(upstream.name, upstream.kind, model, now_us)
         context = partial(self._host.discovery.context_of, upstream, choice.model)
         return upstream.attempt(choice, price, context)
+
+    def _facts(self, now: Generation, request: Request, call: Call, told: _Told) -> Facts:
+        head, config, caller = request.head, now.config, call.caller
+        key_id = None if caller is None else caller.key_id
+        frames, log = told.frames, self._host.stream_log
+        return Facts(
+            id=call.id,
+            owner=self._boot_id,
+            started_at=call.started_at,
+            request=call.request,
+            attempts=call.attempts,
+            route=told.route,
+            conversation=call.conversation,
+            client_request_id=label_of(
+                head.header(b"x-request-id") or head.header(b"x-client-request-id")
+            ),
+            client_app=label_of(head.header(b"user-agent")),
+            key_id=key_id,
+            config_version=now.version,
+            metadata=told.metadata,
+            metering=config.metering,
+            begin_first=config.ledger.begin is Begin.BEFORE_UPSTREAM,
+            keepalive_seconds=config.server.keepalive_seconds,
+            retries=told.retries,
+            allowance=told.allowance,
+            repeats=self._host.repeats.find(key_id, call.request, request.received_at),
+            proof=Proof(
+                config.integrity,
+                emitted=None if frames is None else frames.made,
+                suspected=partial(log.suspected, call.id),
+            ),
+        )
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What else an exchange is told, beside its call and its configuration."""
+
+    route: str
+    metadata: str
+    retries: Retries
+    allowance: Allowance | None
+    frames: FrameLog | None
+
+
+def _legs(
+    now: Generation, endpoint: str, head: RequestHead, choices: Sequence[Choice]
+) -> Sequence[Leg]:
+    """Return where each attempt goes."""
+    first = _leg(now, endpoint, head, choices[0])
+    if len(choices) == 1:
+        return (first,)
+    return Made(first, lambda n: _leg(now, endpoint, head, choices[n]), len(choices))
+
+
+def _leg(now: Generation, endpoint: str, head: RequestHead, choice: Choice) -> Leg:
+    return Leg(
+        now.upstreams[choice.upstream],
+        upstream_path(endpoint, choice.dialect, head.query),
+        translated_headers(head.headers, choice.dialect),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from streamgauge.config.prices import PriceBook
 from streamgauge.core.pricing import Price
@@ -62,11 +62,19 @@ def live_of(
     def standing(name: str) -> Standing:
         return _standing(upstreams[name], time.monotonic())
 
+    def admit(names: Sequence[str]) -> bool:
+        now = time.monotonic()
+        for name in names:
+            upstream = upstreams[name]
+            if upstream.drained or not upstream.breaker.allows(now):
+                return False
+        return True
+
     def price(name: str, model: str | None) -> Price | None:
         kind = upstreams[name].config.kind.value
         return prices.price_for(name, kind, model, time.time_ns() // 1000)
 
-    return Live(standing, price, ratios.ratio, habits.turn, habits.warm)
+    return Live(standing, admit, price, ratios.ratio, habits.turn, habits.warm)
 
 
 def _standing(upstream: UpstreamRuntime, now: float) -> Standing:

@@ -16,7 +16,7 @@ from streamgauge.core.routing.outcome import Outcome
 from streamgauge.core.routing.plan import Choice
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.pool import Target
-from streamgauge.gateway.request_headers import Credentials, upstream_request
+from streamgauge.gateway.request_headers import Credentials, RequestWriter
 from streamgauge.gateway.upstream_tls import TlsSettings, tls_context
 
 __all__ = ["Learnt", "UpstreamRuntime", "none_left"]
@@ -50,6 +50,8 @@ class UpstreamRuntime:
 
     def __init__(self, config: Upstream) -> None:
         self.config = config
+        self.name = config.name
+        self.kind = config.kind.value
         self.learnt = Learnt()
         self.breaker = Breaker()
         self._tls_files = _stamps(config)
@@ -71,23 +73,12 @@ class UpstreamRuntime:
         self.longest_wait = 60.0
         self.in_flight = 0
         self.response_seconds: float | None = None
-        self._added = {k: v.get_secret_value() for k, v in config.headers.items()}
-        self._forward = frozenset(h.lower().encode() for h in config.forward_headers)
-        key = config.api_key.get_secret_value() if config.api_key else None
-        self._credentials = Credentials(
-            key=key,
-            anthropic=config.kind is Kind.ANTHROPIC,
-            pass_through=config.pass_through_auth,
-        )
+        self._path_prefix = config.path_prefix
+        self._writer = _writer_of(config, self.host)
         self._fixed = self._what_is_fixed()
 
     def __repr__(self) -> str:
         return f"<UpstreamRuntime {self.config.name} {'usable' if self.usable else 'failing'}>"
-
-    @property
-    def name(self) -> str:
-        """The configured name."""
-        return self.config.name
 
     def serves(self, config: Upstream) -> bool:
         """Return whether `config` asks for nothing else, its certificate files included."""
@@ -149,7 +140,7 @@ class UpstreamRuntime:
         c = self.config
         return {
             "upstream": c.name,
-            "kind": c.kind.value,
+            "kind": self.kind,
             "transformers": self._chain,
             "limits": Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
             "drain": Drain(c.drain.max_seconds, c.drain.max_tokens),
@@ -175,17 +166,8 @@ class UpstreamRuntime:
         idempotency_key: str | None = None,
     ) -> bytes:
         """Return a whole request for `path` (such as `/v1/models`) of this upstream."""
-        return upstream_request(
-            method,
-            self.config.path_prefix + path,
-            self.host,
-            body,
-            client=client,
-            forward=self._forward,
-            added=self._added,
-            credentials=self._credentials,
-            idempotency_key=idempotency_key,
-        )
+        path = self._path_prefix + path
+        return self._writer.request(method, path, body, client, idempotency_key)
 
 
 def none_left(upstreams: Iterable[UpstreamRuntime]) -> str | None:
@@ -198,6 +180,20 @@ def none_left(upstreams: Iterable[UpstreamRuntime]) -> str | None:
             return None
     more = f"; drained by an admin: {', '.join(drained)}" if drained else ""
     return f"no upstream is usable{more}"
+
+
+def _writer_of(config: Upstream, host: str) -> RequestWriter:
+    credentials = Credentials(
+        key=config.api_key.get_secret_value() if config.api_key else None,
+        anthropic=config.kind is Kind.ANTHROPIC,
+        pass_through=config.pass_through_auth,
+    )
+    return RequestWriter(
+        host,
+        frozenset(name.lower().encode() for name in config.forward_headers),
+        {name: value.get_secret_value() for name, value in config.headers.items()},
+        credentials,
+    )
 
 
 def _tls_settings(config: Upstream) -> TlsSettings:

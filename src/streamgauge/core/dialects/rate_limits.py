@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from streamgauge.core.chat import DialectName
-from streamgauge.core.limit_terms import Quota, Standing
+from streamgauge.core.limit_terms import Standing
 
 __all__ = ["RATE_LIMIT_PREFIXES", "rate_limit_headers"]
 
 RATE_LIMIT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 """Who is told our limits is not told those that an upstream sets us."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
+"""Of UTC; without a zone its text is written in half the time."""
 _MINUTE, _HOUR = 60, 3600
 
 _Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The three headers of one limit."""
+
+    limit: bytes
+    remaining: bytes
+    reset: bytes
+
+
+_OPENAI = tuple(
+    _Names(*(b"x-ratelimit-%b-%b" % (what, kind) for what in (b"limit", b"remaining", b"reset")))
+    for kind in (b"requests", b"tokens")
+)
+_ANTHROPIC = tuple(
+    _Names(
+        *(
+            b"anthropic-ratelimit-%b-%b" % (kind, what)
+            for what in (b"limit", b"remaining", b"reset")
+        )
+    )
+    for kind in (b"requests", b"tokens")
+)
 
 
 def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _Headers:
@@ -24,38 +50,34 @@ def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _
 
     `wall`: now, in µs since the epoch. OpenAI's form for all but Anthropic's clients.
     """
-    told: _Headers = ()
-    for kind, quota in ((b"requests", standing.requests), (b"tokens", standing.tokens)):
+    anthropic = dialect == "anthropic"
+    requests, tokens = _ANTHROPIC if anthropic else _OPENAI
+    told: list[tuple[bytes, bytes]] = []
+    for names, quota in ((requests, standing.requests), (tokens, standing.tokens)):
         if quota is not None:
-            told += (
-                _anthropic(kind, quota, wall) if dialect == "anthropic" else _openai(kind, quota)
-            )
-    return told
+            wait = math.ceil(quota.reset)
+            if anthropic:
+                reset = _moment(wall // 1_000_000 + wait)
+            else:
+                reset = _SHORT[wait] if wait < len(_SHORT) else _duration(wait)
+            told.append((names.limit, b"%d" % quota.limit))
+            told.append((names.remaining, b"%d" % quota.remaining))
+            told.append((names.reset, reset))
+    return tuple(told)
 
 
-def _openai(kind: bytes, quota: Quota) -> _Headers:
-    return (
-        (b"x-ratelimit-limit-" + kind, b"%d" % quota.limit),
-        (b"x-ratelimit-remaining-" + kind, b"%d" % quota.remaining),
-        (b"x-ratelimit-reset-" + kind, _duration(quota.reset)),
-    )
+def _moment(second: int) -> bytes:
+    return (_EPOCH + timedelta(0, second)).isoformat().encode() + b"Z"
 
 
-def _anthropic(kind: bytes, quota: Quota, wall: int) -> _Headers:
-    name = b"anthropic-ratelimit-" + kind
-    whole = _EPOCH + timedelta(seconds=wall // 1_000_000 + math.ceil(quota.reset))
-    return (
-        (name + b"-limit", b"%d" % quota.limit),
-        (name + b"-remaining", b"%d" % quota.remaining),
-        (name + b"-reset", whole.isoformat()[:-6].encode() + b"Z"),
-    )
-
-
-def _duration(seconds: float) -> bytes:
-    """Return `1h2m3s`, `6m0s`, `12s`, or `0s`; a wait is rounded up to whole seconds."""
-    whole = math.ceil(seconds)
+def _duration(whole: int) -> bytes:
+    """Return `1h2m3s`, `6m0s`, `12s`, or `0s`."""
     if whole < _MINUTE:
         return b"%ds" % whole
     if whole < _HOUR:
         return b"%dm%ds" % divmod(whole, _MINUTE)
     return b"%dh%dm%ds" % (whole // _HOUR, whole // _MINUTE % _MINUTE, whole % _MINUTE)
+
+
+_SHORT = tuple(map(_duration, range(_MINUTE + 2)))
+"""All that a limit by the minute ever tells."""

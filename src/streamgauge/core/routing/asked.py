@@ -13,10 +13,15 @@ from streamgauge.core.chat import UpstreamDialect
 __all__ = ["NO_GLOBS", "Asked", "Candidate", "Globs"]
 
 _SPEAK: Mapping[str, frozenset[str]] = {
-    "openai": frozenset({"llamacpp", "ollama", "vllm", "openai", "openrouter", "sim"}),
-    "anthropic": frozenset({"anthropic", "sim"}),
+    "anthropic": frozenset({"anthropic"}),
+    "llamacpp": frozenset({"openai"}),
+    "ollama": frozenset({"openai"}),
+    "openai": frozenset({"openai"}),
+    "openrouter": frozenset({"openai"}),
+    "sim": frozenset({"anthropic", "openai"}),
+    "vllm": frozenset({"openai"}),
 }
-"""Kinds that are spoken to in a dialect as it is."""
+"""The dialects in which a kind is spoken to as they are."""
 _SPEAK_BOTH = frozenset({"llamacpp", "ollama", "vllm"})
 """Kinds that have Anthropic's endpoint too, where `messages_api: native` asks for it."""
 _OWN: Mapping[str, UpstreamDialect] = {"anthropic": "anthropic", "ollama": "ollama"}
@@ -95,15 +100,18 @@ class Candidate:
     models: tuple[str, ...] = ()
     native_messages: bool = False
     _globs: Globs = field(init=False, repr=False, compare=False)
+    _spoken: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        spoken = _SPEAK.get(self.kind, frozenset())
+        if self.native_messages and self.kind in _SPEAK_BOTH:
+            spoken |= {"anthropic"}
         object.__setattr__(self, "_globs", Globs(self.models))
+        object.__setattr__(self, "_spoken", spoken)
 
     def speaks(self, dialect: str) -> bool:
         """Return whether a request of `dialect` can go there as it is."""
-        if dialect == "anthropic" and self.native_messages and self.kind in _SPEAK_BOTH:
-            return True
-        return self.kind in _SPEAK.get(dialect, frozenset())
+        return dialect in self._spoken
 
     def reached(self, asked: Asked) -> bool:
         """Return whether a request can go there at all, as it is or translated."""

@@ -100,8 +100,9 @@ class Breaker:
         """Return whether a call may begin now."""
         if self._cool_until is not None and now < self._cool_until:
             return False
-        state = self.state(now)
-        return state is Circuit.CLOSED or (state is Circuit.HALF_OPEN and self._probe is None)
+        if self._opened_at is None:
+            return True  # nearly always, and asked in every request
+        return self.state(now) is Circuit.HALF_OPEN and self._probe is None
 
     def reopens_at(self, now: float) -> float | None:
         """Return when a call may begin, at the earliest; None where it may at once.

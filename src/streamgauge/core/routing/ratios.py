@@ -34,14 +34,6 @@ class Ratio:
         doubled = 2 * input_tokens * self.output_tokens + self.input_tokens
         return doubled // (2 * self.input_tokens)
 
-    def plus(self, input_tokens: int, output_tokens: int) -> Ratio:
-        """Return this ratio with one more answer in it."""
-        return Ratio(
-            self.input_tokens + input_tokens,
-            self.output_tokens + output_tokens,
-            self.samples + 1,
-        )
-
 
 class Ratios:
     """Running ratios by model and key, and by model alone. At most `limit` of them are held.
@@ -51,7 +43,8 @@ class Ratios:
 
     def __init__(self, limit: int = MAX_RATIOS) -> None:
         self._limit = limit
-        self._by_name: dict[tuple[str, str | None], Ratio] = {}
+        self._by_name: dict[tuple[str, str | None], list[int]] = {}
+        """Read, written, samples: sums that grow with each answer."""
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -69,13 +62,17 @@ class Ratios:
         if model is None:
             return None
         own = None if key_id is None else self._by_name.get((model, key_id))
-        return own or self._by_name.get((model, None))
+        found = own or self._by_name.get((model, None))
+        return None if found is None else Ratio(*found)
 
     def _add(self, name: tuple[str, str | None], read: int, written: int) -> None:
         # Taken out and put back: a dict keeps the order, so the first is the one longest untouched.
         known = self._by_name.pop(name, None)
-        self._by_name[name] = (
-            Ratio(read, written, 1) if known is None else known.plus(read, written)
-        )
+        if known is None:
+            known = [0, 0, 0]
+        known[0] += read
+        known[1] += written
+        known[2] += 1
+        self._by_name[name] = known
         if len(self._by_name) > self._limit:
             del self._by_name[next(iter(self._by_name))]

@@ -92,16 +92,33 @@ class When:
 
     def holds(self, signals: Signals) -> bool:
         """Return whether all that is stated holds. What costs most is looked at last."""
-        asked = signals.asked
+        return self.suits(signals.asked) and self.told_by(signals)
+
+    def suits(self, asked: Asked) -> bool:
+        """Return whether key and model fit: the same for all requests that name both."""
         if self.keys and not self.keys.fit(asked.key):
             return False
-        if self.models and not self.models.fit(asked.model):
+        return not self.models or self.models.fit(asked.model)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is stated but key and model."""
+        return not self.headers and self.min_input_chars is None and not self.keywords
+
+    def told_by(self, signals: Signals) -> bool:
+        """Return whether the rest holds, which each request must be looked at for."""
+        for name, values in self.headers:
+            text = signals.asked.header(name)
+            if text is None or not values.fit(text):
+                return False
+        least = self.min_input_chars
+        if least is not None and not signals.has_chars(least):
             return False
-        if not all(values.fit(asked.header(name)) for name, values in self.headers):
-            return False
-        if self.min_input_chars is not None and not signals.has_chars(self.min_input_chars):
-            return False
-        return not self.keywords or any(_stands_in(w, signals.user_text) for w in self.keywords)
+        if not self.keywords:
+            return True
+        said = signals.user_text
+        found = [word for word in self.keywords if word in said]
+        return bool(found) and any(_stands_in(word, said) for word in found)
 
 
 @dataclass(frozen=True, slots=True)

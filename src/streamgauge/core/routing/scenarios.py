@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter, methodcaller
 
 from streamgauge.core.routing.asked import Globs
 from streamgauge.core.routing.rules import Route
@@ -40,17 +41,26 @@ class Scenario:
     threshold_tokens: int = LONG_CONTEXT_TOKENS
     models: Globs = BACKGROUND_MODELS
 
-    def holds(self, signals: Signals) -> bool:
-        """Return whether the request is of this kind."""
-        return _TESTS[self.name](self, signals)
+    def suits(self, model: str | None) -> bool:
+        """Return whether a request for `model` may be of this kind: only background asks its name."""
+        return self.name is not ScenarioName.BACKGROUND or self.models.fit(model)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing but the model is asked for."""
+        return self.name is ScenarioName.BACKGROUND
+
+    def told_by(self) -> Callable[[Signals], bool]:
+        """Return what must be asked of each request."""
+        return _TESTS[self.name](self)
 
 
-_TESTS: Mapping[ScenarioName, Callable[[Scenario, Signals], bool]] = {
-    ScenarioName.IMAGE: lambda scenario, signals: signals.has_image,
-    ScenarioName.WEB_SEARCH: lambda scenario, signals: signals.wants_web_search,
-    ScenarioName.LONG_CONTEXT: lambda scenario, signals: signals.is_longer_than(
-        scenario.threshold_tokens
+_TESTS: Mapping[ScenarioName, Callable[[Scenario], Callable[[Signals], bool]]] = {
+    ScenarioName.IMAGE: lambda scenario: attrgetter("has_image"),
+    ScenarioName.WEB_SEARCH: lambda scenario: attrgetter("wants_web_search"),
+    ScenarioName.LONG_CONTEXT: lambda scenario: methodcaller(
+        "is_longer_than", scenario.threshold_tokens
     ),
-    ScenarioName.THINKING: lambda scenario, signals: signals.wants_thinking,
-    ScenarioName.BACKGROUND: lambda scenario, signals: scenario.models.fit(signals.asked.model),
+    ScenarioName.THINKING: lambda scenario: attrgetter("wants_thinking"),
+    ScenarioName.BACKGROUND: lambda scenario: lambda signals: True,
 }

@@ -28,39 +28,53 @@ _BYTES_A_TOKEN = 2
 _ASCII_A_TOKEN = 4
 """core/estimate's count for a text of ASCII; no sign is fewer tokens than one of these."""
 _LITTLE_EFFORT = frozenset({"none", "minimal"})
+_OF_SEARCH = frozenset({"web_search_options", "tools", "plugins"})
+_OF_THINKING = frozenset({"thinking", "reasoning", "reasoning_effort", "chat_template_kwargs"})
+_TELLING = _OF_SEARCH | _OF_THINKING
+"""Members without any of which nothing is asked for: most requests have none."""
 
 
 class Signals:
     """Looks into one request. Texts and parts are walked at most once, and only if somebody asks."""
 
-    __slots__ = ("_asked", "_chars", "_estimate", "_estimated", "_parts", "_user_text")
+    __slots__ = ("_chars", "_dear", "_estimate", "_estimated", "_image", "_user_text", "asked")
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+        """`asked`: the request itself."""
+        self.asked = asked
         self._chars: tuple[int, int] | None = None
-        self._parts: tuple[bool, int] | None = None
+        self._dear: int | None = None
+        self._image = False
         self._user_text: str | None = None
         self._estimate: int | None = None
         self._estimated = False
 
     @property
-    def asked(self) -> Asked:
-        """The request itself."""
-        return self._asked
-
-    @property
     def user_text(self) -> str:
         """The text of the last message in which the user says something, in lower case."""
         if self._user_text is None:
-            self._user_text = _last_user_text(self._asked.fields).lower()
+            self._user_text = _last_user_text(self.asked.fields).lower()
         return self._user_text
+
+    def is_plain(self, tokens: int) -> bool:
+        """Return True only where nothing but text is in it, no longer than `tokens`, and nothing asked for.
+
+        Such a request is of no scenario that looks into it: one look instead of one for each.
+        """
+        asked = self.asked
+        if asked.size // _BYTES_A_TOKEN > tokens or not _TELLING.isdisjoint(asked.fields):
+            return False
+        for message in _messages(asked.fields):
+            if isinstance(message, dict) and isinstance(message.get("content"), list):
+                return False
+        return True
 
     def has_chars(self, least: int) -> bool:
         """Return whether the texts of system and messages have `least` characters or more."""
-        if self._asked.size < least:  # a character takes at least a byte
+        if self.asked.size < least:  # a character takes at least a byte
             return False
         left = least
-        for text in _texts(self._asked.fields):
+        for text in _texts(self.asked.fields):
             left -= len(text)
             if left <= 0:
                 return True
@@ -69,22 +83,30 @@ class Signals:
     @property
     def has_image(self) -> bool:
         """Whether an image is in any message, or in the result of a call."""
-        return self._walked()[0]
+        if self._dear is None:
+            self._walk()
+        return self._image
 
     @property
     def wants_web_search(self) -> bool:
         """Whether the upstream is asked to search the web; a client's own tool is none of it."""
-        fields = self._asked.fields
+        fields = self.asked.fields
+        if _OF_SEARCH.isdisjoint(fields):
+            return False
         if isinstance(fields.get("web_search_options"), dict):
             return True
-        if any(_type_of(tool).startswith("web_search") for tool in _list(fields.get("tools"))):
-            return True
+        for tool in _list(fields.get("tools")):  # agents bring a hundred
+            kind = tool.get("type") if isinstance(tool, dict) else None
+            if isinstance(kind, str) and kind.startswith("web_search"):
+                return True
         return any(_member(p, "id") == "web" for p in _list(fields.get("plugins")))
 
     @property
     def wants_thinking(self) -> bool:
         """Whether the client asks for reasoning, in any of the ways that are in use."""
-        fields = self._asked.fields
+        fields = self.asked.fields
+        if _OF_THINKING.isdisjoint(fields):
+            return False
         thinking = fields.get("thinking")
         if isinstance(thinking, dict):
             return thinking.get("type") not in (None, "disabled")
@@ -102,46 +124,51 @@ class Signals:
         The estimate reads the whole conversation. It is made only where the least and the most
         that can come of it do not decide already.
         """
-        size, most = self._asked.size, self._asked.size // _BYTES_A_TOKEN
+        size, most = self.asked.size, self.asked.size // _BYTES_A_TOKEN
         if most > tokens:
             chars, ascii_chars = self._counted()
             if chars // _ASCII_A_TOKEN > tokens:
                 return True
             most = ascii_chars // _ASCII_A_TOKEN + (size - ascii_chars) // _BYTES_A_TOKEN
-        if most <= tokens and most + self._walked()[1] * _DEAR_PART <= tokens:
-            return False
+        if most <= tokens:
+            dear = self._walk() if self._dear is None else self._dear
+            if most + dear * _DEAR_PART <= tokens:
+                return False
         if not self._estimated:
-            self._estimate, self._estimated = self._asked.estimate(), True
+            self._estimate, self._estimated = self.asked.estimate(), True
         return self._estimate is not None and self._estimate > tokens
 
     def _counted(self) -> tuple[int, int]:
         """Return the characters of all texts, and how many of them are in texts of ASCII only."""
         if self._chars is None:
             chars = ascii_chars = 0
-            for text in _texts(self._asked.fields):
+            for text in _texts(self.asked.fields):
                 chars += len(text)
                 ascii_chars += len(text) if text.isascii() else 0
             self._chars = chars, ascii_chars
         return self._chars
 
-    def _walked(self) -> tuple[bool, int]:
-        """Return whether there is an image, and how many parts are no words."""
-        if self._parts is None:
-            image, dear = False, 0
-            for part in _all_parts(self._asked.fields):
-                kind = _type_of(part)
-                image = image or kind in _IMAGES
-                dear += kind not in _WORDS
-            self._parts = image, dear
-        return self._parts
+    def _walk(self) -> int:
+        """Look at all parts: for images, and for what is no words, whose number is returned."""
+        dear = 0
+        for message in _messages(self.asked.fields):
+            content = message.get("content") if isinstance(message, dict) else None
+            if isinstance(content, list):
+                for kind in _kinds(content):
+                    self._image = self._image or kind in _IMAGES
+                    dear += kind not in _WORDS
+        self._dear = dear
+        return dear
 
 
 def _last_user_text(fields: Mapping[str, Any]) -> str:
     """Return it; a turn that only carries results of calls is passed over."""
     for message in reversed(_messages(fields)):
-        if _member(message, "role") == "user":
-            texts = [*_own_texts(message.get("content"))]
-            if texts:
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, str):
+                return content
+            if texts := [*_own_texts(content)]:
                 return "\n".join(texts)
     return "\n".join(_plain(fields))
 
@@ -174,15 +201,18 @@ def _own_texts(content: object) -> Iterator[str]:
             yield text
 
 
-def _all_parts(fields: Mapping[str, Any]) -> Iterator[Any]:
-    for message in _messages(fields):
-        for part in _list(_member(message, "content")):
-            yield part
-            yield from _list(_member(part, "content"))
+def _kinds(parts: list[Any]) -> Iterator[str]:
+    """Yield the types of parts, and of the parts within them."""
+    for part in parts:
+        yield _type_of(part)
+        yield from map(_type_of, _list(_member(part, "content")))
 
 
 def _messages(fields: Mapping[str, Any]) -> list[Any]:
-    return _list(fields.get("messages")) or _list(fields.get("input"))
+    messages = fields.get("messages")
+    if isinstance(messages, list) and messages:
+        return messages
+    return _list(fields.get("input"))
 
 
 def _list(value: object) -> list[Any]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from streamgauge.core.chat import UpstreamDialect
 from streamgauge.core.nano import nano_text
 from streamgauge.core.pricing import Money, Price
 from streamgauge.core.routing.ratios import Ratio
-from streamgauge.core.routing.rules import Route, Strategy, Target
+from streamgauge.core.routing.rules import Route, Strategy
 
-__all__ = ["CALM", "DRAINED", "Live", "Place", "Standing", "blended", "in_order"]
+__all__ = ["CALM", "DRAINED", "Choice", "Live", "Place", "Standing", "blended", "in_order"]
 
 DRAINED = "drained by an admin"
 _EVEN = Ratio(input_tokens=1, output_tokens=1, samples=0)
@@ -48,11 +49,14 @@ _WELL = Standing()
 class Live:
     """What changes from request to request. A part of it is asked only where a route needs it.
 
-    `price` is of a model at an upstream, `ratio` what was learnt of a model. `turn` counts the
-    requests of a route, from 0. `warm`: the upstream that served a session last.
+    `admit`: whether a call may begin at each of these upstreams, told without their whole
+    `standing`; without it they are asked for that. `price` is of a model at an upstream, `ratio`
+    what was learnt of a model. `turn` counts the requests of a route, from 0. `warm`: the upstream
+    that served a session last.
     """
 
     standing: Callable[[str], Standing] = lambda upstream: _WELL
+    admit: Callable[[Sequence[str]], bool] | None = None
     price: Callable[[str, str | None], Price | None] = lambda upstream, model: None
     ratio: Callable[[str | None], Ratio | None] = lambda model: None
     turn: Callable[[str], int] = lambda route: 0
@@ -64,15 +68,22 @@ CALM = Live()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A target in a strategy's hands. `reason`: why it stands where it does; `over`: it is left out.
+class Choice:
+    """One try: an upstream, the model's name there, and the dialect to translate to (None: as is)."""
 
-    `model` is the name at the upstream. `keeps_prefixes`: it is a llama.cpp, which need not read
-    again what it has read before.
+    upstream: str
+    model: str | None
+    dialect: UpstreamDialect | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A try in a strategy's hands. `reason`: why it stands where it does; `over`: it is left out.
+
+    `keeps_prefixes`: it is a llama.cpp, which need not read again what it has read before.
     """
 
-    target: Target
-    model: str | None
+    choice: Choice
     keeps_prefixes: bool = False
     reason: str = ""
     over: bool = False
@@ -104,14 +115,14 @@ def in_order(
 
 
 def _standing(place: Place, live: Live) -> Standing:
-    return live.standing(place.target.upstream)
+    return live.standing(place.choice.upstream)
 
 
 def _warm_first(places: list[Place], live: Live, session: str) -> list[Place]:
     """Spare the prefill: a prompt whose beginning is still in a server's cache is read at once."""
     group = [place for place in places if place.keeps_prefixes]
     warm = live.warm(session) if len(group) > 1 else None
-    place = next((p for p in group if p.target.upstream == warm), None)
+    place = next((p for p in group if p.choice.upstream == warm), None)
     if place is None:
         return places
     if _standing(place, live).in_flight > min(_standing(p, live).in_flight for p in group):
@@ -154,8 +165,9 @@ def _by_price(route: Route, places: Sequence[Place], live: Live) -> list[Place]:
 
 
 def _rate(place: Place, live: Live) -> Money | None:
-    price = live.price(place.target.upstream, place.model)
-    return None if price is None else blended(price, live.ratio(place.model))
+    choice = place.choice
+    price = live.price(choice.upstream, choice.model)
+    return None if price is None else blended(price, live.ratio(choice.model))
 
 
 def _first_currency(priced: Sequence[tuple[Place, Money | None]]) -> str | None:
