@@ -173,6 +173,8 @@ def test_without_a_patch_the_body_goes_on_as_it_came() -> None:
     assert upstream_body(read(raw)) is read(raw).raw or upstream_body(read(raw)) == raw
     assert upstream_body(read(raw), model="m") == raw
     assert upstream_body(read(b"\xef\xbb\xbf" + raw)) == raw
+    with pytest.raises(RequestError):
+        read(b"\xef\xbb\xbf\xef\xbb\xbf" + raw)
 
 
 def test_each_patch_changes_its_own_bytes_only() -> None:

@@ -42,6 +42,8 @@ def nested(levels: int) -> bytes:
         b'{"stream":false,"stream":true}',
         b'{"a":{"b":1,"b":1}}',
         b'{"a":[{"b":1,"\\u0062":2}]}',
+        b'{"a":1,"a":"\\u0022\\u0022"}',
+        b'{"a":"\\"","a":"\\"\\"\\u0022"}',
         b'{"a":1e400}',
         b'{"a":[-1e999]}',
         b'{"a":NaN}',
@@ -85,6 +87,76 @@ def test_legal_bodies_are_read(raw: bytes, value: object) -> None:
 def test_the_limits_themselves_are_accepted() -> None:
     assert read_object(nested(MAX_DEPTH)).keys() == {"a"}
     assert read_object(b'{"a":' + b"9" * MAX_DIGITS + b"}")["a"] == int("9" * MAX_DIGITS)
+
+
+def plainly(raw: bytes) -> object:
+    """Read as Python reads, every member of every object kept; None where that is refused."""
+
+    def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise ValueError
+        return dict(pairs)
+
+    def finite(digits: str) -> float:
+        if abs(float(digits)) == float("inf"):
+            raise ValueError
+        return float(digits)
+
+    def nothing(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        read = json.loads(
+            raw.decode(), object_pairs_hook=members, parse_float=finite, parse_constant=nothing
+        )
+    except ValueError:
+        return None
+    return read if isinstance(read, dict) else None
+
+
+_PLAIN = [
+    *'{}[]:,"ab \n\x1f\x7fü€𝄞0',
+    '"a":',
+    '{"a":',
+    '","',
+    "-0",
+    "1.50",
+    "1e5",
+    "1E400",
+    "9" * 20,
+]
+_ESCAPES = ['\\"', "\\\\", "\\u0022", "\\u005C", "\\ud834", "\\udd1e", "\\/", "\\b"]
+_scraps = st.sampled_from([*_PLAIN, *_ESCAPES, "true", "null", "NaN"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "\\u0061"]), st.lists(_scraps, max_size=4))))
+def test_quick_reading_and_plain_reading_agree_on_every_text(
+    members: list[tuple[str, list[str]]],
+) -> None:
+    for value in ("{}", '"{}"', "[{{{}}}]", '{{"a":{}}}'):
+        told = (f'"{key}":{value.format("".join(scraps))}' for key, scraps in members)
+        raw = f"{{{','.join(told)}}}".encode()
+        try:
+            read = read_object(raw)
+        except RequestError:
+            assert plainly(raw) is None
+        else:
+            assert repr(read) == repr(plainly(raw))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+)
+def test_every_number_is_the_one_that_python_reads(digits: str) -> None:
+    raw = f'{{"a":{digits}}}'.encode()
+    try:
+        read = read_object(raw)
+    except RequestError:
+        assert plainly(raw) is None
+    else:
+        assert repr(read) == repr(plainly(raw))
 
 
 def test_only_one_byte_order_mark_is_removed() -> None:

@@ -133,7 +133,9 @@ def test_an_applications_close_is_honoured_and_its_framing_headers_are_not() -> 
     assert paper.ends == [False]
 
 
-@pytest.mark.parametrize("bad", [b"a\r\nSet-Cookie: b", b"a\nb", b"a\rb", b"a\0"])
+@pytest.mark.parametrize(
+    "bad", [b"a\r\nSet-Cookie: b", b"a\r\nConnection: close", b"a\nb", b"a\rb", b"a\0"]
+)
 def test_a_header_cannot_split_the_response(bad: bytes) -> None:
     responder = responder_on(Paper())
     with pytest.raises(ValueError, match="line end"):
@@ -141,7 +143,7 @@ def test_a_header_cannot_split_the_response(bad: bytes) -> None:
 
 
 def test_a_status_without_a_name_is_written_without_one() -> None:
-    head = render_head(529, [], BodyFraming.LENGTH, 0, keep_alive=True)
+    head = render_head(529, b"", BodyFraming.LENGTH, 0, keep_alive=True)
     assert head.startswith(b"HTTP/1.1 529 \r\n")
 
 

@@ -208,3 +208,34 @@ def test_no_chunk_begins_in_a_body_of_a_stated_length() -> None:
     assert not reader.between
     reader.feed(b"hello\r\n")
     assert not reader.between
+
+
+COUNTED = OK + b"Content-Length: 007\r\n\r\n"
+
+
+def test_a_body_of_stated_length_is_counted_wherever_it_is_cut() -> None:
+    wire = COUNTED + b"seven b"
+    for at in range(1, len(wire)):
+        reader, body = read_in([wire[:at], wire[at:]])
+        assert (reader.state.value, body, reader.surplus) == ("complete", b"seven b", False)
+    reader, body = read_in([wire[:-1]])
+    assert (reader.state.value, body) == ("body", b"seven ")
+
+
+@pytest.mark.parametrize(("behind", "surplus"), [(b"\r\n", False), (b"\n", False), (b"\nx", True)])
+def test_empty_lines_behind_a_counted_body_are_nothing(behind: bytes, surplus: bool) -> None:
+    assert read_in([COUNTED + b"seven b" + behind])[0].surplus is surplus
+
+
+@pytest.mark.parametrize(
+    ("digits", "legal"),
+    [(str(2**64 - 1), True), (str(2**64), False), ("9" * 5000, False), ("0" * 5000 + "1", True)],
+)
+def test_a_length_beyond_every_number_is_refused(digits: str, legal: bool) -> None:
+    for status, body in ((b"200", True), (b"204", False)):
+        wire = b"HTTP/1.1 %b OK\r\nContent-Length: %b\r\n\r\n" % (status, digits.encode())
+        if legal or not body:
+            assert read_in([wire])[0].head is not None
+        else:
+            with pytest.raises(ResponseError, match="overflow"):
+                read_in([wire])

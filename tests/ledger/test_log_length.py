@@ -17,10 +17,9 @@ from streamgauge.ledger.sqlite import SqliteLedger
 from .ledger_rig import Owner, a_record, an_attempt, closed, rows_in
 
 LARGE = "x" * 20_000
-BOUND = 64 << 20
-"""Four times the length from which it is cut: a cut may fail a few times, and a group is megabytes.
-
-Without cuts it grows past 80 MiB here."""
+BOUND, UNCUT = 120 << 20, 150 << 20
+"""It is cut from 16 MiB on, and again for each 8 MiB more: on a busy machine a dozen cuts may fail
+one after the other. Without cuts it grows to 166 MiB here."""
 
 
 def log_bytes(path: Path) -> int:
@@ -71,10 +70,10 @@ def test_readers_that_come_and_go_do_not_make_it_grow_without_bound(
 ) -> None:
     ledger = opened()
     longest = 0
-    for start in range(0, 4000, 100):
+    for start in range(0, 8000, 100):
         write(ledger, owner, start, 100)
         longest = max(longest, log_bytes(path))
-    assert path.stat().st_size + log_bytes(path) > 80 << 20
+    assert path.stat().st_size + log_bytes(path) > UNCUT
     assert longest < BOUND, f"{longest >> 20} MiB"
     assert ledger.healthy
 

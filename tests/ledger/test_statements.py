@@ -49,7 +49,7 @@ def stored(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return connection.execute("SELECT * FROM requests ORDER BY rowid").fetchall()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 15, 16, 17, 100])
 def test_rows_come_as_a_whole_insert_of_each_would_bring_them(
     connection: sqlite3.Connection, count: int
 ) -> None:
@@ -77,7 +77,7 @@ def test_alike_rows_take_few_statements_and_bind_only_what_is_known(
 ) -> None:
     rows = [ATTEMPTS.row(an_attempt(f"r{i}")) for i in range(13)]
     seen = traced(connection, RowStatement("attempts", ATTEMPTS), rows)
-    assert len(seen) == 3  # 8, 4 and 1
+    assert len(seen) == 2  # 8 and 5
     assert not any("NULL" in statement or "outcome" in statement for statement in seen)
 
 

@@ -81,6 +81,62 @@ def test_a_begin_waits_for_no_company_and_a_stop_for_none(
     assert [len(group) for group in store.groups] == [1, 1]
 
 
+def crowd(store: FakeStore, owner: Owner, writer: Writer, size: int) -> None:
+    """Have `size` begins committed in one group, after a first one."""
+    store.gate.clear()
+    writer.submit(begin(owner, "first"))
+    store.entered.acquire(timeout=20)
+    for i in range(size):
+        writer.submit(begin(owner, f"of {size}: {i}"))
+    store.gate.set()
+    owner.wait(f"begin of {size}: {size - 1}")
+
+
+@pytest.fixture
+def crowded(store: FakeStore, owner: Owner) -> Iterator[Writer]:
+    writer = Writer(store, owner.calls.put, crowd_seconds=600)
+    yield writer
+    writer.stop(1)
+    store.connection.close()
+
+
+def test_after_a_crowd_a_begin_waits_for_others_but_a_stop_does_not(
+    store: FakeStore, crowded: Writer, owner: Owner
+) -> None:
+    crowd(store, owner, crowded, 20)
+    crowded.submit(begin(owner, "1"))
+    crowded.submit(begin(owner, "2"))
+    with pytest.raises(Empty):
+        owner.calls.get(timeout=0.05)
+    assert crowded.stop(20)
+    owner.wait("begin 2")
+    assert [len(group) for group in store.groups] == [1, 20, 2]
+
+
+def test_a_few_begins_at_once_make_nobody_wait(
+    store: FakeStore, crowded: Writer, owner: Owner
+) -> None:
+    crowd(store, owner, crowded, 3)
+    crowded.submit(begin(owner, "1"))
+    owner.wait("begin 1")
+    assert [len(group) for group in store.groups] == [1, 3, 1]
+
+
+def test_what_comes_while_a_begin_waits_is_in_its_group_and_the_wait_ends_by_itself(
+    store: FakeStore, owner: Owner
+) -> None:
+    writer = Writer(store, owner.calls.put, crowd_seconds=0.2)
+    crowd(store, owner, writer, 20)
+    for id in ("1", "2", "3"):
+        writer.submit(begin(owner, id))
+    owner.wait("begin 3")
+    assert [len(group) for group in store.groups] == [1, 20, 3]
+    writer.submit(begin(owner, "4"))
+    owner.wait("begin 4")
+    assert writer.stop(20)
+    store.connection.close()
+
+
 def test_closes_without_company_are_committed_all_the_same(
     store: FakeStore, writer: Writer, owner: Owner
 ) -> None:

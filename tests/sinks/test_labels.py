@@ -142,3 +142,54 @@ def test_sums_and_histograms_are_those_of_the_records() -> None:
     assert told["streamgauge_ttft_seconds_bucket", "0.025", None] == 10
     assert told["streamgauge_ttft_seconds_bucket", "+Inf", None] == 10
     assert ("streamgauge_gap_max_seconds_count", None, None) not in told, "unknown is in no sum"
+
+
+def _told(counts: ExchangeCounts, column: str) -> dict[tuple[str, str, str], float]:
+    """Return the sums of one column by model, source and upstream."""
+    return {
+        (of["model"], of.get("source", ""), of["upstream"]): sample.value
+        for family in counts.families()
+        for sample in family.samples
+        if sample.name == f"streamgauge_{column}_total"
+        for of in [sample.labels]
+    }
+
+
+def test_counts_of_each_source_model_and_upstream_are_the_sums_of_their_records() -> None:
+    """With a plain sum over the records as the oracle."""
+    dice = random.Random(7)
+    labels, counts = served(), ExchangeCounts(served())
+    columns = {
+        **dict.fromkeys(("attempts", "stalls", "bytes_in", "bytes_out"), ""),
+        **dict.fromkeys(("output_tokens", "reasoning_tokens"), "usage_source"),
+        **dict.fromkeys(("input_tokens", "cache_read_tokens"), "input_source"),
+    }
+    expected: dict[str, dict[tuple[str, str, str], float]] = {column: {} for column in columns}
+    for n in range(400):
+        record = _exchange(n, dice.choice(["gpt-5", "qwen3-4b", "made-up", "made-up-too"]))
+        record.upstream = dice.choice(["local", "far", "evil", None])
+        record.usage_source = dice.choice(["provider", "counted", "guess", None])
+        record.input_source = dice.choice(["provider", "counted", None])
+        by = labels.model(record.upstream_model), labels.upstream(record.upstream)
+        for column, source in columns.items():
+            value = dice.choice([None, 0, dice.randrange(1000)])
+            setattr(record, column, value)
+            if value is not None:
+                label = labels.source(getattr(record, source)) if source else ""
+                key = (by[0], label, by[1])
+                expected[column][key] = expected[column].get(key, 0) + value
+        counts.write(record)
+    for column, sums in expected.items():
+        assert _told(counts, column) == sums, column
+
+
+def test_a_name_that_a_reload_brings_is_told_from_the_next_exchange_on() -> None:
+    labels = served()
+    counts = ExchangeCounts(labels)
+    counts.write(_exchange(1, "new"))
+    prices = {"prices": [{"model": "new", "input": 1}]}
+    labels.serve(Config.model_validate({**CONFIG.model_dump(exclude_unset=True), **prices}))
+    counts.write(_exchange(2, "new"))
+    counts.write(_exchange(3, "new"))
+    told = _told(counts, "attempts")
+    assert told == {(OTHER, "", "local"): 1, ("new", "", "local"): 2}

@@ -36,9 +36,11 @@ class LogWriter:
     ) -> None:
         """`clock`: local time, for the format that shows it. `environ`: NO_COLOR is obeyed."""
         self._stream = sys.stderr if stream is None else stream
-        self._look = look_of(style, self._stream, environ)
+        look = look_of(style, self._stream, environ)
         self._clock = clock
-        self._least = LEVELS.index(level)
+        self._tells_time = look.tells_time
+        self._line = look.line
+        self._shown = _from(level)
         self._soon: Soon | None = None
         self._gatherer = 0
         self._lines: list[str] = []
@@ -56,18 +58,18 @@ class LogWriter:
 
     def set_level(self, level: str) -> None:
         """From now on write lines from `level` on."""
-        self._least = LEVELS.index(level)
+        self._shown = _from(level)
 
     def shows(self, level: str) -> bool:
         """Return whether lines of `level` are written."""
-        return LEVELS.index(level) >= self._least
+        return level in self._shown
 
     def __call__(self, level: str, event: str, fields: list[tuple[str, str]]) -> None:
         """Write one line; an exchange's own line has no event word in front (SPEC §9.1)."""
-        if not self.shows(level):
+        if level not in self._shown:
             return
-        at = self._clock() if self._look.tells_time else None
-        line = self._look.line(Entry(level, event, fields, at))
+        at = self._clock() if self._tells_time else None
+        line = self._line(Entry(level, event, fields, at))
         if self._soon is None or threading.get_ident() != self._gatherer:
             self._write(line)
             return
@@ -88,6 +90,10 @@ class LogWriter:
             self._stream.flush()
         except (BrokenPipeError, ValueError):
             return  # whoever read our stderr is gone: streams go on
+
+
+def _from(level: str) -> frozenset[str]:
+    return frozenset(LEVELS[LEVELS.index(level) :])
 
 
 class _Handler(logging.Handler):

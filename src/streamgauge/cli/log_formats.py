@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from streamgauge.cli.figures import ASCII, UNICODE, Signs, status_colour
 from streamgauge.sinks.logline import encode_json, encode_logfmt
@@ -28,8 +28,7 @@ _UNITS = ("ms", "%")
 _IDENTITIES = frozenset({"id", "trace"})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line's content; `at`: when it happened, for the formats that show it."""
 
     level: str

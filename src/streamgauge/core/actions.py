@@ -1,8 +1,6 @@
-"""What the shell must do, as the machine tells it: small values, in order."""
+"""What the shell must do, as the machine tells it: small values, in order, made by the dozen."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import msgspec
 
@@ -28,23 +26,20 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class BeginRecord:
+class BeginRecord(msgspec.Struct, frozen=True, gc=False):
     """Write the open row and that of its first attempt; answer with `begun` or `begin_failed`."""
 
     record: ExchangeRecord
     attempt: AttemptRecord
 
 
-@dataclass(frozen=True, slots=True)
-class BeginAttempt:
+class BeginAttempt(msgspec.Struct, frozen=True, gc=False):
     """Write the row of a later attempt; answer with `begun` or `begin_failed`."""
 
     attempt: AttemptRecord
 
 
-@dataclass(frozen=True, slots=True)
-class OpenUpstream:
+class OpenUpstream(msgspec.Struct, frozen=True, gc=False):
     """Connect to the upstream of attempt `n`; answer with `connected` or `attempt_failed`.
 
     `place`: which of the planned attempts it is.
@@ -54,27 +49,24 @@ class OpenUpstream:
     place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SendRequest:
+class SendRequest(msgspec.Struct, frozen=True, gc=False):
     """Send `body` to the upstream: the row is committed and the socket ready."""
 
     n: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendHead:
+class SendHead(msgspec.Struct, frozen=True, gc=False):
     """Send the head of a stream to the client."""
 
 
 class SendData(msgspec.Struct, frozen=True, gc=False):
-    """Hand bytes of the stream to the client's socket, at once. A struct: one is made per frame."""
+    """Hand bytes of the stream to the client's socket, at once."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendAnswer:
+class SendAnswer(msgspec.Struct, frozen=True, gc=False):
     """Send a whole answer that is no stream: head, body, end.
 
     `retry_after`: seconds for the header of that name, already capped.
@@ -85,49 +77,41 @@ class SendAnswer:
     retry_after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndClient:
+class EndClient(msgspec.Struct, frozen=True, gc=False):
     """End the client's body properly."""
 
 
-@dataclass(frozen=True, slots=True)
-class PauseUpstream:
+class PauseUpstream(msgspec.Struct, frozen=True, gc=False):
     """Stop reading from the upstream."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeUpstream:
+class ResumeUpstream(msgspec.Struct, frozen=True, gc=False):
     """Read from the upstream again."""
 
 
-@dataclass(frozen=True, slots=True)
-class CloseUpstream:
+class CloseUpstream(msgspec.Struct, frozen=True, gc=False):
     """Close the upstream's socket at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class WakeAt:
+class WakeAt(msgspec.Struct, frozen=True, gc=False):
     """Call `tick` at this monotonic time, beside the usual ticks."""
 
     when: float
 
 
-@dataclass(frozen=True, slots=True)
-class RememberRefusal:
+class RememberRefusal(msgspec.Struct, frozen=True, gc=False):
     """This upstream refuses the injected usage option: never ask it again (SPEC §3.2)."""
 
     upstream: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOver:
+class AttemptOver(msgspec.Struct, frozen=True, gc=False):
     """An attempt failed, and another one follows: what its upstream did may be learnt."""
 
     attempt: AttemptRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True, gc=False):
     """Close the row and its attempts, once. The exchange is over."""
 
     record: ExchangeRecord

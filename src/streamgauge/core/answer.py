@@ -14,7 +14,7 @@ REFUSAL_LIMIT = 64 * 1024
 """An error page beyond this is not worth reading."""
 
 
-_EVENTS, _LINES = "text/event-stream", "application/x-ndjson"
+_EVENTS, _LINES, _JSON = "text/event-stream", "application/x-ndjson", "application/json"
 
 
 class AnswerKind(Enum):
@@ -30,7 +30,7 @@ class AnswerKind(Enum):
 class Answer:
     """One response of an upstream, its body collected where it is no stream."""
 
-    __slots__ = ("body", "content_type", "kind", "retry_after", "status")
+    __slots__ = ("_parts", "_room", "content_type", "kind", "retry_after", "status")
 
     def __init__(
         self, kind: AnswerKind, status: int, content_type: str | None, retry_after: str | None
@@ -39,13 +39,22 @@ class Answer:
         self.status = status
         self.content_type = content_type
         self.retry_after = retry_after
-        self.body = bytearray()
+        self._parts: list[bytes] = []
+        self._room = REFUSAL_LIMIT if kind is AnswerKind.REFUSED else BODY_LIMIT
+
+    @property
+    def body(self) -> bytes:
+        """What came so far."""
+        parts = self._parts
+        if len(parts) > 1:
+            parts[:] = [b"".join(parts)]
+        return parts[0] if parts else b""
 
     def collect(self, data: bytes) -> bool:
         """Keep `data`; return False when the body is larger than we read."""
-        self.body += data
-        limit = REFUSAL_LIMIT if self.kind is AnswerKind.REFUSED else BODY_LIMIT
-        return len(self.body) <= limit
+        self._parts.append(data)
+        self._room -= len(data)
+        return self._room >= 0
 
 
 def answer_kind(
@@ -62,12 +71,14 @@ def answer_kind(
         return refused(error)
     if not 200 <= status < 300 or status == 204:
         return protocol_error(f"the upstream answered with status {status}")
-    media = (content_type or "").partition(";")[0].strip().lower()
+    media = content_type or ""
+    if media != _JSON:
+        media = media.partition(";")[0].strip().lower()
     if media == (_LINES if lines else _EVENTS):
         if streaming:
             return AnswerKind.STREAM
         return protocol_error("the upstream answered with a stream that was not asked for")
-    if media == "application/json" or media.endswith("+json"):
+    if media == _JSON or media.endswith("+json"):
         return AnswerKind.WHOLE
     if not media:
         return AnswerKind.STREAM if streaming else AnswerKind.WHOLE

@@ -49,9 +49,16 @@ class Books:
         self._sent = False
         self.record: ExchangeRecord = new_record(facts)
         self.attempts: list[AttemptRecord] = []
-        self.meter = Meter(started)
+        self.meter = self._new_meter(facts.attempts[0])
         self.stream_end: float | None = None
         self.anomalies: set[str] = set()  # of attempts that failed
+
+    def _new_meter(self, attempt: Attempt) -> Meter:
+        request = self._facts.request
+        several = request.n > 1 and attempt.kind == "llamacpp"
+        return Meter(
+            self._started, streaming=request.stream, choices=request.n, sum_choices=several
+        )
 
     def _ms(self, now: float) -> float:
         return round((now - self._started) * 1000, 3)
@@ -65,19 +72,17 @@ class Books:
 
     def begin(self, attempt: Attempt, now: float) -> BeginRecord | BeginAttempt:
         """Open the rows of the next attempt, and with the first one that of the exchange."""
-        request = self._facts.request
-        several = attempt.kind == "llamacpp" and request.n > 1
-        self.meter = Meter(
-            self._started, streaming=request.stream, choices=request.n, sum_choices=several
-        )
-        n = len(self.attempts) + 1
+        record, n = self.record, len(self.attempts) + 1
         row = new_attempt_record(self._facts, n, attempt, self._wall(now))
         self.attempts.append(row)
-        self.record.attempts = n
-        self.record.upstream, self.record.upstream_model = attempt.upstream, attempt.model
-        self.record.latency_ms = self.record.first_byte_ms = self.record.bytes_in = None
+        if n == 1:  # its meter stands ready, and the new row names it
+            return BeginRecord(record, row)
+        self.meter = self._new_meter(attempt)
+        record.attempts = n
+        record.upstream, record.upstream_model = attempt.upstream, attempt.model
+        record.latency_ms = record.first_byte_ms = record.bytes_in = None
         self._sent = False
-        return BeginRecord(self.record, row) if n == 1 else BeginAttempt(row)
+        return BeginAttempt(row)
 
     def connected(self, now: float) -> None:
         """A socket to the attempt's upstream is ready, or a reused one was taken."""
@@ -149,7 +154,7 @@ class Books:
         disposition: Disposition,
     ) -> Commit:
         """Fill in and return the closed rows."""
-        record, meter = self.record, self.meter
+        record, meter, last = self.record, self.meter, self.attempts[-1]
         booked = book(record, attempt, meter, now if self.stream_end is None else self.stream_end)
         check_consistency(meter, booked)
         if record.streaming and not self._facts.reads(attempt):
@@ -169,10 +174,11 @@ class Books:
             meter.note(Anomaly.EMPTY_ANSWER)
         record.delivered, record.disposition = delivered, disposition
         record.finished_at = self._wall(now)
-        record.anomalies = sorted(self.anomalies.union(meter.anomalies))
-        if self.attempts[-1].finished_at is None:  # else it failed, and another one was to follow
-            close_attempt(self.attempts[-1], record, self._sent)
-            self._times(self.attempts[-1])
+        if self.anomalies or meter.anomalies:
+            record.anomalies = sorted(self.anomalies.union(meter.anomalies))
+        if last.finished_at is None:  # else it failed, and another one was to follow
+            close_attempt(last, record, self._sent)
+            self._times(last)
         return Commit(record, tuple(self.attempts))
 
     def _times(self, row: AttemptRecord) -> None:

@@ -83,16 +83,17 @@ def read_chat_request(
     on is unusable; everything else is left for the upstream to judge.
     """
     fields = read_object(raw)
+    completions = endpoint in _COMPLETIONS
     return ChatRequest(
-        dialect=protocol or ENDPOINTS[endpoint],
-        endpoint=endpoint,
-        model=_model(fields.get("model")),
-        stream=_stream(fields.get("stream")) and endpoint != "embeddings",
-        raw=without_bom(raw),
-        n=_answers(fields.get("n")) if endpoint in _COMPLETIONS else 1,
-        include_usage=_include_usage(fields.get("stream_options")),
-        session_id=_session_id(headers, fields.get("metadata")),
-        fields=fields,
+        protocol or ENDPOINTS[endpoint],
+        endpoint,
+        _model(fields.get("model")),
+        _stream(fields.get("stream")) and endpoint != "embeddings",
+        without_bom(raw),
+        _answers(fields["n"]) if completions and "n" in fields else 1,
+        _include_usage(fields["stream_options"]) if "stream_options" in fields else None,
+        _session_id(headers, fields.get("metadata")),
+        fields,
     )
 
 
@@ -130,12 +131,16 @@ def _session_id(headers: Callable[[bytes], str | None], metadata: object) -> str
     if session := named_session(headers, _SESSION_HEADERS):
         return session
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return _label(_session_of_user(user)) if isinstance(user, str) else None
+    session = _session_of_user(user) if isinstance(user, str) else None
+    return None if session is None else _label(session)
 
 
 def named_session(headers: Callable[[bytes], str | None], names: Iterable[bytes]) -> str | None:
     """Return the session in the first of these headers that is not empty, as rows show it."""
-    return next((found for name in names if (found := _label(headers(name)))), None)
+    for name in names:
+        if (text := headers(name)) and (found := _label(text)) is not None:
+            return found
+    return None
 
 
 def _session_of_user(user_id: str) -> str | None:
@@ -151,10 +156,8 @@ def _session_of_user(user_id: str) -> str | None:
     return session if mark else None
 
 
-def _label(text: str | None) -> str | None:
+def _label(text: str) -> str | None:
     """Return `text` fit for a row: printable characters only, at most MAX_LABEL, or None."""
-    if not text:
-        return None
     text = text.strip()
     if not text.isprintable():
         text = "".join([c for c in text if c.isprintable()])

@@ -126,7 +126,7 @@ class ClientSide(Ending):
     @property
     def may_have_been_billed(self) -> bool:
         """Whether an upstream may charge for one of its attempts that are over."""
-        return any(attempt.may_have_been_billed for attempt in self._books.attempts)
+        return True in [attempt.may_have_been_billed for attempt in self._books.attempts]
 
     @property
     def awaits_content(self) -> bool:

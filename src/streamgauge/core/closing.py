@@ -59,11 +59,12 @@ def _ms(start: float, end: float | None) -> float | None:
 
 def book(record: ExchangeRecord, attempt: Attempt, meter: Meter, ended_at: float) -> Booked:
     """Write what `meter` read into `record`; `ended_at`: monotonic seconds of the stream's end."""
-    booked = meter.booked()
     record.frames_in = meter.frames
-    if meter.booked_as_of == (ended_at, meter.ended):
-        return booked  # at the end marker, and nothing came since
-    meter.booked_as_of = ended_at, meter.ended
+    as_of = meter.booked_as_of
+    if as_of is not None and as_of[0] == ended_at and as_of[1] == meter.ended:
+        return as_of[2]  # at the end marker, and nothing came since
+    booked = meter.booked()
+    meter.booked_as_of = ended_at, meter.ended, booked
     _book_usage(record, booked)
     _book_speed(record, meter, booked)
     _book_context(record, attempt, meter.timings, booked.usage)

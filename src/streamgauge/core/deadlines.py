@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from streamgauge.core.attempt import Limits
 from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER, Verdict, timed_out
@@ -17,8 +17,7 @@ MARKER_WAIT = 2.0
 """Seconds that a translated client waits for the end marker once the finish came (WIRE §5.1)."""
 
 
-@dataclass(slots=True)
-class Stamps:
+class Stamps(msgspec.Struct, gc=False):
     """Monotonic stamps of one attempt. Neither deadline but the total runs while paused."""
 
     started: float

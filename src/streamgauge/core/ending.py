@@ -32,6 +32,12 @@ from streamgauge.core.verdict import COMPLETED, OVERLOADED, State, Verdict
 __all__ = ["Ending"]
 
 _UNBOUNDED = 1 << 62
+# Off its class an Enum's member takes a look-up each time.
+_PLANNING = State.PLANNING
+_STREAMING = State.STREAMING
+_DRAINING = State.DRAINING
+_DONE = State.DONE
+_COMPLETED = Status.COMPLETED
 
 
 class Ending(ABC):
@@ -78,7 +84,7 @@ class Ending(ABC):
 
     def __init__(self, facts: Facts, now: float) -> None:
         self.facts = facts
-        self.state = State.PLANNING
+        self.state = _PLANNING
         self.attempt: Attempt = facts.attempts[0]
         self._dialect = SPOKEN[facts.request.dialect]
         self._books = Books(facts, now)
@@ -120,7 +126,7 @@ class Ending(ABC):
     @property
     def draining(self) -> bool:
         """Whether the upstream is read on for a client that has left."""
-        return self.state is State.DRAINING and self._left_at is not None
+        return self.state is _DRAINING and self._left_at is not None
 
     @property
     def _inside(self) -> bool:
@@ -143,7 +149,7 @@ class Ending(ABC):
         if self._head_sent:
             return [SendData(data)]
         self._head_sent = True
-        self.state = State.STREAMING
+        self.state = _STREAMING
         self.record.http_status = 200
         return [SendHead(), SendData(data)]
 
@@ -154,7 +160,7 @@ class Ending(ABC):
 
         Where another attempt may mend it, that one begins instead.
         """
-        if self.state is State.DRAINING:
+        if self.state is _DRAINING:
             return self._finish(self._verdict, now)
         if (following := self._follow(verdict, now)) is not None:
             return following
@@ -203,11 +209,11 @@ class Ending(ABC):
 
     def _finish(self, verdict: Verdict, now: float) -> list[Action]:
         """The one place where an exchange ends."""
-        if self._away and verdict.status is Status.COMPLETED:
+        if self._away and verdict.status is _COMPLETED:
             return self._park()
         disposition = self._disposition()
         closing = self._close_upstream()
-        self.state = State.DONE
+        self.state = _DONE
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
         if self.facts.reads(self.attempt):
@@ -227,7 +233,7 @@ class Ending(ABC):
         """All is read but by the client, who may still come for it: the row waits (SPEC §11.5)."""
         self._parked = True
         self._until = self._answer = None
-        self.state = State.DRAINING
+        self.state = _DRAINING
         return self._close_upstream()
 
     def _count_sent(self) -> None:
@@ -268,7 +274,7 @@ class Ending(ABC):
         return told or bool(self._unread_tail)
 
     def _delivered(self, verdict: Verdict) -> Delivered:
-        if verdict.status is Status.COMPLETED:
+        if verdict.status is _COMPLETED:
             return Delivered.ALL
         return Delivered.PART if self._delivered_something() else Delivered.NONE
 

@@ -41,7 +41,15 @@ from streamgauge.core.whole import read_whole, says_nothing, whole_body, whole_s
 
 __all__ = ["Exchange"]
 
-_DONE = State.DONE  # read per frame: off its class an Enum's member takes a look-up each time
+# Off its class an Enum's member takes a look-up each time.
+_CONNECTING = State.CONNECTING
+_HOLDING = State.HOLDING
+_STREAMING = State.STREAMING
+_DRAINING = State.DRAINING
+_DONE = State.DONE
+_STREAM = AnswerKind.STREAM
+_WHOLE = AnswerKind.WHOLE
+_REFUSED = AnswerKind.REFUSED
 
 
 class Exchange(UpstreamSide):
@@ -69,7 +77,7 @@ class Exchange(UpstreamSide):
 
     def _begin_attempt(self, attempt: Attempt, now: float) -> list[Action]:
         self.attempt = attempt
-        self.state = State.CONNECTING
+        self.state = _CONNECTING
         begin = self._books.begin(attempt, now)
         self._begins += 1
         self._begun = not self.facts.begin_first
@@ -84,7 +92,7 @@ class Exchange(UpstreamSide):
     def begun(self, now: float) -> list[Action]:
         """The open rows of an attempt are committed; it may be over by now."""
         self._begins = max(0, self._begins - 1)
-        if self.state is not State.CONNECTING or self._begun or self._begins:
+        if self.state is not _CONNECTING or self._begun or self._begins:
             return []
         self._begun = True
         self._books.begun(now)
@@ -93,13 +101,13 @@ class Exchange(UpstreamSide):
     def begin_failed(self, now: float) -> list[Action]:
         """The open rows could not be committed: nothing may go upstream (SPEC §8.1)."""
         self._begins = max(0, self._begins - 1)
-        if self.state is not State.CONNECTING:  # `begin: async`: it has gone, and close writes all
+        if self.state is not _CONNECTING:  # `begin: async`: it has gone, and close writes all
             return []
         return self._fail(LEDGER_UNAVAILABLE, now)
 
     def connected(self, now: float) -> list[Action]:
         """A socket to the upstream is ready."""
-        if self.state is not State.CONNECTING or not self._upstream_open:
+        if self.state is not _CONNECTING or not self._upstream_open:
             return []
         self._connected = True
         self._books.connected(now)
@@ -113,12 +121,12 @@ class Exchange(UpstreamSide):
         self.lost = written.lost
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
-        self.state = State.STREAMING if self._head_sent else State.HOLDING
+        self.state = _STREAMING if self._head_sent else _HOLDING
         return [SendRequest(len(self._books.attempts), written.body)]
 
     def attempt_failed(self, kind: str, now: float) -> list[Action]:
         """The call got no head; `kind` names the failure."""
-        if self.state is State.DONE or not self._upstream_open:
+        if self.state is _DONE or not self._upstream_open:
             return []
         self._upstream_open = False
         return self._fail(failed(kind), now)
@@ -127,7 +135,7 @@ class Exchange(UpstreamSide):
         self, status: int, content_type: str | None, retry_after: str | None, now: float
     ) -> list[Action]:
         """The head of the answer came. There is one in each attempt."""
-        if self.state is State.DONE or self._answer is not None or not self._upstream_open:
+        if self.state is _DONE or self._answer is not None or not self._upstream_open:
             return []
         self._books.head(status, now)
         streaming, lines = self.facts.request.stream, self.attempt.dialect == "ollama"
@@ -135,7 +143,7 @@ class Exchange(UpstreamSide):
         if isinstance(kind, Verdict):
             return self._fail(kind, now)
         self._answer = Answer(kind, status, content_type, retry_after)
-        if kind is AnswerKind.STREAM:
+        if kind is _STREAM:
             self._relaying = self._new_passage()
         else:
             self._stamps.content, self._stamps.progress = True, now
@@ -155,13 +163,13 @@ class Exchange(UpstreamSide):
         self._stamps.progress = now
         if answer.collect(data):
             return []
-        if answer.kind is AnswerKind.REFUSED:
+        if answer.kind is _REFUSED:
             return self._refuse(answer, now)
         return self._fail(protocol_error("the upstream's answer is larger than 32 MiB"), now)
 
     def upstream_end(self, kind: str, now: float) -> list[Action]:
         """The body is over; `kind`: complete, cut, reset or protocol."""
-        if self.state is State.DONE or not self._upstream_open:
+        if self.state is _DONE or not self._upstream_open:
             return []
         self._upstream_open = False
         meter, answer = self._books.meter, self._answer
@@ -169,11 +177,11 @@ class Exchange(UpstreamSide):
             meter.note(Anomaly.MISSING_LAST_CHUNK)
         if answer is None:
             return self._fail(failed(kind), now)
-        if answer.kind is AnswerKind.REFUSED:
+        if answer.kind is _REFUSED:
             return self._refuse(answer, now)
-        if self.state is State.DRAINING and answer.kind is AnswerKind.STREAM:
+        if self.state is _DRAINING and answer.kind is _STREAM:
             return self._finish(self._verdict, now)
-        if answer.kind is AnswerKind.WHOLE:
+        if answer.kind is _WHOLE:
             return self._whole(answer, kind, now)
         if self._unread_tail and kind == "complete":
             self._client_over = True
@@ -190,7 +198,7 @@ class Exchange(UpstreamSide):
         """A JSON answer has come whole, or was cut (SPEC §5.1)."""
         if kind != "complete":
             return self._fail(after_end(kind, finished=False, began=bool(answer.body)), now)
-        request, body, meter = self.facts.request, bytes(answer.body), self._books.meter
+        request, body, meter = self.facts.request, answer.body, self._books.meter
         events = read_whole(self.facts, self.attempt, body)
         if events is None:
             return self._fail(protocol_error("the upstream's answer is not valid JSON"), now)
@@ -223,11 +231,11 @@ class Exchange(UpstreamSide):
         if not self._client_over:  # unread: nothing has seen its marker
             self._client_over = True
             actions.append(EndClient())
-        return actions if self.state is State.DONE else actions + self._finish(self._verdict, now)
+        return actions if self.state is _DONE else actions + self._finish(self._verdict, now)
 
     def _refuse(self, answer: Answer, now: float) -> list[Action]:
         """An error status: once more without our option where that was the cause (SPEC §3.2)."""
-        body, attempt = bytes(answer.body), self.attempt
+        body, attempt = answer.body, self.attempt
         ours = self._asked_usage or running_option(attempt, self.facts.request) is not None
         verdict = refused(error_of(answer, attempt), answer.status)
         if answer.status == 400 and ours and not self._client_over and names_option(body):
@@ -273,7 +281,7 @@ class Exchange(UpstreamSide):
 
     def tick(self, now: float) -> list[Action]:
         """Look at the clock: about once a second, and at the times asked for by WakeAt."""
-        if self._retry_at is None or self.state is State.DONE or now < self._retry_at:
+        if self._retry_at is None or self.state is _DONE or now < self._retry_at:
             return super().tick(now)
         if self._tries.admitted():
             return self._begin_attempt(self.facts.attempts[self._tries.index], now)

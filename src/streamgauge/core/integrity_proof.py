@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_stamp import Stamp
@@ -12,8 +13,7 @@ from streamgauge.core.replay_watch import Suspicion
 __all__ = ["NO_PROOF", "Proof"]
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """How one stream is proved. `ids`: its frames carry `id:` lines, whatever the mode (§11.5).
 
     `emitted` is told each stamp when its frame is made, `suspected` each place that looks like a

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from streamgauge.core.events import (
     Ended,
@@ -31,13 +34,15 @@ _GAPS_KEPT = 4096
 _NOTHING_STATED = TokenUsage()
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(msgspec.Struct, frozen=True, gc=False):
     """What the row will hold: counts with their sources, `none` where nothing is known."""
 
     usage: TokenUsage
     usage_source: str
     input_source: str
+
+
+_NOTHING_BOOKED = Booked(_NOTHING_STATED, "none", "none")
 
 
 class Meter:
@@ -105,16 +110,16 @@ class Meter:
         self.ended = False
         self.failed: Failed | None = None
         self.anomalies: dict[str, None] = {}
-        # Of which end the row was last filled in, with nothing observed since.
-        self.booked_as_of: tuple[float, bool] | None = None
-        self._stated = TokenUsage()
+        # Of which end the row was last filled in and with what, with nothing observed since.
+        self.booked_as_of: tuple[float, bool, Booked] | None = None
+        self._stated = _NOTHING_STATED
         self._provider_output = False  # a final output count was stated
         self._running = False  # the last count stated is cumulative, more was to follow
-        self._gaps = array("f")
+        self._gaps: array[float] | None = None
         self._gap_step = 1
         self._gap_skip = 0
         self._gap_max: float | None = None
-        self._arguments = ToolArguments()
+        self._arguments: ToolArguments | None = None
         self._finished: set[int] = set()  # the choices that have, of those asked for
         self._reason: str | None = None  # the last stated, of any choice
 
@@ -127,43 +132,43 @@ class Meter:
         self.booked_as_of = None
         content = False
         for event in events:
-            match event:
-                case TextDelta() | ReasoningDelta():
-                    content = content or bool(event.text)
-                case ToolCallDelta():
-                    content = content or bool(event.arguments)
-                    self._arguments.add(event)
-                case UsageReported():
-                    self._observe_usage(event, now)
-                case _:
-                    self._observe_rare(event, now)
+            if type(event) is TextDelta or type(event) is ReasoningDelta:
+                content = content or bool(event.text)
+            elif type(event) is ToolCallDelta:
+                content = content or bool(event.arguments)
+                self._observe_arguments(event)
+            elif (observe := _OBSERVING.get(type(event))) is not None:
+                observe(self, event, now)
         if content:
             self.observe_text(now)
         return content
 
-    def _observe_rare(self, event: Event, now: float) -> None:
-        match event:
-            case TimingsReported():
-                self.timings, self.usage_at = event.timings, now
-            case ModelNamed():
-                if self.model is not None and self.model != event.model:
-                    self.note(Anomaly.MODEL_CHANGED)
-                self.model = event.model
-            case Finished():
-                self._observe_finish(event)
-            case Ended():
-                self.ended = True
-                self.finish_reason = self._reason
-                if not self._arguments.legal():
-                    self.note(Anomaly.BAD_TOOL_JSON)
-            case Failed():
-                self.failed = event
-            case Noted():
-                self.note(event.anomaly)
-            case _:
-                pass  # Started and ToolCallStarted say nothing that is metered
+    def _observe_arguments(self, event: ToolCallDelta) -> None:
+        if self._arguments is None:
+            self._arguments = ToolArguments()
+        self._arguments.add(event)
 
-    def _observe_finish(self, event: Finished) -> None:
+    def _observe_timings(self, event: TimingsReported, now: float) -> None:
+        self.timings, self.usage_at = event.timings, now
+
+    def _observe_model(self, event: ModelNamed, now: float) -> None:
+        if self.model is not None and self.model != event.model:
+            self.note(Anomaly.MODEL_CHANGED)
+        self.model = event.model
+
+    def _observe_end(self, event: Ended, now: float) -> None:
+        self.ended = True
+        self.finish_reason = self._reason
+        if self._arguments is not None and not self._arguments.legal():
+            self.note(Anomaly.BAD_TOOL_JSON)
+
+    def _observe_failure(self, event: Failed, now: float) -> None:
+        self.failed = event
+
+    def _observe_note(self, event: Noted, now: float) -> None:
+        self.note(event.anomaly)
+
+    def _observe_finish(self, event: Finished, now: float) -> None:
         self._reason = event.reason
         if event.choice < self.choices:
             self._finished.add(event.choice)
@@ -187,9 +192,11 @@ class Meter:
         if self._gap_skip < self._gap_step:
             return
         self._gap_skip = 0
-        self._gaps.append(gap)
-        if len(self._gaps) >= _GAPS_KEPT:  # memory per stream stays flat: keep every second one
-            self._gaps = self._gaps[::2]
+        if (gaps := self._gaps) is None:
+            gaps = self._gaps = array("f")
+        gaps.append(gap)
+        if len(gaps) >= _GAPS_KEPT:  # memory per stream stays flat: keep every second one
+            self._gaps = gaps[::2]
             self._gap_step *= 2
 
     def _observe_usage(self, event: UsageReported, now: float) -> None:
@@ -207,7 +214,7 @@ class Meter:
                 new = self._again(before.output, new.output, event)
             self._provider_output = True
             self._running = event.running
-        self._stated = before.updated(new)
+        self._stated = new if before is _NOTHING_STATED else before.updated(new)
 
     def _again(self, before: int, output: int, event: UsageReported) -> TokenUsage:
         """Return what a repeated output count states: the newer value, or one more choice's part."""
@@ -233,7 +240,7 @@ class Meter:
         if stated.input is not None or (self.streaming and self.content_frames):
             counted = stated.updated(TokenUsage(output=self.content_frames))
             return Booked(counted, "counted", "none" if stated.input is None else "provider")
-        return Booked(TokenUsage(), "none", "none")
+        return _NOTHING_BOOKED
 
     def _by_timings(self) -> TokenUsage | None:
         """Return llama.cpp's own counts, where `timings` came without usage."""
@@ -245,9 +252,21 @@ class Meter:
 
     def gaps(self) -> tuple[float, float, float] | None:
         """Return p50, p95 and the largest gap between content frames in seconds, or None."""
-        if self._gap_max is None:
+        if self._gap_max is None or self._gaps is None:
             return None
         ordered = sorted(self._gaps)  # never empty: the first is kept, and of 4096 every second
         p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
         # Kept in single precision, a gap may be rounded up beyond the largest.
         return min(p50, self._gap_max), min(p95, self._gap_max), self._gap_max
+
+
+_OBSERVING: Mapping[type[Event], Callable[[Meter, Any, float], None]] = {
+    UsageReported: Meter._observe_usage,
+    TimingsReported: Meter._observe_timings,
+    ModelNamed: Meter._observe_model,
+    Finished: Meter._observe_finish,
+    Ended: Meter._observe_end,
+    Failed: Meter._observe_failure,
+    Noted: Meter._observe_note,
+}
+"""What takes in an event that is no delta; the others, such as Started, say nothing metered."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
+
+import msgspec
 
 from streamgauge.core.nano import nano_from_decimal, nano_text
 
@@ -26,8 +28,7 @@ class Money:
         return f"{nano_text(self.nano)} {self.currency}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True, gc=False):
     """Nano-units for a million tokens. A part without its own rate is charged as its whole.
 
     `output` None: output is not priced at all (embedding models).
@@ -42,7 +43,7 @@ class Rates:
     @property
     def are_free(self) -> bool:
         """True when no count of tokens costs anything at these rates."""
-        return not any(getattr(self, field.name) for field in fields(self))
+        return not any(msgspec.structs.astuple(self))
 
     @property
     def input_is_free(self) -> bool:
@@ -128,7 +129,7 @@ class Price:
         named = None if service_tier is None else service_tier.lower()
         for tier in self.service_tiers:
             if tier.name == named:
-                rates = {field.name: getattr(tier.rates, field.name) for field in fields(Rates)}
+                rates = msgspec.structs.asdict(tier.rates)
                 return replace(
                     self, **rates, tiers=tier.tiers, service_tiers=(), service_tier=tier.name
                 )
@@ -190,8 +191,8 @@ def _tiers_from_plain(plain: dict[str, Any]) -> tuple[Tier, ...]:
 
 
 def _rates_as_text(rates: Rates) -> dict[str, str]:
-    pairs = ((field.name, getattr(rates, field.name)) for field in fields(Rates))
-    return {name: nano_text(rate) for name, rate in pairs if rate is not None}
+    stated = msgspec.structs.asdict(rates).items()
+    return {name: nano_text(rate) for name, rate in stated if rate is not None}
 
 
 def _rates_from_text(plain: dict[str, Any]) -> Rates:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from streamgauge.core.nano import nano_rounded
 from streamgauge.core.price import CONFIG_SOURCE, Money, Price, Rates, ServiceTier, Tier
@@ -29,6 +30,7 @@ __all__ = [
 
 UPSTREAM_SOURCE = "upstream"
 _RATE_UNIT = 1_000_000
+_NOTHING_STATED = TokenUsage()
 
 
 class CostReason(StrEnum):
@@ -44,8 +46,7 @@ class CostReason(StrEnum):
     """A count is negative, or the parts are more than their whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True, gc=False):
     """One product of the price formula: `tokens` times `rate` (nano-units a million)."""
 
     name: str
@@ -53,8 +54,7 @@ class Term:
     rate: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """The four cost columns of a row: an amount with its source, or the reason there is none."""
 
     money: Money | None
@@ -75,7 +75,9 @@ def cost_or_reason(usage: TokenUsage, price: Price | None) -> Money | CostReason
     terms = terms_of(usage, price)
     if isinstance(terms, CostReason):
         return terms
-    total = sum(term.tokens * term.rate for term in terms)
+    total = 0
+    for term in terms:
+        total += term.tokens * term.rate
     return Money((total + _RATE_UNIT // 2) // _RATE_UNIT + price.fee, price.currency)
 
 
@@ -85,19 +87,24 @@ def terms_of(usage: TokenUsage, price: Price) -> list[Term] | CostReason:
     Parts that the upstream did not state stay in their whole. Terms of no tokens are left out. A
     count that is not known is not missed where tokens of its kind cost nothing (sats a request).
     """
-    if usage == TokenUsage():
+    if usage == _NOTHING_STATED:
         return CostReason.USAGE_UNKNOWN
-    if usage.input is None and (price.tiers or not price.rates.input_is_free):
+    read, written = usage.input, usage.output
+    rates = price.rates if read is None else price.rates_for(read)
+    if read is None and (price.tiers or not rates.input_is_free):
         return CostReason.INPUT_UNKNOWN
-    rates = price.rates if usage.input is None else price.rates_for(usage.input)
-    if reason := _unpriced_output(usage.output, rates):
+    if reason := _unpriced_output(written, rates):
         return reason
-    terms = [] if usage.input is None else _input_terms(usage.input, usage, rates)
-    if usage.output is not None and rates.output is not None:
-        terms += _output_terms(usage.output, usage, rates.output, rates.reasoning)
-    if any(term.tokens < 0 for term in terms):
-        return CostReason.USAGE_IMPOSSIBLE
-    return [term for term in terms if term.tokens]
+    terms = [] if read is None else _input_terms(read, usage, rates)
+    if written is not None and rates.output is not None:
+        terms += _output_terms(written, usage, rates.output, rates.reasoning)
+    charged = []
+    for term in terms:
+        if term.tokens < 0:
+            return CostReason.USAGE_IMPOSSIBLE
+        if term.tokens:
+            charged.append(term)
+    return charged
 
 
 def reported_cost(text: str) -> Money | None:
@@ -131,14 +138,15 @@ def _unpriced_output(output: int | None, rates: Rates) -> CostReason | None:
 
 
 def _input_terms(whole: int, usage: TokenUsage, rates: Rates) -> list[Term]:
-    fresh, terms = whole, []
-    for name in ("cache_read", "cache_write"):
-        tokens: int | None = getattr(usage, name)
+    fresh, parts = whole, []
+    for name, tokens, rate in (
+        ("cache_read", usage.cache_read, rates.cache_read),
+        ("cache_write", usage.cache_write, rates.cache_write),
+    ):
         if tokens is not None:
-            rate: int | None = getattr(rates, name)
             fresh -= tokens
-            terms.append(Term(name, tokens, rates.input if rate is None else rate))
-    return [Term("input", fresh, rates.input), *terms]
+            parts.append(Term(name, tokens, rates.input if rate is None else rate))
+    return [Term("input", fresh, rates.input), *parts]
 
 
 def _output_terms(whole: int, usage: TokenUsage, rate: int, reasoning: int | None) -> list[Term]:

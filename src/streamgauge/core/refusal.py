@@ -50,7 +50,7 @@ def redacted_bytes(frame: bytes, secrets: Iterable[str]) -> bytes:
 
 def error_of(answer: Answer, attempt: Attempt) -> GatewayError:
     """Return the client's error for an upstream's error status (SPEC §5.5)."""
-    refusal = error_of_answer(answer.status, answer.content_type, bytes(answer.body))
+    refusal = error_of_answer(answer.status, answer.content_type, answer.body)
     error = mapped_error(answer.status, refusal, pass_through_auth=attempt.pass_through_auth)
     error.message = redacted(error.message, attempt.secrets)
     return error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.chat import ChatRequest, DialectName, UpstreamDialect, upstream_body
@@ -98,8 +99,11 @@ def request_body(facts: Facts, attempt: Attempt, asks: bool) -> Written:
         include_usage=asks,
         running_usage=running_option(attempt, request),
     )
-    form = Form(_SPOKEN[request.dialect], attempt.kind, request.endpoint)
-    return Written(attempt.transformers.body_as_is(body, form, request.fields))
+    chain = attempt.transformers
+    if chain.body:
+        form = Form(_SPOKEN[request.dialect], attempt.kind, request.endpoint)
+        body = chain.body_as_is(body, form, request.fields)
+    return Written(body)
 
 
 def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: bool) -> Written:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
+
+import msgspec
 
 __all__ = ["MAX_COUNT", "Timings", "TokenUsage"]
 
@@ -11,8 +12,7 @@ MAX_COUNT = 2**53
 """Largest count believed: the largest integer that JSON readers in every language keep exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(msgspec.Struct, frozen=True, gc=False):
     """Token counts of one answer. `input` is everything read, cache included; the others are parts.
 
     `input` holds `cache_read` and `cache_write`; `output` holds `reasoning`. Each is None when the
@@ -25,15 +25,14 @@ class TokenUsage:
     cache_write: int | None = None
     reasoning: int | None = None
 
-    def updated(self, newer: TokenUsage) -> Self:
+    def updated(self, newer: TokenUsage) -> TokenUsage:
         """Return these counts with each field that `newer` states taken from it (SPEC §6.1)."""
-        return type(self)(
-            *(
-                mine if stated is None else stated
-                for mine, stated in (
-                    (getattr(self, f.name), getattr(newer, f.name)) for f in fields(self)
-                )
-            )
+        return TokenUsage(
+            self.input if newer.input is None else newer.input,
+            self.output if newer.output is None else newer.output,
+            self.cache_read if newer.cache_read is None else newer.cache_read,
+            self.cache_write if newer.cache_write is None else newer.cache_write,
+            self.reasoning if newer.reasoning is None else newer.reasoning,
         )
 
 

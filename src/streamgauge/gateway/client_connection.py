@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import cast
 
 from streamgauge.core.errors import ErrorCode
@@ -100,7 +99,7 @@ class ClientConnection(ClientServing, asyncio.Protocol):
         """Give `answer` to whatever will be asked, and close; `linger`: once it can have been read."""
         if self._phase is Phase.IDLE:
             if not linger:
-                self._enter(Phase.ANSWERING, math.inf)
+                self._answering()
             self._answer(answer, keep_alive=False)
 
     def _keep_deadlines(self, now: float) -> None:

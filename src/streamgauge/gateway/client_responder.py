@@ -142,7 +142,10 @@ class ClientResponder:
             case BodyFraming.CHUNKED:
                 data = one_chunk(data)
             case BodyFraming.LENGTH:
-                data = self._within_length(data)
+                if len(data) > self._left:
+                    self._keep_alive = False
+                    data = data[: self._left]
+                self._left -= len(data)
             case BodyFraming.NONE:
                 data = b""
             case BodyFraming.CLOSE:
@@ -211,10 +214,3 @@ class ClientResponder:
         self._blocked = False
         if self._events is not None:
             self._events.client_writable()
-
-    def _within_length(self, data: bytes) -> bytes:
-        if len(data) > self._left:
-            self._keep_alive = False
-            data = data[: self._left]
-        self._left -= len(data)
-        return data

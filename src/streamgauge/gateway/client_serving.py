@@ -24,10 +24,10 @@ __all__ = ["READING", "ClientServing"]
 
 _log = logging.getLogger(__name__)
 
-# Steps taken in one go for pipelined requests; then other sockets have their turn.
-_BURST = 64
+# Pipelined requests served in one go; then other sockets have their turn.
+_BURST = 32
 
-READING = frozenset((Phase.IDLE, Phase.HEAD, Phase.BODY))
+READING = (Phase.IDLE, Phase.HEAD, Phase.BODY)
 """Phases in which the next bytes are a request's."""
 
 
@@ -83,16 +83,22 @@ class ClientServing:
     def answered(self, keep_alive: bool) -> None:
         """Go on to the next request, or close. For the responder."""
         self._responder = self._head = None
-        if keep_alive and not self._draining:
-            self._enter(Phase.IDLE, self._settings.idle_seconds)
-            self._advance()
-        else:
+        if not keep_alive or self._draining:
             self._finish()
+            return
+        self._enter(Phase.IDLE, self._settings.idle_seconds)
+        if self._reader.buffered or self._eof or self._socket.reading_held:
+            self._advance()  # else nothing is left to do until bytes come
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
         self._pace = None
         self._deadline = self._clock() + seconds
+
+    def _answering(self) -> None:
+        self._phase = Phase.ANSWERING
+        self._pace = None
+        self._deadline = math.inf
 
     def _advance(self) -> None:
         """Read and serve what is buffered. An answer given at once re-enters: the loop goes on."""
@@ -101,9 +107,11 @@ class ClientServing:
             self._serve_burst()
 
     def _serve_burst(self) -> None:
-        more = False
+        left, more = _BURST, False
         try:
-            more = self._take_steps()
+            while left and self._step():
+                left -= 1
+            more = not left
         except RequestError as refusal:
             self._refuse(refusal.status, refusal.code, refusal.message)
         finally:
@@ -113,15 +121,8 @@ class ClientServing:
         else:
             self._adjust_reading()
 
-    def _take_steps(self) -> bool:
-        """Return whether there may be more to do after a burst."""
-        left = _BURST
-        while left and self._step():
-            left -= 1
-        return not left
-
     def _step(self) -> bool:
-        """Read one head or one body. Returns whether there may be more to do."""
+        """Read one request, or what has come of it. Returns whether there may be more to do."""
         if self._socket.blocked or self._phase not in READING:
             return False
         return self._read_body() if self._phase is Phase.BODY else self._read_head()
@@ -143,29 +144,33 @@ class ClientServing:
             return True
         if self._reader.wants_continue:
             self.write(CONTINUE)
-        self._enter(Phase.BODY, self._settings.body_seconds)
-        return True
+        return self._read_body()
 
     def _read_body(self) -> bool:
         body = self._reader.read_body()
         if body is None or self._head is None:
-            if self._pace is None:
-                settings = self._settings
-                self._pace = BodyPace(settings.body_rate, settings.body_window, self._clock())
+            self._wait_for_body()
             return False
         request = Request(self._head, body, self._clock())
-        self._enter(Phase.ANSWERING, math.inf)
+        self._answering()
         responder = self._respond(self._reader.keep_alive)
         try:
             self._application.handle(request, responder)
         except Exception:  # as above
             self._failed("handle", responder)
-        return True
+        return self._phase is not Phase.ANSWERING
+
+    def _wait_for_body(self) -> None:
+        settings = self._settings
+        if self._phase is not Phase.BODY:
+            self._enter(Phase.BODY, settings.body_seconds)
+        if self._pace is None:
+            self._pace = BodyPace(settings.body_rate, settings.body_window, self._clock())
 
     def _answer_early(self, early: EarlyAnswer) -> None:
         here = self._body_is_here()
         if here:
-            self._enter(Phase.ANSWERING, math.inf)
+            self._answering()
         self._answer(early, here and self._reader.keep_alive)
 
     def _body_is_here(self) -> bool:
@@ -218,9 +223,12 @@ class ClientServing:
 
     def _adjust_reading(self) -> None:
         """Hold reading while pipelined bytes pile up; close when half-closed and all is served."""
-        waits = self._socket.blocked or self._phase is Phase.ANSWERING
+        socket = self._socket
+        waits = socket.blocked or self._phase is Phase.ANSWERING
         if not self._eof:
-            self._socket.hold_reading(waits and self._reader.buffered > self._settings.high_water)
+            held = waits and self._reader.buffered > self._settings.high_water
+            if held is not socket.reading_held:
+                socket.hold_reading(held)
         elif not waits and self._phase in READING:
             self._close()
 

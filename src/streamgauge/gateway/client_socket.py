@@ -43,14 +43,15 @@ class ClientSocket:
     """One transport, its send buffers bounded. Once it closes, every call does nothing.
 
     `blocked`: the write buffer passed `high_water` bytes and has not drained since.
+    `reading_held`: reading is paused, so that a client that leaves is not noticed.
     """
 
-    __slots__ = ("_reading_held", "_transport", "_watch", "blocked", "ip", "peer")
+    __slots__ = ("_transport", "_watch", "blocked", "ip", "peer", "reading_held")
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._watch = WriteWatch()
-        self._reading_held = False
+        self.reading_held = False
         self.blocked = False
         self.ip = "-"
         self.peer = "-"
@@ -81,11 +82,6 @@ class ClientSocket:
         """Bytes written that the kernel has not taken."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
-    @property
-    def reading_held(self) -> bool:
-        """Whether reading is paused, so that a client that leaves is not noticed."""
-        return self._reading_held
-
     def stalled_for(self, now: float) -> float:
         """Return for how many seconds the client has taken nothing of what waits for it."""
         return self._watch.stalled_for(self.pending, now)
@@ -100,9 +96,9 @@ class ClientSocket:
     def hold_reading(self, held: bool) -> None:
         """Pause or resume reading."""
         transport = self._transport
-        if held == self._reading_held or transport is None or transport.is_closing():
+        if held == self.reading_held or transport is None or transport.is_closing():
             return
-        self._reading_held = held
+        self.reading_held = held
         if held:
             transport.pause_reading()
         else:

@@ -60,15 +60,18 @@ _FIXED: Mapping[str, Endpoint] = {
     "props": Endpoint(Route.PAGE, "/props", _GET),
     "slots": Endpoint(Route.PAGE, "/slots", _GET),
 }
+_BY_PATH: Mapping[str, Endpoint] = {
+    start + name: endpoint for name, endpoint in _FIXED.items() for start in ("/", "/v1/")
+}
 _STREAM = re.compile(r"streams/([A-Za-z0-9_-]{1,64})(/stop|/events)?")
 _BETA = re.compile(r"(?:^|&)beta=([A-Za-z0-9]{1,16})(?:&|$)")
 
 
 def find_endpoint(path: str) -> Endpoint | None:
     """Return what `path` is, with or without `/v1`, or None."""
-    bare = path.removeprefix("/v1/") if path.startswith("/v1/") else path.removeprefix("/")
-    if (fixed := _FIXED.get(bare)) is not None:
+    if (fixed := _BY_PATH.get(path)) is not None:
         return fixed
+    bare = path.removeprefix("/v1/") if path.startswith("/v1/") else path.removeprefix("/")
     if bare.startswith("models/") and len(bare) > len("models/"):
         return Endpoint(Route.MODELS, bare.removeprefix("models/"), _GET)
     if (found := _STREAM.fullmatch(bare)) is not None:
@@ -94,5 +97,5 @@ def upstream_path(name: str, dialect: UpstreamDialect | None, query: str) -> str
 
 def beta_query(query: str) -> str:
     """Return what of the client's query goes upstream: `?beta=…` or nothing (SPEC §1.2)."""
-    found = _BETA.search(query)
+    found = _BETA.search(query) if query else None
     return f"?beta={found[1]}" if found else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from streamgauge.core.errors import ErrorCode, RequestError
 from streamgauge.gateway.http import Header
@@ -65,8 +66,7 @@ def bad_http(message: str, status: int = 400) -> RequestError:
     return RequestError(message, status=status, code=ErrorCode.BAD_HTTP)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedHead:
+class CheckedHead(msgspec.Struct, frozen=True):
     """A legal head. `minor`: 1 for HTTP/1.1, 0 for HTTP/1.0. `length`: bytes, None if not stated.
 
     At most one of `length` and `chunked` is set; with neither there is no body.

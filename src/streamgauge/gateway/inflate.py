@@ -63,7 +63,12 @@ def inflating(headers: tuple[Header, ...]) -> tuple[Inflater | None, tuple[Heade
 
     Raises InflateError for a coding that is not known, and for more than one.
     """
-    coding = _coding_of(value for name, value in headers if name == b"content-encoding")
+    for name, _ in headers:
+        if name == b"content-encoding":
+            break
+    else:
+        return None, headers
+    coding = _coding_of([value for name, value in headers if name == b"content-encoding"])
     if coding is None:
         return None, headers
     return Inflater(coding), tuple(header for header in headers if header[0] not in _CODED_ONLY)
@@ -153,8 +158,7 @@ class Inflater:
 
     def _count(self, size: int) -> None:
         self._produced += size
-        taken = self._received - len(self._input)  # what waits has produced nothing
-        if self._produced > FREE_BYTES and self._produced > RATIO_LIMIT * taken:
+        if self._produced > FREE_BYTES and self._produced > RATIO_LIMIT * self._received:
             raise InflateError(f"compression ratio over {RATIO_LIMIT}")
 
 

@@ -97,7 +97,8 @@ class Overload:
         """Raise GatewayError when a stream beside `relays` is one too many; `most` 0: no bound."""
         if most and len(relays) >= most and self._is_full(relays, most):
             raise GatewayError(503, ErrorCode.OVERLOADED, _STREAMS)
-        if self._sockets() >= self._budget.room and not self._make_room():
+        sockets = len(self._guests) + self._pool.sockets
+        if sockets >= self._budget.room and not self._make_room():
             raise GatewayError(503, ErrorCode.OVERLOADED, _SOCKETS)
 
     def _is_full(self, relays: Mapping[str, Relay], most: int) -> bool:
@@ -110,7 +111,7 @@ class Overload:
 
     def welcome(self, guest: Guest) -> None:
         """Find a place for a new connection: idle ones go first, then the newcomer (F47)."""
-        sockets = self._sockets()
+        sockets = len(self._guests) + self._pool.sockets
         if sockets <= self._budget.room or self._make_room():
             return
         beyond = sockets - self._budget.room - self._budget.spare
@@ -118,9 +119,6 @@ class Overload:
             error = GatewayError(503, ErrorCode.OVERLOADED, _SOCKETS)
             answer = EarlyAnswer(*refusal(None, error, "-"))
             guest.turn_away(answer, linger=beyond <= self._budget.spare // 2)
-
-    def _sockets(self) -> int:
-        return len(self._guests) + self._pool.sockets
 
     def _make_room(self) -> bool:
         """Close those that have been idle longest. Returns whether there were any."""

@@ -17,6 +17,8 @@ from streamgauge.gateway.upstream_connection import UpstreamConnection
 __all__ = ["Pool", "PoolSettings", "PoolStats", "Target"]
 
 _CLOSE_SECONDS = 1.0
+_READ_BYTES = 64 * 1024
+"""One read at most: what a client that reads nothing may cost beyond its high-water mark."""
 _CLOSED_WITHIN = 0.5
 """Seconds in which the socket of a stream that we ended must be gone (SPEC §11.1)."""
 
@@ -54,6 +56,7 @@ class Pool:
     """The upstream connections of one loop. A connection is idle, or serves exactly one call."""
 
     __slots__ = (
+        "_buffer",
         "_close_late",
         "_closed",
         "_dialling",
@@ -77,6 +80,8 @@ class Pool:
         self._close_late = close_late
         self._loop = loop
         self._settings = settings
+        # One for all: asyncio reads into it and hands it over before the next socket's read.
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._dialling: dict[PooledCall, _Dialling] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
@@ -171,7 +176,9 @@ class Pool:
         connection.resume()
         connection.reused = True
         connection.idle_since = self._loop.time()
-        kept = self._idle.setdefault(connection.key, deque())
+        kept = self._idle.get(connection.key)
+        if kept is None:
+            kept = self._idle[connection.key] = deque()
         kept.append(connection)
         if len(kept) > self._settings.idle_per_target:
             kept.popleft().abort()
@@ -217,7 +224,7 @@ class Pool:
             await dial(
                 self._loop,
                 call.target,
-                lambda: UpstreamConnection(key, self, opened),
+                lambda: UpstreamConnection(key, self._buffer, self, opened),
             )
         except DialError as error:
             if self._forget_dialling(call) is not None:
@@ -248,24 +255,24 @@ class Pool:
     def _take(self, key: Hashable) -> UpstreamConnection | None:
         # The youngest first: the least likely to be closed by now.
         kept = self._idle.get(key)
-        found = None
+        if kept is None:
+            return None
+        found, expired = None, self._loop.time() - self._settings.idle_seconds
         while kept and found is None:
             connection = kept.pop()
-            if connection.quiet and not self._is_expired(connection):
+            if connection.idle_since > expired and connection.quiet:
                 found = connection
             else:
                 connection.abort()
-        if kept is not None and not kept:
+        if not kept:
             del self._idle[key]
         return found
 
-    def _is_expired(self, connection: UpstreamConnection) -> bool:
-        return self._loop.time() - connection.idle_since >= self._settings.idle_seconds
-
     def _drop_expired(self) -> None:
         self._sweep = None
+        expired = self._loop.time() - self._settings.idle_seconds
         for key, kept in list(self._idle.items()):
-            while kept and self._is_expired(kept[0]):
+            while kept and kept[0].idle_since <= expired:
                 kept.popleft().abort()
             if not kept:
                 del self._idle[key]

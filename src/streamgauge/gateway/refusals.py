@@ -33,7 +33,8 @@ class Refusals:
     ) -> None:
         self._ids = ids
         self._ledger = ledger
-        self._sinks = sinks
+        self._starts = tuple((sink, sink.started) for sink in sinks)
+        self._writes = tuple((sink, sink.write) for sink in sinks)
         self._boot_id = boot_id
         self._now_us = now_us
         self.unrecorded: Counter[str] = Counter()
@@ -77,9 +78,9 @@ class Refusals:
 
     def tell(self, record: ExchangeRecord, *, start: bool = False) -> None:
         """Hand `record` to every sink."""
-        for sink in self._sinks:
+        for sink, tell in self._starts if start else self._writes:
             try:
-                sink.started(record) if start else sink.write(record)
+                tell(record)
             except Exception:
                 # A failing sink harms neither streams nor other sinks (DESIGN §3).
                 _log.exception("sink %r failed", sink)

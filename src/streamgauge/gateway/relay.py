@@ -6,9 +6,9 @@ It belongs to the server, not to the client's connection: a client that leaves c
 from __future__ import annotations
 
 from asyncio import TimerHandle
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import assert_never
+from typing import Any
 
 from streamgauge.core.actions import (
     Action,
@@ -29,7 +29,6 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.exchange import Exchange
-from streamgauge.core.record import AttemptRecord
 from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
 from streamgauge.gateway.legs import Leg, Trial, header_text
 from streamgauge.gateway.relay_owner import RelayOwner
@@ -139,14 +138,14 @@ class Relay:
         if self._trial is not None:
             self._trial.failed(kind, message)
         self._call = None
-        self._do(self.exchange.attempt_failed(kind.value, monotonic()))
+        self._do(self.exchange.attempt_failed(kind, monotonic()))
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         """The head of the answer came."""
         self._head, now = headers, monotonic()
         if self._trial is not None:
             self._trial.answered(status, headers, now)
-        wait = retry_after(header_text(headers, b"retry-after"))
+        wait = retry_after(header_text(headers, b"retry-after")) if status >= 400 else None
         content_type = header_text(headers, b"content-type")
         self._do(self.exchange.attempt_head(status, content_type, wait, now))
 
@@ -166,7 +165,7 @@ class Relay:
     def upstream_end(self, kind: EndKind, message: str) -> None:
         """The body is over."""
         self._call = None
-        self._do(self.exchange.upstream_end(kind.value, monotonic()))
+        self._do(self.exchange.upstream_end(kind, monotonic()))
 
     # --- from the server -----------------------------------------------------------------------
 
@@ -194,63 +193,23 @@ class Relay:
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            self._act(action)
-
-    def _act(self, action: Action) -> None:
-        match action:
-            case SendData():
-                self._responder.send(action.data)
-            case SendHead():
-                self._send_head()
-            case EndClient():
-                self._responder.end()
-            case SendAnswer():
-                self._send_answer(action)
-            case BeginRecord():
-                self._owner.ledger.begin(action.record, action.attempt, self._begun)
-            case BeginAttempt():
-                self._owner.ledger.attempt(action.attempt, self._begun)
-            case OpenUpstream():
-                self._open(self._legs[action.place])
-            case AttemptOver():
-                self._judge(action.attempt)
-            case SendRequest():
-                self._send_request(action)
-            case PauseUpstream():
-                if self._call is not None:
-                    self._call.pause()
-            case ResumeUpstream():
-                if self._call is not None:
-                    self._call.resume()
-            case CloseUpstream():
-                self._close_call()
-            case WakeAt():
-                # A millisecond more: the loop's timers round down.
-                delay = max(0.0, action.when - monotonic()) + 0.001
-                self._forget_wake()
-                self._wake = self._owner.call_later(delay, self.tick)
-            case RememberRefusal():
-                self._leg.upstream.refuses_usage = True
-            case Commit():
-                self._commit(action)
-            case _:
-                assert_never(action)
+            _DOING[type(action)](self, action)
 
     def _begun(self, error: LedgerError | None) -> None:
         now = monotonic()
         self._do(self.exchange.begun(now) if error is None else self.exchange.begin_failed(now))
 
-    def _open(self, leg: Leg) -> None:
-        self._leg = leg
+    def _open(self, action: OpenUpstream) -> None:
+        self._leg = leg = self._legs[action.place]
         self._head = ()
         self._history.append(leg.upstream.name)
         self._trial = Trial(leg.upstream, monotonic())
         self._call = self._owner.open_upstream(leg.upstream, self)
 
-    def _judge(self, attempt: AttemptRecord) -> None:
+    def _judge(self, action: AttemptOver) -> None:
         """Tell the upstream what its attempt says of it."""
         if self._trial is not None:
-            self._trial.over(attempt, monotonic())
+            self._trial.over(action.attempt, monotonic())
 
     def _send_request(self, action: SendRequest) -> None:
         if self._call is None:
@@ -264,24 +223,45 @@ class Relay:
         )
         self._call.send(request)
 
-    def _send_head(self) -> None:
+    def _send_head(self, action: SendHead) -> None:
         headers = stream_headers(self.exchange.record, self._history, self._head)
-        headers += lossy_headers(self.exchange.lost)
-        self._responder.send_head(200, own_limits(headers, self._told), None)
+        self._responder.send_head(200, self._completed(headers), None)
 
     def _send_answer(self, action: SendAnswer) -> None:
         record = self.exchange.record
         headers = answer_headers(record, self._history, self._head, action.retry_after)
-        headers = own_limits(headers + lossy_headers(self.exchange.lost), self._told)
-        self._responder.send_head(action.status, headers, len(action.body))
+        self._responder.send_head(action.status, self._completed(headers), len(action.body))
         if action.body:
             self._responder.send(action.body)
         self._responder.end()
 
-    def _close_call(self) -> None:
+    def _completed(self, headers: list[Header]) -> list[Header]:
+        """Return `headers` with what was lost in translation, and with the key's own limits."""
+        if self.exchange.lost:
+            headers += lossy_headers(self.exchange.lost)
+        return own_limits(headers, self._told) if self._told else headers
+
+    def _pause_call(self, action: PauseUpstream) -> None:
+        if self._call is not None:
+            self._call.pause()
+
+    def _resume_call(self, action: ResumeUpstream) -> None:
+        if self._call is not None:
+            self._call.resume()
+
+    def _close_call(self, action: CloseUpstream) -> None:
         if self._call is not None:
             self._call.close()
             self._call = None
+
+    def _remember_refusal(self, action: RememberRefusal) -> None:
+        self._leg.upstream.refuses_usage = True
+
+    def _wake_at(self, action: WakeAt) -> None:
+        # A millisecond more: the loop's timers round down.
+        delay = max(0.0, action.when - monotonic()) + 0.001
+        self._forget_wake()
+        self._wake = self._owner.call_later(delay, self.tick)
 
     def _forget_wake(self) -> None:
         if self._wake is not None:
@@ -293,7 +273,28 @@ class Relay:
         if self._drains:
             self._drains = False
             self._leg.upstream.drains -= 1
-        self._judge(action.attempts[-1])
+        if self._trial is not None:
+            self._trial.over(action.attempts[-1], monotonic())
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         self._owner.ledger.close(action.record, action.attempts)
         self._owner.relay_ended(self.exchange, action.record)
+
+
+_DOING: Mapping[type[Action], Callable[[Relay, Any], None]] = {
+    SendData: lambda relay, action: relay._responder.send(action.data),
+    SendHead: Relay._send_head,
+    EndClient: lambda relay, _: relay._responder.end(),
+    SendAnswer: Relay._send_answer,
+    BeginRecord: lambda relay, a: relay._owner.ledger.begin(a.record, a.attempt, relay._begun),
+    BeginAttempt: lambda relay, a: relay._owner.ledger.attempt(a.attempt, relay._begun),
+    OpenUpstream: Relay._open,
+    AttemptOver: Relay._judge,
+    SendRequest: Relay._send_request,
+    PauseUpstream: Relay._pause_call,
+    ResumeUpstream: Relay._resume_call,
+    CloseUpstream: Relay._close_call,
+    WakeAt: Relay._wake_at,
+    RememberRefusal: Relay._remember_refusal,
+    Commit: Relay._commit,
+}
+"""What each action is done by, looked up by its type: that costs the same for all."""

@@ -10,7 +10,7 @@ from streamgauge.core.keys import PREFIX
 from streamgauge.gateway.hop import HOP_HEADER, HOP_LINE
 from streamgauge.gateway.http import Header
 
-__all__ = ["CAPTURE_HEADER", "Credentials", "translated_headers", "upstream_request"]
+__all__ = ["CAPTURE_HEADER", "Credentials", "RequestWriter", "translated_headers"]
 
 CAPTURE_HEADER = b"x-streamgauge-capture"
 """Holds the admin token of who wants this request captured: it goes to nobody else."""
@@ -34,34 +34,67 @@ class Credentials:
     pass_through: bool = False
 
 
-def upstream_request(
-    method: str,
-    path: str,
-    host: str,
-    body: bytes,
-    *,
-    client: Sequence[Header] = (),
-    forward: frozenset[bytes] = frozenset(),
-    added: Mapping[str, str] | None = None,
-    credentials: Credentials = Credentials(),
-    idempotency_key: str | None = None,
-) -> bytes:
-    """Return the whole request. `path` begins with a slash; `host` is the Host header's value."""
-    own = {name.lower().encode("latin-1"): value for name, value in (added or {}).items()}
-    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: " + host.encode("latin-1")]
-    if body or method == "POST":
-        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
-    lines.append(b"accept-encoding: identity")
-    for name, value in client:
-        listed = name in _PASSED or name in forward or name.startswith(b"openai-")
-        if listed and name not in own and name not in _OWN and name not in _NEVER:
-            lines.append(name + b": " + value)
-    lines += _credential_lines(credentials, client, own.keys())
-    lines += [name + b": " + value.encode("latin-1") for name, value in own.items()]
-    lines.append(HOP_LINE)
-    if idempotency_key is not None and b"idempotency-key" not in own:
-        lines.append(b"idempotency-key: " + idempotency_key.encode("latin-1"))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+class RequestWriter:
+    """Writes the requests to one upstream; what its configuration says is worked out once.
+
+    `host` is the Host header's value, `forward` the names of the client's headers that pass beside
+    the usual ones, `added` what the configuration adds: it comes before the client's of that name.
+    """
+
+    __slots__ = ("_forward", "_host", "_last", "_names_key", "_pass_through", "_refused")
+
+    def __init__(
+        self,
+        host: str,
+        forward: frozenset[bytes] = frozenset(),
+        added: Mapping[str, str] | None = None,
+        credentials: Credentials = Credentials(),
+    ) -> None:
+        own = {n.lower().encode("latin-1"): v.encode("latin-1") for n, v in (added or {}).items()}
+        self._host = host
+        self._refused = _OWN | _NEVER | own.keys()
+        self._forward = (_PASSED | forward) - self._refused
+        self._names_key = b"idempotency-key" not in own
+        self._pass_through = credentials.pass_through
+        lines = [*_key_lines(credentials), *map(b": ".join, own.items()), HOP_LINE]
+        self._last = b"\r\n".join([b"", *lines])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        client: Sequence[Header] = (),
+        idempotency_key: str | None = None,
+    ) -> bytes:
+        """Return the whole request. `path` begins with a slash; `client`: its client's headers."""
+        first = f"{method} {path} HTTP/1.1\r\nhost: {self._host}"
+        if body or method == "POST":
+            first += f"\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        forward, refused = self._forward, self._refused
+        lines = [(first + "\r\naccept-encoding: identity").encode("latin-1")]
+        for name, value in client:
+            if name in forward or (name.startswith(b"openai-") and name not in refused):
+                lines.append(name + b": " + value)
+        if self._pass_through:
+            lines += _shown_by(client)
+        head = b"\r\n".join(lines) + self._last
+        if idempotency_key is not None and self._names_key:
+            head += b"\r\nidempotency-key: " + idempotency_key.encode("latin-1")
+        return head + b"\r\n\r\n" + body
+
+
+def _key_lines(credentials: Credentials) -> list[bytes]:
+    if credentials.pass_through or credentials.key is None:
+        return []
+    key = credentials.key.encode("latin-1")
+    return [b"x-api-key: " + key if credentials.anthropic else b"authorization: Bearer " + key]
+
+
+def _shown_by(client: Sequence[Header]) -> list[bytes]:
+    """Return the client's own keys for the upstream, never one of ours (FAULTS S8)."""
+    named = (b"authorization", b"x-api-key")
+    return [n + b": " + v for n, v in client if n in named and _OURS not in v]
 
 
 def translated_headers(
@@ -72,16 +105,3 @@ def translated_headers(
         return tuple(client)
     kept = tuple(h for h in client if not h[0].startswith(_VENDORS) and h[0] != b"accept")
     return (*kept, _VERSION) if dialect == "anthropic" else kept
-
-
-def _credential_lines(
-    credentials: Credentials, client: Sequence[Header], own: object
-) -> list[bytes]:
-    if credentials.pass_through:
-        # The client's own keys for the upstream, never one of ours (FAULTS S8).
-        named = (b"authorization", b"x-api-key")
-        return [n + b": " + v for n, v in client if n in named and _OURS not in v]
-    if credentials.key is None:
-        return []
-    key = credentials.key.encode("latin-1")
-    return [b"x-api-key: " + key if credentials.anthropic else b"authorization: Bearer " + key]

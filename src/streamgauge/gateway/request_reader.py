@@ -4,7 +4,8 @@ Two readers see every request. The guard (`http_guard`, `http_chunks`) looks at 
 alone knows the limits and says where a request ends, so that bytes of the next one are never
 handed over early. llhttp, lenient flags off, parses exactly those bytes and gives the body. A
 request exists only where both read the same one: what they read differently is refused, because a
-proxy before us might side with either.
+proxy before us might side with either. A head on which they agreed is not read again when the
+connection's next request has it too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from streamgauge.gateway.http_guard import (
     check_head,
     path_so_far,
 )
+from streamgauge.gateway.known_head import HeadReading, KnownHead, known_head
 
 __all__ = ["RequestReader"]
 
@@ -32,35 +34,47 @@ class RequestReader:
 
     Both return None while bytes are missing and raise RequestError on what is refused, after which
     the reader is dead. `feed` only stores. `peer`: what heads are to say of the client's address.
+    `keep_alive`: whether the request read last leaves the connection open for another. `minor`: its
+    version, 1 for HTTP/1.1, also where there was none, 0 for HTTP/1.0. `posted`: whether the head
+    looked at last was whole, and a POST's; it may have been refused.
     """
 
     __slots__ = (
         "_allowed_hosts",
         "_buffer",
-        "_checked",
         "_chunks",
+        "_expects",
+        "_fresh",
         "_guard",
+        "_known",
         "_left",
         "_max_body",
         "_parser",
         "_path",
-        "_posted",
         "_second",
+        "_size",
+        "keep_alive",
+        "minor",
         "peer",
+        "posted",
     )
 
     def __init__(self, allowed_hosts: Collection[str], max_body: int) -> None:
         self._allowed_hosts = allowed_hosts
         self._max_body = max_body
         self._buffer = bytearray()
-        self._guard = HeadGuard()
+        self._guard: HeadGuard | None = None  # while a head is coming in
+        self._fresh: KnownHead | None = None  # until the body shows that both readers agree
+        self._known: KnownHead | None = None
         self._chunks: ChunkGuard | None = None
-        self._left = 0
+        self._size = self._left = 0
         self._second: _SecondReading | None = None
         self._parser: httptools.HttpRequestParser | None = None
-        self._checked: CheckedHead | None = None
         self._path: str | None = None
-        self._posted = False
+        self._expects = False
+        self.keep_alive = False
+        self.minor = 1
+        self.posted = False
         self.peer = "-"
 
     @property
@@ -74,25 +88,9 @@ class RequestReader:
         return path_so_far(self._buffer) if self._path is None else self._path
 
     @property
-    def posted(self) -> bool:
-        """Whether the head looked at last was whole, and a POST's; it may have been refused."""
-        return self._posted
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether that request leaves the connection open for another."""
-        return self._checked is not None and self._checked.keep_alive
-
-    @property
-    def minor(self) -> int:
-        """That request's version: 1 for HTTP/1.1, also where there was none, 0 for HTTP/1.0."""
-        return 1 if self._checked is None else self._checked.minor
-
-    @property
     def wants_continue(self) -> bool:
         """Whether its client waits for 100 Continue: it asked, and no body byte has come."""
-        head = self._checked
-        return head is not None and head.expects_continue and head.has_body and not self._buffer
+        return self._expects and not self._buffer
 
     def feed(self, data: bytes) -> None:
         """Store `data` behind what is buffered."""
@@ -102,34 +100,59 @@ class RequestReader:
         """Forget all bytes: nothing will be read any more."""
         self._buffer = bytearray()
         self._second = self._parser = None
+        self._known = self._fresh = None
 
     def read_head(self) -> RequestHead | None:
         """Return the next request's head; its body is then read by `read_body`."""
-        self._path = self._checked = None
-        self._posted = False
+        self._path = None
+        self._expects = self.keep_alive = self.posted = False
+        self.minor = 1
         if not self._buffer:
             return None
+        if self._known is not None:
+            again = self._known.in_front_of(self._buffer)
+            if again is not None and again.length <= self._max_body:
+                self._chunks = None
+                return self._take(again)
+        return self._read_new_head()
+
+    def _take(self, reading: HeadReading) -> RequestHead:
+        """Go on to the body. No header stays here: a client that is idle shows us no key."""
+        checked, head = reading.checked, reading.head
+        self._size = self._left = reading.length
+        self._path = head.path
+        self._expects = checked.expects_continue and checked.has_body
+        self.keep_alive, self.minor = checked.keep_alive, checked.minor
+        self.posted = head.method == "POST"
+        del self._buffer[: reading.size]
+        return head
+
+    def _read_new_head(self) -> RequestHead | None:
+        self._known = self._fresh = None
+        if self._guard is None:
+            self._guard = HeadGuard()
         end = self._guard.end_of(self._buffer)
         if end is None:
             return None
-        self._posted = self._buffer.startswith(b"POST ")
+        self.posted = self._buffer.startswith(b"POST ")
         with memoryview(self._buffer) as whole:
             raw = bytes(whole[:end])
-        head = check_head(raw, self._allowed_hosts)
-        self._begin_second_reading(head, raw)
-        if head.length is not None and head.length > self._max_body:
+        checked = check_head(raw, self._allowed_hosts)
+        self._begin_second_reading(checked, raw)
+        length = 0 if checked.length is None else checked.length
+        if length > self._max_body:
             raise RequestError("The request body is too large.", status=413)
-        self._checked = head
-        self._chunks = ChunkGuard(self._max_body) if head.chunked else None
-        self._left = 0 if head.length is None else head.length
-        self._guard = HeadGuard()
-        del self._buffer[:end]
-        path, _, query = head.target.partition("?")
-        self._path = path
-        return RequestHead(head.method, path, query, head.headers, self.peer)
+        self._chunks = ChunkGuard(self._max_body) if checked.chunked else None
+        self._guard = None
+        path, _, query = checked.target.partition("?")
+        head = RequestHead(checked.method, path, query, checked.headers, self.peer)
+        self._fresh = known_head(raw, checked, head)
+        return self._take(HeadReading(end, length, checked, head))
 
     def read_body(self) -> bytes | None:
         """Return the whole body of the request whose head was read last."""
+        if self._known is not None:
+            return self._read_known_body()
         chunks = self._chunks
         if chunks is not None:
             self._hand_over(chunks.consume(self._buffer))
@@ -138,13 +161,23 @@ class RequestReader:
             took = min(self._left, len(self._buffer))
             self._left -= took
             self._hand_over(took)
-            ended, size = not self._left, self._length
+            ended, size = not self._left, self._size
         return self._agreed_body(size) if ended else None
 
-    @property
-    def _length(self) -> int:
-        length = None if self._checked is None else self._checked.length
-        return 0 if length is None else length
+    def _read_known_body(self) -> bytes | None:
+        """Return the body behind a known head: its length alone says where it ends."""
+        buffer, size = self._buffer, self._left
+        if len(buffer) < size:
+            return None
+        self._left = 0
+        if len(buffer) == size:
+            body = bytes(buffer)
+            buffer.clear()
+            return body
+        with memoryview(buffer) as whole:
+            body = bytes(whole[:size])
+        del buffer[:size]
+        return body
 
     def _begin_second_reading(self, head: CheckedHead, raw: bytes) -> None:
         self._second = _SecondReading()
@@ -181,6 +214,7 @@ class RequestReader:
         if second is None or not second.complete or len(second.body) != size:
             raise bad_http("The request body can be read in two ways.")
         self._second = self._parser = None
+        self._known, self._fresh = self._fresh, None
         return bytes(second.body)
 
 

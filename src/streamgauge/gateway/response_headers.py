@@ -57,23 +57,23 @@ def seconds_of(value: str, longest: float) -> float | None:
     return min(seconds, longest) if seconds >= 0 else None
 
 
-def _ours(record: ExchangeRecord, history: Sequence[str]) -> list[Header]:
+def _ours(first: Sequence[Header], record: ExchangeRecord, history: Sequence[str]) -> list[Header]:
     request_id = record.id.encode()
     headers: list[Header] = [
+        *first,
         (b"x-request-id", request_id),
         (b"request-id", request_id),
         (b"x-streamgauge-stream-id", request_id),
         (b"x-streamgauge-streaming", b"true" if record.streaming else b"false"),
     ]
-    for name, value in (
-        (b"x-streamgauge-upstream", record.upstream),
-        (b"x-streamgauge-model", record.upstream_model),
-        (b"x-streamgauge-route", record.route),
-    ):
-        if value:
-            headers.append((name, value.encode("ascii", "replace")))
+    if record.upstream:
+        headers.append((b"x-streamgauge-upstream", record.upstream.encode("ascii", "replace")))
+    if model := record.upstream_model:
+        headers.append((b"x-streamgauge-model", model.encode("ascii", "replace")))
+    if record.route:
+        headers.append((b"x-streamgauge-route", record.route.encode("ascii", "replace")))
     if history:
-        tried = _history(history)
+        tried = f"1/{history[0]}" if len(history) == 1 else _history(history)
         headers.append((b"x-streamgauge-attempts", tried.encode("ascii", "replace")))
     return headers
 
@@ -88,7 +88,7 @@ def stream_headers(
 ) -> list[Header]:
     """Return the head of a stream."""
     kind = _LINES if record.dialect == "simple" else _EVENTS
-    return [kind, *_STREAM, *_ours(record, history), *from_upstream(upstream)]
+    return _ours((kind, *_STREAM), record, history) + from_upstream(upstream)
 
 
 def own_limits(headers: Sequence[Header], told: Sequence[Header]) -> list[Header]:
@@ -113,7 +113,8 @@ def answer_headers(
     retry: str | None,
 ) -> list[Header]:
     """Return the head of a JSON answer or an error."""
-    headers = [*JSON_HEADERS, *_ours(record, history), *from_upstream(upstream)]
+    headers = _ours(JSON_HEADERS, record, history)
+    headers += from_upstream(upstream)
     if record.latency_ms is not None:
         headers.append((b"x-streamgauge-latency-ms", f"{record.latency_ms:.1f}".encode()))
     if record.cost_nano is not None and record.currency is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 import httptools
+import msgspec
 
-from streamgauge.gateway.chunks import whole_chunk
 from streamgauge.gateway.http import Header
-from streamgauge.gateway.response_framing import Framing, ResponseError, framing_of, says_close
+from streamgauge.gateway.response_framing import LONGEST_BODY, Framing, ResponseError, stated_by
 
 __all__ = [
     "FIELD_LIMIT",
@@ -56,10 +55,14 @@ class ReaderState(Enum):
 # Read for every arrival: off its class an Enum's member takes a look-up each time.
 _IN_HEAD = ReaderState.HEAD
 _IN_BODY = ReaderState.BODY
+_COMPLETE = ReaderState.COMPLETE
+_NONE = Framing.NONE
+_LENGTH = Framing.LENGTH
+_CHUNKED = Framing.CHUNKED
+_CLOSE = Framing.CLOSE
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """A final response head.
 
     `has_body`: a body may follow. `reusable`: the peer lets the connection serve another request.
@@ -72,18 +75,24 @@ class ResponseHead:
 
 
 class ResponseReader:
-    """One response, fed as it arrives; body bytes wait in `take`, also those before an error."""
+    """One response, fed as it arrives; body bytes wait in `take`, also those before an error.
+
+    llhttp reads chunked bodies and those up to the close; one of stated length is only counted.
+    `between`: the body is chunked, and the next byte begins a size line. A read that is one whole
+    chunk may then be taken for what it is, and not be fed: behind it the next size line begins.
+    """
 
     __slots__ = (
-        "_between",
         "_chunk_over",
         "_framing",
         "_head_only",
         "_idle_bytes",
+        "_left",
         "_parser",
         "_parts",
         "_raw",
         "_skipped",
+        "between",
         "head",
         "state",
         "surplus",
@@ -91,18 +100,19 @@ class ResponseReader:
 
     def __init__(self, *, head_only: bool = False) -> None:
         """`head_only`: the request was HEAD, so that the answer has no body whatever it states."""
-        self.state = ReaderState.HEAD
+        self.state = _IN_HEAD
         self.head: ResponseHead | None = None
         self.surplus = False
         self._head_only = head_only
-        self._framing = Framing.NONE
+        self._framing = _NONE
         self._parser: httptools.HttpResponseParser | None = None
+        self._left = 0  # bytes still to come of a body of stated length
         self._parts: list[bytes] = []
-        self._raw = bytearray()
+        self._raw = bytearray()  # of a head that is not whole
         self._skipped = 0
         self._idle_bytes = 0
         self._chunk_over = True  # the parser has told of no chunk that it is in
-        self._between = False  # chunked, and the next byte begins a size line
+        self.between = False
 
     def __repr__(self) -> str:
         return f"<ResponseReader {self.state.value} {self._framing.value}>"
@@ -117,42 +127,45 @@ class ResponseReader:
         """Whether the connection's close is the body's proper end."""
         return self._framing is Framing.CLOSE
 
-    def whole_chunk(self, data: bytes) -> bytes | None:
-        """Return the body in `data` if that is one whole chunk, as most reads of a stream are.
-
-        Then it is read, and nothing else in it. None: nothing has changed; `feed` it.
-        """
-        if not self._between or (body := whole_chunk(data)) is None:
-            return None
-        self._idle_bytes = 0  # the parser saw none of it, and still stands before a size line
-        return body
-
     def feed(self, data: bytes) -> None:
         """Read on; raises ResponseError. What follows the message only sets `surplus`."""
         if self.state is _IN_HEAD:
             data = self._feed_head(data)
-            self._between = self._is_chunked
             if not data:
                 return
-        if self.state is not _IN_BODY or self._parser is None:
+        if self._left:
+            self._feed_counted(data)
+        elif self.state is not _IN_BODY or self._parser is None:
             self.surplus = True
-            return
+        else:
+            self._feed_parser(self._parser, data)
+
+    def _feed_counted(self, data: bytes) -> None:
+        left = self._left - len(data)
+        if left < 0:
+            self.surplus = bool(data[left:].strip(b"\r\n"))  # as llhttp: empty lines are nothing
+            data = data[:left]
+        self._parts.append(data)
+        if left > 0:
+            self._left = left
+        else:
+            self._left = 0
+            self.state = _COMPLETE
+
+    def _feed_parser(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserError as error:
             if self.state is not ReaderState.COMPLETE:
                 raise ResponseError(f"malformed response body: {error}") from error
             self.surplus = True
         # A line's end that ends no size line: that of the chunk, or it stands in the trailers.
-        self._between = self._chunk_over and data[-1:] == b"\n" and self._is_chunked
+        ended = self._chunk_over and data[-1:] == b"\n"
+        self.between = ended and self._framing is _CHUNKED and self.state is _IN_BODY
         if self._parts:
             self._idle_bytes = 0
         else:
             self._count_framing(len(data))
-
-    @property
-    def _is_chunked(self) -> bool:
-        return self._framing is Framing.CHUNKED and self.state is _IN_BODY
 
     def take(self) -> bytes:
         """Return the body bytes read since the last call, framing removed, as one piece."""
@@ -190,22 +203,27 @@ class ResponseReader:
         self.state = ReaderState.COMPLETE
 
     def _feed_head(self, data: bytes) -> bytes:
-        raw = self._raw
-        searched = max(len(raw) - len(_HEAD_END) + 1, 0)
-        raw += data
-        while (end := raw.find(_HEAD_END, searched)) >= 0:
-            size = end + len(_HEAD_END)
-            self._check_size(size)
-            head = bytes(raw[:size])
-            del raw[:size]
-            self._skipped += size
-            self._read_head(head)
+        whole: bytes | bytearray = data  # nearly always the head is
+        searched = start = 0
+        if raw := self._raw:
+            searched = max(len(raw) - len(_HEAD_END) + 1, 0)
+            raw += data
+            whole = raw
+        while (end := whole.find(_HEAD_END, searched)) >= 0:
+            searched = end + len(_HEAD_END)
+            self._skipped += searched - start
+            self._check_size(0)
+            self._read_head(bytes(whole[start:searched]))
+            start = searched
             if self.head is not None:
-                rest = bytes(raw)
+                rest = bytes(whole[start:])
                 raw.clear()
                 return rest
-            searched = 0
-        self._check_unfinished(searched)
+        if whole is raw:
+            del raw[:start]
+        else:
+            raw += data[start:]
+        self._check_unfinished(0 if start else searched)
         return b""
 
     def _check_unfinished(self, searched: int) -> None:
@@ -230,20 +248,28 @@ class ResponseReader:
         status = int(status_line[9:12])
         if status < _FIRST_FINAL and status != SWITCHING_PROTOCOLS:
             return
-        split = [line.partition(b":") for line in fields]
-        headers = tuple([(name.lower(), value.strip(b" \t")) for name, _, value in split])
-        self._begin_body(status, headers, status_line[:8] == b"HTTP/1.1")
-        if self.state is ReaderState.BODY:
-            self._start_parser(head)
+        headers = []
+        for line in fields:
+            name, _, value = line.partition(b":")
+            headers.append((name.lower(), value.strip()))
+        self._begin_body(head, status, tuple(headers))
 
-    def _begin_body(self, status: int, headers: tuple[Header, ...], modern: bool) -> None:
-        stated = framing_of(headers, modern)
-        bodiless = self._head_only or status in _BODILESS
-        self._framing = Framing.NONE if bodiless else stated
-        self.state = ReaderState.COMPLETE if bodiless else ReaderState.BODY
-        kept = modern and status != SWITCHING_PROTOCOLS and not says_close(headers)
-        reusable = kept and not self.until_close
-        self.head = ResponseHead(status, headers, not bodiless, reusable)
+    def _begin_body(self, head: bytes, status: int, headers: tuple[Header, ...]) -> None:
+        modern = head.startswith(b"HTTP/1.1")
+        framing, length, closes = stated_by(headers, modern)
+        kept = modern and status != SWITCHING_PROTOCOLS and not closes
+        if self._head_only or status in _BODILESS:
+            self.state = _COMPLETE
+            self.head = ResponseHead(status, headers, False, kept)
+            return
+        if length > LONGEST_BODY:
+            raise ResponseError("malformed response head: Content-Length overflow")
+        self._framing, self._left = framing, length
+        self.state = _COMPLETE if framing is _LENGTH and not length else _IN_BODY
+        self.head = ResponseHead(status, headers, True, kept and framing is not _CLOSE)
+        self.between = framing is _CHUNKED
+        if framing is not _LENGTH:
+            self._start_parser(head)
 
     def _start_parser(self, head: bytes) -> None:
         self._parser = httptools.HttpResponseParser(self)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from asyncio import TimerHandle
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from streamgauge.config.sessions import Sessions
 from streamgauge.core.attempt import Facts

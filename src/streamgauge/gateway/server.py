@@ -230,7 +230,8 @@ class Gateway:
 
     def _check_head(self, head: RequestHead) -> None:
         endpoint = find_endpoint(head.path)
-        if endpoint is None or not self._pages.exists(endpoint, head.method):
+        metered = endpoint is not None and endpoint.route is Route.METERED
+        if endpoint is None or not (metered or self._pages.exists(endpoint, head.method)):
             raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
         if head.method not in endpoint.methods:
             raise RequestError(f"use {endpoint.methods[0]} here", status=405)
@@ -238,12 +239,12 @@ class Gateway:
         self._caller(endpoint, head)
         if head.method == "POST":
             check_content_type(head)
-            if endpoint.route is Route.METERED:
+            if metered:
                 self._check_room()
 
     def _caller(self, endpoint: Endpoint, head: RequestHead) -> Caller | None:
         """Return who asks. Raises GatewayError for who may not, before any of the body is read."""
-        if self._pages.is_public(endpoint, head.method):
+        if self.callers.idle or self._pages.is_public(endpoint, head.method):
             return None
         return self.callers.authenticate(head, head.peer, time.monotonic())
 

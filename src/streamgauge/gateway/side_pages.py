@@ -42,7 +42,7 @@ _COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
 _PAGE_HEADERS = (b"content-type",)
 _MOST_LOOKING = 2
 """Threads that look for ended streams at once: the others are for names of upstreams."""
-_PUBLIC = frozenset({Route.HEALTH, Route.READY})
+_PUBLIC = (Route.HEALTH, Route.READY)
 
 
 class Host(Protocol):

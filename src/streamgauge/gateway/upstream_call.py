@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from streamgauge.gateway.call_state import CallState, asks_close, ending_by_loss
+from streamgauge.gateway.chunks import whole_chunk
 from streamgauge.gateway.dial import Target
 from streamgauge.gateway.http import EndKind, FailKind, UpstreamEvents
 from streamgauge.gateway.inflate import InflateError, Inflater, inflating
@@ -21,9 +22,14 @@ from streamgauge.gateway.upstream_connection import UpstreamConnection
 __all__ = ["CallState", "ConnectionSource", "PooledCall"]
 
 # Read for every arrival: off its class an Enum's member takes a look-up each time.
+_OPENING = CallState.OPENING
+_OPEN = CallState.OPEN
 _SENT = CallState.SENT
 _BODY = CallState.BODY
+_DONE = CallState.DONE
 _READING = ReaderState.BODY
+_ALL_READ = ReaderState.COMPLETE
+_COMPLETE = EndKind.COMPLETE
 
 
 class ConnectionSource(Protocol):
@@ -56,7 +62,7 @@ class PooledCall:
         "_reader",
         "_request",
         "_source",
-        "_state",
+        "state",
         "target",
     )
 
@@ -72,7 +78,7 @@ class PooledCall:
         self._loop = loop
         self._source = source
         self._events = events
-        self._state = CallState.OPENING
+        self.state: CallState = _OPENING
         self._connection: UpstreamConnection | None = None
         self._request: bytes | None = None
         self._last = False
@@ -84,16 +90,11 @@ class PooledCall:
     def __repr__(self) -> str:
         return f"<PooledCall {self.state.value}{' paused' * self._paused} {self.target.label}>"
 
-    @property
-    def state(self) -> CallState:
-        """How far the call has come."""
-        return self._state
-
     def send(self, data: bytes) -> None:
         """Send the whole request; kept until an answer byte comes, for a resend (SPEC §3.5)."""
-        if self.state is CallState.DONE:
+        if self.state is _DONE:
             return
-        if self.state is not CallState.OPEN or self._request is not None:
+        if self.state is not _OPEN or self._request is not None:
             raise RuntimeError("send comes once, after upstream_connected")
         self._request = data
         self._last = asks_close(data)
@@ -102,7 +103,7 @@ class PooledCall:
 
     def pause(self) -> None:
         """Stop reading; of what was read already, what needs no inflating is still told."""
-        if self._paused or self.state is CallState.DONE:
+        if self._paused or self.state is _DONE:
             return
         self._paused = True
         if self._connection is not None:
@@ -121,7 +122,7 @@ class PooledCall:
 
     def close(self) -> None:
         """Close the socket at once; no further event is told."""
-        if self.state is CallState.DONE:
+        if self.state is _DONE:
             return
         connection = self._finish()
         self._source.abandon(self)
@@ -142,7 +143,7 @@ class PooledCall:
 
     def fail(self, kind: FailKind, message: str) -> None:
         """End without a head: no fresh connection could be had, or no answer came on it."""
-        sent = self.state is CallState.SENT
+        sent = self.state is _SENT
         connection = self._finish()
         if connection is not None:
             connection.abort()
@@ -154,9 +155,9 @@ class PooledCall:
         if reader is None:
             self._unasked()
             return
-        if self._state is _BODY and self._inflater is None:
-            body = reader.whole_chunk(data)
-            if body is not None:
+        if reader.between and self.state is _BODY and self._inflater is None:
+            body = whole_chunk(data)
+            if body is not None:  # most reads of a stream
                 self._events.upstream_data(body)
                 return
         self._request = None
@@ -165,18 +166,18 @@ class PooledCall:
             reader.feed(data)
         except ResponseError as error:
             fault = str(error)
-        if self._state is _SENT:
+        if self.state is _SENT:
             if reader.head is not None:
                 self._begin_body(reader.head)
             elif fault is not None:
                 self.fail(FailKind.PROTOCOL, fault)
-        if self._state is _BODY:
+        if self.state is _BODY:
             self._read_body(reader, fault)
 
     def lost(self, kind: FailKind, message: str, *, orderly: bool) -> None:
         """The connection is gone: the end of the body, a stale reuse, or a failure."""
         connection, self._connection = self._connection, None
-        if self.state is CallState.BODY:
+        if self.state is _BODY:
             if self._ending is None:
                 until_close = self._reader is not None and self._reader.until_close
                 self._ending = ending_by_loss(kind, message, proper=orderly and until_close)
@@ -191,12 +192,12 @@ class PooledCall:
             self.fail(FailKind.PROTOCOL, "the response head was cut")
 
     def _tell_connected(self) -> None:
-        if self.state is CallState.OPENING and self._connection is not None:
-            self._state = CallState.OPEN
+        if self.state is _OPENING and self._connection is not None:
+            self.state = _OPEN
             self._events.upstream_connected()
 
     def _write(self, connection: UpstreamConnection, data: bytes) -> None:
-        self._state = CallState.SENT
+        self.state = _SENT
         self._reader = ResponseReader(head_only=data.startswith(b"HEAD "))
         if not connection.reused:
             self._request = None
@@ -222,7 +223,7 @@ class PooledCall:
                 return
         if head.status == SWITCHING_PROTOCOLS:
             self._ending = (EndKind.PROTOCOL, "the upstream switched protocols unasked")
-        self._state = CallState.BODY
+        self.state = _BODY
         self._events.upstream_head(head.status, headers)
 
     def _read_body(self, reader: ResponseReader, fault: str | None) -> None:
@@ -232,9 +233,9 @@ class PooledCall:
                 self._events.upstream_data(data)
             return
         if self._ending is None and fault is not None:
-            self._ending = (EndKind.PROTOCOL, fault)
-        elif self._ending is None and reader.state is ReaderState.COMPLETE:
-            self._ending = (EndKind.COMPLETE, "")
+            self._ending = EndKind.PROTOCOL, fault
+        elif self._ending is None and reader.state is _ALL_READ:
+            self._ending = _COMPLETE, ""
         if self._inflater is not None:
             self._inflater.feed(data)
         elif data:
@@ -245,11 +246,11 @@ class PooledCall:
         # Body bytes first, then the end. While paused, decoded bytes wait, and the end behind them.
         if self._inflater is not None and not self._pump(self._inflater):
             return
-        if self.state is CallState.BODY and self._ending is not None:
+        if self.state is _BODY and self._ending is not None:
             self._end(*self._ending)
 
     def _pump(self, inflater: Inflater) -> bool:
-        while self.state is CallState.BODY:
+        while self.state is _BODY:
             if self._paused:
                 return False
             try:
@@ -260,19 +261,19 @@ class PooledCall:
             if not piece:
                 break
             self._events.upstream_data(piece)
-        if self._ending is not None and self._ending[0] is EndKind.COMPLETE and not inflater.at_end:
+        if self._ending is not None and self._ending[0] is _COMPLETE and not inflater.at_end:
             self._ending = (EndKind.CUT, "the compressed body ended early")
         return True
 
     def _tell_waiting(self) -> None:
-        if self._paused or self.state is not CallState.BODY:
+        if self._paused or self.state is not _BODY:
             return
         self._settle()
         if not self._paused and self._connection is not None:
             self._connection.resume()
 
     def _end(self, kind: EndKind, message: str) -> None:
-        keep = kind is EndKind.COMPLETE and self._may_keep()
+        keep = kind is _COMPLETE and self._may_keep()
         connection = self._finish()
         if connection is not None and keep:
             self._source.release(connection)
@@ -288,7 +289,7 @@ class PooledCall:
         return reader.head.reusable and not reader.surplus and not connection.unsent
 
     def _finish(self) -> UpstreamConnection | None:
-        self._state = CallState.DONE
+        self.state = _DONE
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.user = None

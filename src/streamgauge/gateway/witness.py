@@ -45,18 +45,15 @@ class WitnessedLedger(PassingLedger):
         done: Done | None = None,
     ) -> None:
         """As `Ledger.close`, with the anomalies that were seen here added to `record`."""
-        seen = self._seen(record)
-        if seen:
-            record.anomalies = sorted({*record.anomalies, *seen})
-        super().close(record, attempts, done)
+        finished_at = record.finished_at
+        if finished_at is not None:
+            if abs(self._now_us() - finished_at) > _CLOCK_JUMP_US:
+                _note(record, Anomaly.CLOCK_JUMP)
+            now = self._clock()
+            if self._pulse.stalled_since(now - (finished_at - record.started_at) / 1e6, now):
+                _note(record, Anomaly.LOOP_LAG)
+        self._inner.close(record, attempts, done)
 
-    def _seen(self, record: ExchangeRecord) -> list[Anomaly]:
-        if record.finished_at is None:
-            return []
-        seen = []
-        if abs(self._now_us() - record.finished_at) > _CLOCK_JUMP_US:
-            seen.append(Anomaly.CLOCK_JUMP)
-        now = self._clock()
-        if self._pulse.stalled_since(now - (record.finished_at - record.started_at) / 1e6, now):
-            seen.append(Anomaly.LOOP_LAG)
-        return seen
+
+def _note(record: ExchangeRecord, seen: Anomaly) -> None:
+    record.anomalies = sorted({*record.anomalies, seen})

@@ -68,6 +68,8 @@ class Committer:
         # Ids whose begin failed and whose close has not come; other threads put in and take out.
         self.unbegun: set[Value] = set()
         self.reason: str | None = None
+        # How many begins the last group had.
+        self.begun = 0
         self._away_since = self._retry_at = 0.0
         self._played_before = 0
         self._overflowed = self._untidy = self._playing = False
@@ -183,6 +185,7 @@ class Committer:
         for _ in group:
             (self.kept or self.waiting).popleft()
         self._count(committed)
+        self.begun = sum(type(each) is Begin for each in group)
         self._recovered()
         answers = zip(group, committed.refusals, strict=True)
         self._answers.tell([(each.done, error) for each, error in answers if each.done is not None])

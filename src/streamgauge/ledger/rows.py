@@ -118,8 +118,10 @@ class RowShape:
         if not self._is_safe(values):
             self._make_safe(values)
         for i in self._flags:
-            if isinstance(values[i], bool):
-                values[i] = int(values[i])
+            if values[i] is True:
+                values[i] = 1
+            elif values[i] is False:
+                values[i] = 0
         for i in self._lists:
             names = values[i]
             values[i] = json.dumps([storable_text(name) for name in names]) if names else "[]"

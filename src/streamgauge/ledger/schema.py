@@ -30,6 +30,9 @@ DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
 
+_STATEMENTS = 256
+"""Prepared statements kept: those of several sets of columns, each in several sizes, 20 kB or so."""
+
 _CHECK_SECONDS = 2.0
 """A start may take this long to look for damage; gigabytes are checked as far as that goes."""
 
@@ -70,7 +73,9 @@ def open_for_writing(path: Path, *, max_page_count: int | None = None) -> sqlite
     if path.exists() and not os.access(path, os.W_OK):
         raise _read_only(path, "permission denied")
     with opening(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+        )
         try:
             _check(connection, path)
             _configure(connection, path, max_page_count)

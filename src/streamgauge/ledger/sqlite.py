@@ -103,7 +103,7 @@ class SqliteLedger:
         done: Done | None = None,
     ) -> None:
         """Queue the guarded close of an exchange and its attempts; it is kept until written."""
-        rows = tuple(ATTEMPTS.row(attempt) for attempt in attempts)
+        rows = tuple([ATTEMPTS.row(attempt) for attempt in attempts])
         rejected = record.status == Status.REJECTED
         self._writer.submit(Close(REQUESTS.row(record), rows, done, rejected))
 

@@ -13,7 +13,7 @@ from streamgauge.ledger.rows import Row, RowShape
 
 __all__ = ["RowStatement"]
 
-_SIZES = (8, 4, 2, 1)
+_SIZES = (16, 8, 7, 6, 5, 4, 3, 2, 1)
 """Rows in one statement. sqlite3 lets other threads have the interpreter at each one, and comes
 back for it behind the event loop: fewer statements cost both threads less."""
 
@@ -23,10 +23,20 @@ _MOULDS = 48
 
 @dataclass(frozen=True, slots=True)
 class _Mould:
-    """The columns that a row knows: how to take them from it, and a statement for each size."""
+    """The columns that a row knows: how to take them from it, and a statement for each size yet."""
 
     pick: Callable[[Row], tuple[Any, ...]]
+    into: str
+    row: str
     statements: dict[int, str]
+
+    def statement(self, size: int, after: str) -> str:
+        """Return the statement that writes `size` rows, always the same object."""
+        statement = self.statements.get(size)
+        if statement is None:
+            statement = f"{self.into} VALUES {', '.join([self.row] * size)} {after}"
+            self.statements[size] = statement
+        return statement
 
 
 class RowStatement:
@@ -55,7 +65,8 @@ class RowStatement:
         for mould, alike in groupby(rows, self._mould_of):
             for some in _pieces(list(map(mould.pick, alike))):
                 values = some[0] if len(some) == 1 else tuple(chain.from_iterable(some))
-                changed += connection.execute(mould.statements[len(some)], values).rowcount
+                statement = mould.statement(len(some), self._after)
+                changed += connection.execute(statement, values).rowcount
         return changed
 
     def _mould_of(self, row: Row) -> _Mould:
@@ -71,14 +82,7 @@ class RowStatement:
     def _mould(self, places: Sequence[int]) -> _Mould:
         names = ", ".join(self._columns[i] for i in places)
         row = f"({', '.join('?' * len(places))})"
-        return _Mould(
-            itemgetter(*places),
-            {
-                size: f"INSERT INTO {self._table} ({names}) "
-                f"VALUES {', '.join([row] * size)} {self._after}"
-                for size in _SIZES
-            },
-        )
+        return _Mould(itemgetter(*places), f"INSERT INTO {self._table} ({names})", row, {})
 
 
 def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import IntEnum
 from math import inf
@@ -37,6 +38,12 @@ _COMPANY_SECONDS = 0.005
 """How long what nobody waits for stays for a begin to be committed with: of short requests two
 commits in five were of closes alone, at 0.3 ms of CPU each."""
 
+_CROWD = 6
+"""Begins in one group from which the next begin waits for others: a few clients wait for nothing."""
+
+_CROWD_SECONDS = 0.0015
+"""How long it waits: of 32 clients' short requests half the commits, at 0.3 ms of CPU each."""
+
 _RETRY_SECONDS = 0.25
 """From a failed commit to the next try."""
 
@@ -53,14 +60,26 @@ class _Call(IntEnum):
     NONE = 0
     PATIENT = 1
     URGENT = 2
+    STOP = 3
+
+
+_CALLS: Mapping[type, _Call] = {
+    Close: _Call.PATIENT,
+    Insert: _Call.PATIENT,
+    Maintain: _Call.PATIENT,
+    Begin: _Call.URGENT,
+    AddAttempt: _Call.URGENT,
+    type(None): _Call.STOP,
+}
 
 
 class Writer:
     """Takes operations from any thread, and has them committed on its own, in their order.
 
-    No begin waits for a timer: whatever queued while the last commit ran is the next group. What
-    nobody waits for stays a moment for company. Only the thread touches the store and, but for
-    reading counts, the committer.
+    Whatever queued while the last commit ran is the next group: no begin waits for a timer, unless
+    the last group was a crowd, which the next will be too if it is given a moment. What nobody
+    waits for stays a moment for company. Only the thread touches the store and, but for reading
+    counts, the committer.
     """
 
     def __init__(
@@ -74,6 +93,7 @@ class Writer:
         kept_inserts: int = _KEPT_INSERTS,
         retry_seconds: float = _RETRY_SECONDS,
         company_seconds: float = _COMPANY_SECONDS,
+        crowd_seconds: float = _CROWD_SECONDS,
     ) -> None:
         self._answers = Answers(post, notice)
         self._committer = Committer(
@@ -85,6 +105,7 @@ class Writer:
         )
         self._bound = queue
         self._company_seconds = company_seconds
+        self._crowd_seconds = crowd_seconds
         self._queue: deque[Operation | Maintain | None] = deque()
         self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._called = _Call.NONE
@@ -124,8 +145,10 @@ class Writer:
         refusal = "the ledger is stopped"
         with self._gate:
             if self._open:
-                operation = self._known(operation)
-                if not self._full(operation):
+                if self._committer.unbegun:
+                    operation = self._known(operation)
+                full = len(self._queue) + len(self._committer.waiting) >= self._bound
+                if not full or not self._turns_away(operation):
                     self._put(operation)
                     return
                 refusal = "the ledger is too slow: its queue is full"
@@ -147,8 +170,7 @@ class Writer:
     def _put(self, operation: Operation | Maintain | None) -> None:
         """Queue it, and call the thread unless it was called as urgently before."""
         self._queue.append(operation)
-        patient = isinstance(operation, Close | Insert | Maintain)
-        call = _Call.PATIENT if patient else _Call.URGENT
+        call = _CALLS[type(operation)]
         if self._called < call:
             self._called = call
             self._calls.put(call)
@@ -160,10 +182,8 @@ class Writer:
         self._committer.unbegun.discard(operation.request[0])
         return replace(operation, owed=False) if operation.rejected else operation
 
-    def _full(self, operation: Operation | Maintain) -> bool:
-        """Return whether `operation` finds the queue full and may be turned away; count it."""
-        if len(self._queue) + len(self._committer.waiting) < self._bound:
-            return False
+    def _turns_away(self, operation: Operation | Maintain) -> bool:
+        """Return whether `operation`, which found the queue full, may be turned away; count it."""
         match operation:
             case Begin() | AddAttempt():
                 self._turned_away += 1
@@ -209,11 +229,14 @@ class Writer:
     def _wait(self, seconds: float | None) -> None:
         """Wait at most `seconds` for a call; what is patient waits for company, or out an outage."""
         until = None if seconds is None else time.monotonic() + seconds
-        while self._next_call(until) is _Call.PATIENT:
-            committer = self._committer
+        committer = self._committer
+        while (call := self._next_call(until)) is _Call.PATIENT:
             if committer.reason is None or committer.spools:
                 soon = time.monotonic() + self._company_seconds
                 until = soon if until is None else min(soon, until)
+        if call is _Call.URGENT and committer.begun >= _CROWD and committer.reason is None:
+            # Nothing calls more urgently than a begin but a stop, which ends this at once.
+            self._next_call(time.monotonic() + self._crowd_seconds)
 
     def _next_call(self, until: float | None) -> _Call | None:
         """Return the next call, or None where there is none until then, in monotonic seconds."""

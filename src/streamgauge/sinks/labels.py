@@ -39,6 +39,8 @@ class Labels:
         self._names: frozenset[str] = frozenset()
         self._globs: tuple[tuple[str, Callable[[str], object]], ...] = ()
         self._looked_up: dict[str, str] = {}
+        self.edition = 0
+        """Another number when names may have other labels than before."""
         self._add_models(models)
 
     def serve(self, config: Config) -> None:
@@ -48,6 +50,7 @@ class Labels:
         currencies = [price.currency for price in config.prices]
         self._currencies = _added(self._currencies, currencies, _MAX_CURRENCIES)
         self._add_models(_models_of(config))
+        self.edition += 1
 
     def upstream(self, name: str | None) -> str:
         """Return the label of an upstream; `none` where no upstream was chosen."""

@@ -29,42 +29,42 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _text(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
-
-
 def _cost(record: ExchangeRecord) -> str:
     if record.cost_nano is None:
         return "-"
     sign = "-" if record.cost_nano < 0 else ""
     whole, part = divmod(abs(record.cost_nano), 10**9)
-    return f"{sign}{whole}.{part:09d}{_text(record.currency)}"
+    return f"{sign}{whole}.{part:09d}{record.currency or '-'}"
 
 
 def exchange_fields(record: ExchangeRecord) -> Fields:
     """Return the line's fields in SPEC §9.1's order; a name of "" stands for a bare word."""
     context = "N/A" if record.context_percent is None else f"{record.context_percent:.1f}%"
+    read, written = record.input_tokens, record.output_tokens
     speed = f"{_number(record.generation_tps, 1)}/{_number(record.generation_ms, 0)}ms"
     return [
-        ("model", _text(record.response_model or record.upstream_model or record.requested_model)),
-        ("tokens", f"{_text(record.input_tokens)}/{_text(record.output_tokens)}"),
+        (
+            "model",
+            record.response_model or record.upstream_model or record.requested_model or "-",
+        ),
+        ("tokens", f"{'-' if read is None else read}/{'-' if written is None else written}"),
         ("tps", speed),
         ("ctx", context),
         ("mode", "stream" if record.streaming else "sync"),
-        ("finish", _text(record.finish_reason)),
+        ("finish", record.finish_reason or "-"),
         ("status", str(record.status)),
-        ("upstream", _text(record.upstream)),
+        ("upstream", record.upstream or "-"),
         ("ttft", f"{_number(record.ttft_ms, 0)}ms"),
         ("dur", f"{_number(record.stream_duration_ms, 0)}ms"),
         ("cost", _cost(record)),
-        ("usage", _text(record.usage_source)),
+        ("usage", record.usage_source or "-"),
         ("id", record.id),
     ]
 
 
 def start_fields(record: ExchangeRecord) -> Fields:
     """Return the fields of the line at an exchange's start (SPEC §9.3)."""
-    return [("trace", record.id), ("session", _text(record.session_id))]
+    return [("trace", record.id), ("session", record.session_id or "-")]
 
 
 def encode_logfmt(fields: Iterable[tuple[str, str]]) -> str:
@@ -86,7 +86,7 @@ def _quoted(value: str) -> str:
 
 def encode_json(level: str, event: str, fields: Iterable[tuple[str, str]]) -> str:
     """Return one JSON object on one line, with the same names; what is not ASCII is escaped."""
-    line = {"level": level, "event": event, **dict(fields)}
+    line = dict((("level", level), ("event", event), *fields))
     try:
         text = _encode(line).decode()
     except UnicodeEncodeError:

@@ -6,6 +6,8 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from streamgauge.core.record import Anomaly, ExchangeRecord
@@ -48,7 +50,36 @@ _SUMS: Mapping[str, str] = {
 _BY = ("upstream", "model", "dialect")
 _ANOMALIES = frozenset(anomaly.value for anomaly in Anomaly)
 
+_REMEMBERED = 1000
+"""Combinations of names whose labels are kept at hand. Clients make models up: when there are more,
+they are forgotten."""
+
+_times_of = attrgetter(*_HISTOGRAMS)
+_sums_of = attrgetter(*_SUMS, *_OUTPUT_COUNTS, *_INPUT_COUNTS)
+_names_of = attrgetter(
+    *("upstream", "dialect", "upstream_model", "response_model", "requested_model"),
+    *("usage_source", "input_source"),
+)
+
 Values = tuple[str, ...]
+_Cell = list[int]
+"""One sum, alone in its list: found once and then added to in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The labels of one combination of names. `sums`: column and labels of each of `_sums_of`.
+
+    Counts of different sources never meet in one sum (SPEC §6.3). `exact`: both are the provider's.
+    `cells`: those of `sums` that have had a value; what never had one is not told.
+    """
+
+    upstream: str
+    dialect: str
+    by: Values
+    sums: tuple[tuple[str, Values], ...]
+    cells: list[_Cell | None]
+    exact: str
 
 
 class _Buckets:
@@ -69,8 +100,10 @@ class ExchangeCounts:
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
+        self._edition = labels.edition
+        self._places: dict[tuple[str | None, ...], _Place] = {}
         self._counts: Counter[Values] = Counter()
-        self._sums: dict[tuple[str, Values], int] = {}
+        self._sums: dict[str, dict[Values, _Cell]] = {column: {} for column in _shapes()}
         self._histograms: dict[tuple[str, Values], _Buckets] = {}
         self._reading = threading.Lock()
 
@@ -79,19 +112,26 @@ class ExchangeCounts:
 
     def write(self, record: ExchangeRecord) -> None:
         """Count an exchange that has ended."""
-        labels = self._labels
-        upstream, dialect = labels.upstream(record.upstream), labels.dialect(record.dialect)
-        by = (upstream, labels.model(*_names(record)), dialect)
+        place = self._place(_names_of(record))
+        cells = place.cells
         with self._reading:
-            self._counts[record.status.value, dialect, upstream] += 1
-            for column in _HISTOGRAMS:
-                self._observe(column, by, getattr(record, column))
-            for column in _SUMS:
-                self._add(column, by, getattr(record, column))
-            self._add_usage(record, by)
+            self._counts[str.__str__(record.status), place.dialect, place.upstream] += 1
+            for i, value in enumerate(_sums_of(record)):
+                if value is not None:
+                    cell = cells[i]
+                    if cell is None:
+                        cell = cells[i] = self._cell(*place.sums[i])
+                    cell[0] += value
+            for column, value in zip(_HISTOGRAMS, _times_of(record), strict=True):
+                if value is not None:
+                    self._observe(column, place.by, value)
+            if record.cost_nano is not None:
+                currency = self._labels.currency(record.currency)
+                by = (*place.by, currency, place.exact)
+                self._cell("cost_nano", by)[0] += record.cost_nano
             for anomaly in record.anomalies:
                 if anomaly in _ANOMALIES:
-                    self._add("anomalies", (anomaly, upstream), 1)
+                    self._cell("anomalies", (anomaly, place.upstream))[0] += 1
 
     def counts(self) -> Mapping[tuple[str, str, str], int]:
         """Return the exchanges by (status, dialect, upstream); `none` is one that had none."""
@@ -101,33 +141,28 @@ class ExchangeCounts:
     def families(self) -> list[Metric]:
         """Return everything but `counts` as metric families, all of one instant."""
         with self._reading:
-            sums = dict(self._sums)
+            sums = {
+                column: {by: cell[0] for by, cell in cells.items()}
+                for column, cells in self._sums.items()
+            }
             histograms = {
                 key: (list(found.counts), found.total) for key, found in self._histograms.items()
             }
         return [*_histogram_families(histograms), *_sum_families(sums)]
 
-    def _add_usage(self, record: ExchangeRecord, by: Values) -> None:
-        """Counts of different sources never meet in one sum (SPEC §6.3)."""
-        output = self._labels.source(record.usage_source)
-        for column in _OUTPUT_COUNTS:
-            self._add(column, (*by, output), getattr(record, column))
-        source = self._labels.source(record.input_source)
-        for column in _INPUT_COUNTS:
-            self._add(column, (*by, source), getattr(record, column))
-        if record.cost_nano is not None:
-            exact = "true" if output == source == "provider" else "false"
-            currency = self._labels.currency(record.currency)
-            self._add("cost_nano", (*by, currency, exact), record.cost_nano)
+    def _place(self, names: tuple[str | None, ...]) -> _Place:
+        if self._edition != self._labels.edition or len(self._places) > _REMEMBERED:
+            self._edition = self._labels.edition
+            self._places = {}
+        place = self._places.get(names)
+        if place is None:
+            place = self._places[names] = _place_of(self._labels, *names)
+        return place
 
-    def _add(self, column: str, by: Values, value: int | None) -> None:
-        if value is not None:
-            key = (column, by)
-            self._sums[key] = self._sums.get(key, 0) + value
+    def _cell(self, column: str, by: Values) -> _Cell:
+        return self._sums[column].setdefault(by, [0])
 
-    def _observe(self, column: str, by: Values, milliseconds: float | None) -> None:
-        if milliseconds is None:
-            return
+    def _observe(self, column: str, by: Values, milliseconds: float) -> None:
         bounds = _HISTOGRAMS[column][2]
         found = self._histograms.get((column, by))
         if found is None:
@@ -137,8 +172,24 @@ class ExchangeCounts:
         found.total += seconds
 
 
-def _names(record: ExchangeRecord) -> tuple[str | None, str | None, str | None]:
-    return record.upstream_model, record.response_model, record.requested_model
+def _place_of(
+    labels: Labels,
+    upstream: str | None,
+    dialect: str | None,
+    upstream_model: str | None,
+    response_model: str | None,
+    requested_model: str | None,
+    usage_source: str | None,
+    input_source: str | None,
+) -> _Place:
+    model = labels.model(upstream_model, response_model, requested_model)
+    by = (labels.upstream(upstream), model, labels.dialect(dialect))
+    output, read = labels.source(usage_source), labels.source(input_source)
+    sums: list[tuple[str, Values]] = [(column, by) for column in _SUMS]
+    sums += [(column, (*by, output)) for column in _OUTPUT_COUNTS]
+    sums += [(column, (*by, read)) for column in _INPUT_COUNTS]
+    exact = "true" if output == read == "provider" else "false"
+    return _Place(by[0], by[2], by, tuple(sums), [None] * len(sums), exact)
 
 
 def _histogram_families(
@@ -163,18 +214,21 @@ def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, 
     return found
 
 
-def _sum_families(sums: Mapping[tuple[str, Values], int]) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily
-
-    shapes: dict[str, tuple[str, Values]] = {
-        column: (what, (*_BY, "source")) for column, what in _TOKENS.items()
-    }
+def _shapes() -> dict[str, tuple[str, Values]]:
+    """Return each column that is added up, what its sum is, and its labels' names."""
+    by = (*_BY, "source")
+    shapes: dict[str, tuple[str, Values]] = {column: (what, by) for column, what in _TOKENS.items()}
     shapes |= {column: (what, _BY) for column, what in _SUMS.items()}
     shapes["cost_nano"] = ("Cost in nano-units of a currency.", (*_BY, "currency", "exact"))
     shapes["anomalies"] = ("Oddities noted on rows.", ("anomaly", "upstream"))
-    for column, (what, labels) in shapes.items():
+    return shapes
+
+
+def _sum_families(sums: Mapping[str, Mapping[Values, int]]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    for column, (what, labels) in _shapes().items():
         family = CounterMetricFamily(_PREFIX + column, what, labels=labels)
-        for (of, by), total in sums.items():
-            if of == column:
-                family.add_metric(by, total)
+        for by, total in sums[column].items():
+            family.add_metric(by, total)
         yield family

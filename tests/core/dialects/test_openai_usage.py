@@ -200,3 +200,16 @@ def test_the_service_tier_of_any_frame_comes_with_the_usage() -> None:
 def test_the_upstreams_own_cost_is_exact_text(cost: str, text: str | None) -> None:
     usage = f'{{"prompt_tokens":1,"completion_tokens":1,"cost":{cost}}}'
     assert reported(frame(usage)).cost == text
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        '{"prompt_tokens":5,"prompt_tokens":6,"completion_tokens":1}',
+        r'{"prompt_tokens":5,"\u0070rompt_tokens":6,"completion_tokens":1}',
+        '{"prompt_tokens":5,"completion_tokens":1,"completion_tokens":1.0,"a":{"b":1,"b":2}}',
+    ],
+)
+def test_a_count_that_stands_twice_is_never_the_last_one(usage: str) -> None:
+    read = usage_of(msgspec.Raw(usage.encode()))
+    assert read == load(usage.encode()).value

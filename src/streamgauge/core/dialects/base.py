@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from streamgauge.core.chat import DialectName
 from streamgauge.core.dialects.finish import normal_finish
 from streamgauge.core.dialects.refusals import (
@@ -95,8 +97,7 @@ class Wish:
     max_tokens_default: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True, gc=False):
     """A request's body, and the names of what this dialect could not say (SPEC §13.3)."""
 
     body: bytes

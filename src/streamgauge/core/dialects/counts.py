@@ -50,26 +50,39 @@ def checked(stated: StatedCounts) -> Reading:
     read, output = stated.input, stated.output
     if not (_unstated_or_count(read) and _unstated_or_count(output)):
         return REFUSED
-    parts = (stated.cache_read, stated.cache_write, stated.reasoning)
-    cache_read, cache_write, reasoning = (p if _believable(p) else None for p in parts)
-    cached = sum(p for p in (cache_read, cache_write) if p is not None)
+    cache_read, cache_write, reasoning = stated.cache_read, stated.cache_write, stated.reasoning
+    odd_part = False
+    if not (
+        _unstated_or_count(cache_read)
+        and _unstated_or_count(cache_write)
+        and _unstated_or_count(reasoning)
+    ):
+        odd_part = True
+        cache_read, cache_write = _believable(cache_read), _believable(cache_write)
+        reasoning = _believable(reasoning)
+    cached = 0
+    for part in (cache_read, cache_write):
+        if part is not None:
+            cached += part
     if (read is not None and cached > read) or (
         output is not None and reasoning is not None and reasoning > output
     ):
         return REFUSED
-    kept = (part if is_count(part) else None for part in (cache_read, cache_write, reasoning))
-    usage = TokenUsage(read, output, *kept)
-    odd_part = not all(_unstated_or_count(part) for part in parts)
+    if odd_part:
+        cache_read, cache_write, reasoning = (
+            part if is_count(part) else None for part in (cache_read, cache_write, reasoning)
+        )
+    usage = TokenUsage(read, output, cache_read, cache_write, reasoning)
     return Reading(usage, _notes(usage, odd_part or not _adds_up(stated)))
 
 
 def _unstated_or_count(value: object) -> bool:
-    return value is None or is_count(value)
+    return value is None or (type(value) is int and 0 <= value <= MAX_COUNT)
 
 
-def _believable(part: object) -> bool:
-    """Whether to keep a part: also one beyond MAX_COUNT, so that it refuses its smaller whole."""
-    return type(part) is int and part >= 0
+def _believable(part: object) -> int | None:
+    """Return a part to keep: also one beyond MAX_COUNT, so that it refuses its smaller whole."""
+    return part if type(part) is int and part >= 0 else None
 
 
 def _adds_up(stated: StatedCounts) -> bool:

@@ -12,7 +12,7 @@ from streamgauge.core.dialects.loose import clean_label, clean_text, load
 from streamgauge.core.dialects.openai.calls import CallNumbers
 from streamgauge.core.dialects.openai.details import detail_events
 from streamgauge.core.dialects.openai.native import is_native, native_events
-from streamgauge.core.dialects.openai.usage import usage_events
+from streamgauge.core.dialects.openai.usage import usage_events, usage_of
 from streamgauge.core.dialects.openai.wire import (
     Call,
     Choice,
@@ -109,7 +109,7 @@ class ChatDecoder:
             chunk = None
         if chunk is not None and chunk.usage and not _usage_stands_twice(body):
             choices = None if chunk.choices is msgspec.UNSET else chunk.choices
-            return (*self._read_chunk(chunk, choices, whole=True), *_ENDED)
+            return self._read_chunk(chunk, choices, whole=True)
         loaded = load(body)
         if loaded is None or not loaded.legal or not isinstance(loaded.value, dict):
             return None
@@ -127,6 +127,8 @@ class ChatDecoder:
             self._read_choice(choice, choice.message if whole else choice.delta, position, events)
         if chunk.usage or chunk.timings or chunk.error or chunk.x_groq:
             self._read_extras(chunk, None if whole else choices, events)
+        if whole:
+            events += _ENDED
         return tuple(events)
 
     def _name(self, model: str | None, events: list[Event]) -> None:
@@ -181,7 +183,7 @@ class ChatDecoder:
             groq = _value(chunk.x_groq)
             self._read_usage(groq.get("usage") if isinstance(groq, dict) else None, choices, events)
         if chunk.usage and chunk.usage != _NULL:
-            self._read_usage(_value(chunk.usage), choices, events)
+            self._read_usage(usage_of(chunk.usage), choices, events)
         if chunk.timings and chunk.timings != _NULL:
             events.extend(timings_events(chunk.timings))
         if chunk.error and chunk.error != _NULL:

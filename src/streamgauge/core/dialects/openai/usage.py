@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
 
 from streamgauge.core.dialects.counts import (
     REFUSED,
-    Reading,
     StatedCounts,
     checked,
     decimal_text,
 )
+from streamgauge.core.dialects.loose import load
 from streamgauge.core.events import Event, UsageReported
-from streamgauge.core.usage import TokenUsage
+from streamgauge.core.usage import MAX_COUNT, TokenUsage
 
-__all__ = ["usage_events"]
+__all__ = ["usage_events", "usage_of"]
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_decode_counts = msgspec.json.Decoder(dict[str, _Count | dict[str, _Count | None] | None]).decode
+_NO_PARTS: Mapping[str, Any] = {}
+
+
+def usage_of(raw: msgspec.Raw) -> Any:
+    """Return the value of a stated `usage`. Most hold counts alone, and are read typed.
+
+    What is more is read loosely: other types, and a key that may stand twice. None: it is no JSON.
+    """
+    text = bytes(raw)
+    try:
+        counts = _decode_counts(text)
+    except _UNREADABLE:
+        counts = {}
+    keys = len(counts)
+    for value in counts.values():
+        if type(value) is dict:
+            keys += len(value)
+    if keys and text.count(b'"') == 2 * keys:  # so no string stands there, and no key twice
+        return counts
+    loaded = load(text)
+    return None if loaded is None else loaded.value
 
 
 def usage_events(
@@ -26,24 +54,15 @@ def usage_events(
         # A frame of refused usage is still a usage frame: it must not reach whom we did not ask for.
         marker = (UsageReported(TokenUsage(), alone=True),) if alone else ()
         return (*marker, *reading.notes)
-    return (_reported(usage, reading, reading.usage, running, alone, service_tier), *reading.notes)
-
-
-def _reported(
-    usage: dict[str, Any],
-    reading: Reading,
-    counts: TokenUsage,
-    running: bool,
-    alone: bool,
-    tier: str | None,
-) -> UsageReported:
-    return UsageReported(
-        counts,
+    cost = usage.get("cost")
+    reported = UsageReported(
+        reading.usage,
         running=running,
         alone=alone,
-        service_tier=tier,
-        cost=decimal_text(usage.get("cost")),
+        service_tier=service_tier,
+        cost=None if cost is None else decimal_text(cost),
     )
+    return (reported, *reading.notes)
 
 
 def _stated(usage: dict[str, Any]) -> StatedCounts:
@@ -74,6 +93,6 @@ def _responses(usage: dict[str, Any]) -> StatedCounts:
     )
 
 
-def _parts(usage: dict[str, Any], key: str) -> dict[str, Any]:
+def _parts(usage: dict[str, Any], key: str) -> Mapping[str, Any]:
     parts = usage.get(key)
-    return parts if isinstance(parts, dict) else {}
+    return parts if isinstance(parts, dict) else _NO_PARTS
