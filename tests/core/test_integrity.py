@@ -293,6 +293,19 @@ def test_a_large_frame_that_comes_in_pieces_has_one_stamp(mode: Integrity) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("begin", [b": ", b"unknown: ", b'event: ping\ndata: {"type":"ping"'])
+def test_a_large_frame_that_has_no_number_passes_whole(mode: Integrity, begin: bytes) -> None:
+    large = begin + b"x" * 100_000 + b"\n\n"
+    play = Play(chat_request(), proof=Proof(mode))
+    play.head()
+    play.data(ROLE, large[:80_000], large[80_000:], text("b"), FINISH, DONE)
+    play.do("tick", at=9.0)
+    assert large in play.body
+    assert play.row.frames_out == 4
+    assert not check(play, play.body, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_of_a_frame_too_large_to_be_read_the_hash_is_unknown(mode: Integrity) -> None:
     wire = b"".join((ROLE, _large(READ_UP_TO // 6 + 10), text("b"), FINISH, DONE))
     play = Play(chat_request(), proof=Proof(mode))

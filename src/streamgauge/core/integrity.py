@@ -200,7 +200,10 @@ class Stamper:
     def _frame(self, frame: Frame) -> bytes:
         if frame.kind is _PART:
             return self._part(frame.raw)
-        raw = frame.raw
+        raw, begun, self._begun = frame.raw, self._begun, False
+        if self._held:
+            raw = b"".join([*self._held, raw])
+            self._held.clear()
         if frame.kind is not _DATA:
             if self._style.ids and frame.kind is _SILENT:
                 # In a stream with ids it would be an event.
@@ -212,10 +215,6 @@ class Stamper:
         if self._over or (frame.event == _OURS and self._own_stamps):
             self._unnumbered += 1
             return raw
-        if self._held:
-            raw = b"".join([*self._held, raw])
-            self._held.clear()
-        begun, self._begun = self._begun, False
         return raw if begun else self._count(raw, frame.payload, frame.event)
 
     @property

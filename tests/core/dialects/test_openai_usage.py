@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from streamgauge.core.dialects.loose import load
 from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.usage import usage_of
 from streamgauge.core.events import Event, Noted, UsageReported
 from streamgauge.core.usage import MAX_COUNT, TokenUsage
 
