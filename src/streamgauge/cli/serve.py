@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -253,6 +254,7 @@ async def _run_house(
     reloader.watch(loaded)
     # Before the line: whoever reads it may send a signal at once.
     signals = StopSignals(partial(reloader.wish, "SIGHUP"))
+    _settle_down()
     shown = "-" if control is None else control.url
     _say(f"ready data={url} control={shown} pid={os.getpid()} ledger={config.ledger.path}")
     try:
@@ -275,6 +277,15 @@ def _poster(loop: asyncio.AbstractEventLoop) -> Post:
 def _cannot_start(reason: str, exit_code: int = _CANNOT_START) -> int:
     click.echo(f"streamgauge cannot start: {reason}", err=True)
     return exit_code
+
+
+def _settle_down() -> None:
+    """Spare the collector what lives as long as the process, some 60 000 objects.
+
+    Else each of its full rounds walks them all, for some 30 ms in which no frame passes.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _say(line: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamgauge.core.integrity_stamp import (
@@ -45,6 +45,13 @@ class Marker:
 
     payloads: tuple[bytes, ...]
     events: frozenset[bytes] = frozenset()
+    told_payloads: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    told_events: frozenset[bytes] = field(init=False, repr=False, compare=False)
+    """The same with those of a ping and of our record: none of them is a plain frame's."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told_payloads", (*_PINGS, *self.payloads))
+        object.__setattr__(self, "told_events", self.events | {b"ping", _OURS})
 
     def is_met(self, payload: bytes | None, event: bytes) -> bool:
         """Return whether a frame is the end marker."""
@@ -121,13 +128,12 @@ class Stamper:
         """Frames of text are only numbered and hashed."""
         self.fast = True
         """No frame is begun, and none was the end marker."""
-        self._payloads = (*_PINGS, *marker.payloads)
-        self._events = marker.events | {b"ping", _OURS}
+        self._payloads = marker.told_payloads
+        self._events = marker.told_events
         self.last_read = LastRead()
         """What was read of the upstream, where somebody does."""
         self._splitter: FrameSplitter | NdjsonSplitter
-        self._splitter = NdjsonSplitter() if style.lines else FrameSplitter()
-        self._splitter.feed(b"\xef\xbb\xbf")  # whole frames are read at once from the start
+        self._splitter = (NdjsonSplitter if style.lines else FrameSplitter)(begun=True)
         self._hash = hashlib.sha1(usedforsecurity=False)
         self.update = self._hash.update
         """Takes the payload of a frame that was counted in `seq` by somebody else, and LF."""

@@ -25,11 +25,12 @@ class NdjsonSplitter:
 
     __slots__ = ("_begun", "_buffer", "_passed", "_scan", "bom_removed")
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
+        """`begun`: the first bytes have come elsewhere, so that no BOM can stand before these."""
         self._buffer = bytearray()
         self._scan = 0  # where a line end may yet be found
         self._passed = 0  # bytes of the unfinished line that have left as PART
-        self._begun = False
+        self._begun = begun
         self.bom_removed = False
 
     @property

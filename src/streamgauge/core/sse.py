@@ -76,14 +76,15 @@ class FrameSplitter:
         "bom_removed",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
+        """`begun`: the first bytes have come elsewhere, so that no BOM can stand before these."""
         self._buffer = bytearray()
         self._scan = 0
         self._passed = 0  # bytes of the unfinished frame that have left as PART
         self._length = 0  # bytes of the unfinished frame no longer kept
         self._after_cr = False
         self._has_cr = False  # a CR is in the buffer: its line ends need the whole grammar
-        self._begun = False
+        self._begun = begun
         self.bom_removed = False
 
     @property

@@ -8,7 +8,11 @@ no action.
 
 from __future__ import annotations
 
+from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
+from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.base import PlainDecoder, PlainEncoder
+from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.events import ReasoningDelta, TextDelta
 from streamgauge.core.integrity import Stamper
 from streamgauge.core.passage import Passage
@@ -182,12 +186,14 @@ def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
     """Return what may take in the frames of `passage`; None where each has to be changed or told."""
     encoder: PlainEncoder | None = None
     if isinstance(passage, Translating):
-        if not isinstance(passage.encoder, PlainEncoder):
+        if not isinstance(passage.encoder, ChatEncoder | MessagesEncoder):
             return None
         encoder = passage.encoder
     elif not isinstance(passage, Relaying) or not passage.reading.hands_on:
         return None
     decoder = passage.reading.decoder
-    if not isinstance(decoder, PlainDecoder) or (stamper is not None and not stamper.plain):
+    if not isinstance(decoder, ChatDecoder | MessagesDecoder) or (
+        stamper is not None and not stamper.plain
+    ):
         return None
     return Steady(passage, decoder, encoder, stamper)

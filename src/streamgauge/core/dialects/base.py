@@ -53,7 +53,6 @@ class Decoder(Protocol):
         """
 
 
-@runtime_checkable
 class PlainDecoder(Protocol):
     """A decoder that tells a frame of text from all others without remembering it."""
 
@@ -135,7 +134,6 @@ class Encoder(Protocol):
         """
 
 
-@runtime_checkable
 class PlainEncoder(Protocol):
     """An encoder to which another piece of what it writes just now changes nothing."""
 
