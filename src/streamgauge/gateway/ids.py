@@ -6,20 +6,26 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from itertools import count
+from string import ascii_lowercase, ascii_uppercase, digits
 from time import time_ns
+from typing import Final
 
 __all__ = ["IdSource"]
 
-_NS_PER_MS = 1_000_000
+_NS_PER_MS: Final = 1_000_000
+_DIGITS: Final = digits + ascii_uppercase + ascii_lowercase
+"""In the order in which the ledger sorts them."""
+_PAIRS: Final = tuple([high + low for high in _DIGITS for low in _DIGITS])
 
 
 class IdSource:
-    """Unguessable ids in the form of SPEC §8.3, none twice: UUIDs of version 7 without dashes.
+    """Unguessable ids in the form of SPEC §8.3, none twice.
 
-    They begin with the time (RFC 9562 §5.7), so that the ledger appends: ids of pure chance changed
-    a page of their own in each index, two thirds of what a commit wrote. The other 74 bits are a
-    keyed hash of a counter, as hard to guess as the key, and a tenth of the time that asking the
-    kernel for chance takes beside a busy ledger thread.
+    Seven digits of base 62 are the milliseconds since the epoch, so that the ledger appends: ids
+    of pure chance changed a page of their own in each index. The other 96 bits, in 24 hexadecimal
+    digits, are a keyed hash of a counter: as hard to guess as the key, and a tenth of the time that
+    asking the kernel for chance takes beside a busy ledger thread. The first ten digits tell ids
+    apart for whoever types them, which those of a UUID of version 7 do not.
     """
 
     __slots__ = ("_clock", "_key", "_numbers")
@@ -33,8 +39,8 @@ class IdSource:
     def next(self) -> str:
         """Return the next id."""
         number = next(self._numbers).to_bytes(8, "big")
-        chance = int.from_bytes(hashlib.blake2b(number, digest_size=10, key=self._key).digest())
-        milliseconds = self._clock() // _NS_PER_MS
-        # 48 bits of time, version 7, 12 bits of chance, variant 2, 62 bits of chance.
-        high, low = chance >> 68, chance & (1 << 62) - 1
-        return f"{milliseconds:012x}7{high:03x}{1 << 63 | low:016x}"
+        chance = hashlib.blake2b(number, digest_size=12, key=self._key).hexdigest()
+        rest, last = divmod(self._clock() // _NS_PER_MS, 62)
+        high, low = divmod(rest, 3844 * 3844)
+        middle, low = divmod(low, 3844)
+        return f"{_PAIRS[high % 3844]}{_PAIRS[middle]}{_PAIRS[low]}{_DIGITS[last]}{chance}"

@@ -50,16 +50,10 @@ _SUMS: Mapping[str, str] = {
 _BY = ("upstream", "model", "dialect")
 _ANOMALIES = frozenset(anomaly.value for anomaly in Anomaly)
 
-_REMEMBERED = 1000
-"""Combinations of names whose labels are kept at hand. Clients make models up: when there are more,
-they are forgotten."""
-
 _times_of = attrgetter(*_HISTOGRAMS)
 _sums_of = attrgetter(*_SUMS, *_OUTPUT_COUNTS, *_INPUT_COUNTS)
-_names_of = attrgetter(
-    *("upstream", "dialect", "upstream_model", "response_model", "requested_model"),
-    *("usage_source", "input_source"),
-)
+_models_of = attrgetter("upstream_model", "response_model", "requested_model")
+_names_of = attrgetter("upstream", "dialect", "usage_source", "input_source")
 
 Values = tuple[str, ...]
 _Cell = list[int]
@@ -68,10 +62,11 @@ _Cell = list[int]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The labels of one combination of names. `sums`: column and labels of each of `_sums_of`.
+    """The labels of one combination, of which there are as many as the configuration allows.
 
-    Counts of different sources never meet in one sum (SPEC §6.3). `exact`: both are the provider's.
-    `cells`: those of `sums` that have had a value; what never had one is not told.
+    `sums`: column and labels of each of `_sums_of`. Counts of different sources never meet in one
+    sum (SPEC §6.3). `exact`: both are the provider's. `cells`: those of `sums` that have had a
+    value; what never had one is not told.
     """
 
     upstream: str
@@ -112,7 +107,7 @@ class ExchangeCounts:
 
     def write(self, record: ExchangeRecord) -> None:
         """Count an exchange that has ended."""
-        place = self._place(_names_of(record))
+        place = self._place(self._labels.model(*_models_of(record)), _names_of(record))
         cells = place.cells
         with self._reading:
             self._counts[str.__str__(record.status), place.dialect, place.upstream] += 1
@@ -150,13 +145,13 @@ class ExchangeCounts:
             }
         return [*_histogram_families(histograms), *_sum_families(sums)]
 
-    def _place(self, names: tuple[str | None, ...]) -> _Place:
-        if self._edition != self._labels.edition or len(self._places) > _REMEMBERED:
+    def _place(self, model: str, names: tuple[str | None, ...]) -> _Place:
+        if self._edition != self._labels.edition:
             self._edition = self._labels.edition
             self._places = {}
-        place = self._places.get(names)
+        place = self._places.get((model, *names))
         if place is None:
-            place = self._places[names] = _place_of(self._labels, *names)
+            place = self._places[model, *names] = _place_of(self._labels, model, *names)
         return place
 
     def _cell(self, column: str, by: Values) -> _Cell:
@@ -174,15 +169,12 @@ class ExchangeCounts:
 
 def _place_of(
     labels: Labels,
+    model: str,
     upstream: str | None,
     dialect: str | None,
-    upstream_model: str | None,
-    response_model: str | None,
-    requested_model: str | None,
     usage_source: str | None,
     input_source: str | None,
 ) -> _Place:
-    model = labels.model(upstream_model, response_model, requested_model)
     by = (labels.upstream(upstream), model, labels.dialect(dialect))
     output, read = labels.source(usage_source), labels.source(input_source)
     sums: list[tuple[str, Values]] = [(column, by) for column in _SUMS]
