@@ -30,7 +30,7 @@ DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
 
-_STATEMENTS = 256
+_STATEMENTS = 128
 """Prepared statements kept: those of several sets of columns, each in several sizes, 20 kB or so."""
 
 _CHECK_SECONDS = 2.0

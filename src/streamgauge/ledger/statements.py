@@ -13,7 +13,7 @@ from streamgauge.ledger.rows import Row, RowShape
 
 __all__ = ["RowStatement"]
 
-_SIZES = (16, 8, 7, 6, 5, 4, 3, 2, 1)
+_SIZES = (16, 8, 4, 2, 1)
 """Rows in one statement. sqlite3 lets other threads have the interpreter at each one, and comes
 back for it behind the event loop: fewer statements cost both threads less."""
 
