@@ -13,7 +13,10 @@ from hypothesis import given
 
 from streamgauge.core.actions import Commit
 from streamgauge.core.attempt import Allowance, Limits
+from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
+from streamgauge.core.dialects.openai.decode import ChatDecoder
 from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.events import TextDelta
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.record import Anomaly, Status
@@ -354,6 +357,18 @@ def test_protocols_that_number_or_remember_are_written_frame_by_frame(client: An
     way = {"request": request_of(client), "attempt": {"dialect": "openai"}}
     both([ROLE, *said(PLAIN), FINISH, DONE], **way)
     assert passing([ROLE, *said(PLAIN)], **way) == 0
+
+
+def test_a_decoder_promises_nothing_of_what_it_cannot_read_or_what_is_called_an_error() -> None:
+    payload = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
+    assert ChatDecoder().plain(payload, b"") == TextDelta("a")
+    assert ChatDecoder().plain(payload, b"error") is None
+    delta = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}'
+    assert MessagesDecoder().plain(delta, b"content_block_delta") == TextDelta("a")
+    assert MessagesDecoder().plain(delta, b"message_delta") is None
+    for decoder in (ChatDecoder(), MessagesDecoder()):
+        assert decoder.plain(b"{", b"") is None
+        assert decoder.plain(b'{"type":"message_stop","choices":[]}', b"") is None
 
 
 WORDS = st.one_of(
