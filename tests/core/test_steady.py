@@ -352,6 +352,31 @@ def test_translated_a_text_goes_to_the_block_that_is_open() -> None:
     both([frame for pair in zip(thoughts, words, strict=True) for frame in pair], **way)
 
 
+def test_translated_a_text_behind_a_call_without_arguments_goes_to_its_own_block() -> None:
+    words = said(PLAIN[:10])
+    begun = {**CALL, "function": {"name": "f", "arguments": ""}}
+    called = chunk(choices=[{"index": 0, "delta": {"tool_calls": [begun]}}])
+    way = {"request": request_of("anthropic"), "attempt": {"dialect": "openai"}}
+    both([ROLE, *words, called, *words, FINISH, DONE], **way)
+    many = [chunk(id=f"c{n}", choices=[{"delta": {"content": "ab"}}]) for n in range(12)]
+    both([ROLE, *many, *words, called, *words, FINISH, DONE], **way)
+
+
+def test_translated_thinking_behind_a_signature_goes_to_its_own_block() -> None:
+    thoughts = [message_delta(word, "thinking") for word in PLAIN[:6]]
+    signed = {"type": "signature_delta", "signature": "s"}
+    sign = {"type": "content_block_delta", "index": 0, "delta": signed}
+    frames = [*thoughts, f"data: {json.dumps(sign)}\n\n".encode(), *thoughts, *MESSAGE_ENDS]
+    both(frames, request=request_of("openai"), attempt={"dialect": "anthropic"})
+    both(frames, request=request_of("anthropic"), attempt={"dialect": "anthropic"})
+
+
+def test_nothing_is_numbered_behind_what_its_name_says_is_the_end() -> None:
+    frames = [message_delta(word) for word in PLAIN[:5]]
+    named = b'event: message_stop\ndata: {"type": "content_block_stop", "index": 0}\n\n'
+    both([*frames, named, *frames, *MESSAGE_ENDS], request=chat_request("messages", max_tokens=9))
+
+
 @pytest.mark.parametrize("client", ["simple", "frames"])
 def test_protocols_that_number_or_remember_are_written_frame_by_frame(client: Any) -> None:
     way = {"request": request_of(client), "attempt": {"dialect": "openai"}}
@@ -376,7 +401,15 @@ WORDS = st.one_of(
     st.sampled_from(PLAIN),
     st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=300),
 )
+BEGUN = {**CALL, "function": {"name": "f", "arguments": ""}}
+CALLS = [
+    chunk(choices=[{"index": index, "delta": {"tool_calls": [call]}}])
+    for index in (0, 1)
+    for call in (CALL, BEGUN, {"index": 1, "function": {"arguments": "[1]"}})
+]
 FRAMES = st.one_of(
+    st.sampled_from(CALLS),
+    WORDS.map(lambda word: chunk(choices=[{"index": 1, "delta": {"content": word}}])),
     WORDS.map(text),
     WORDS.map(text),
     WORDS.map(text),
@@ -408,3 +441,46 @@ def test_any_translated_stream_ends_alike(
     way = {"request": request_of(client), "attempt": {"dialect": "openai"}, "mode": mode}
     both([ROLE, *frames], **way)
     both([ROLE, *frames, FINISH, DONE], **way)
+
+
+def message(**members: Any) -> bytes:
+    return f"event: {members['type']}\ndata: {json.dumps(members)}\n\n".encode()
+
+
+def block(index: int, **content: Any) -> bytes:
+    return message(type="content_block_start", index=index, content_block=content)
+
+
+def delta(index: int, **content: Any) -> bytes:
+    return message(type="content_block_delta", index=index, delta=content)
+
+
+INDEX = st.integers(0, 2)
+MESSAGES = st.one_of(
+    WORDS.map(message_delta),
+    WORDS.map(message_delta),
+    WORDS.map(lambda word: message_delta(word, "thinking")),
+    st.tuples(INDEX, WORDS).map(lambda told: delta(told[0], type="text_delta", text=told[1])),
+    INDEX.map(lambda index: delta(index, type="signature_delta", signature="s")),
+    INDEX.map(lambda index: delta(index, type="input_json_delta", partial_json="{}")),
+    INDEX.map(lambda index: block(index, type="text", text="")),
+    INDEX.map(lambda index: block(index, type="tool_use", id=f"t{index}", name="f", input={})),
+    INDEX.map(lambda index: message(type="content_block_stop", index=index)),
+    st.sampled_from([message(type="ping"), b": c\n\n", *MESSAGE_ENDS]),
+    WORDS.map(lambda word: message_delta(word).replace(b"event: content_block_delta", b"event: x")),
+)
+
+
+@given(
+    frames=st.lists(MESSAGES, max_size=40),
+    mode=st.sampled_from(list(Integrity)),
+    client=st.sampled_from(["openai", "anthropic", None]),
+)
+def test_any_stream_of_messages_ends_alike(
+    frames: list[bytes], mode: Integrity, client: Any
+) -> None:
+    """`client` None: relayed as it is."""
+    way: dict[str, Any] = {"request": chat_request("messages", max_tokens=9)}
+    if client is not None:
+        way = {"request": request_of(client), "attempt": {"dialect": "anthropic"}}
+    both(frames, mode=mode, **way)

@@ -130,7 +130,7 @@ class Steady:
 
     def learn(self, data: bytes, said: bytes) -> None:
         """Make `data` the pattern if it can be one: a read, for which the client was sent `said`."""
-        if self._begin_size and self._fits(data):
+        if self._begin_size and self._holds(data, said):
             self.ready = True
         elif self._poor < _MOST_POOR:
             self._poor = 0 if self._used >= _POOR else self._poor + 1
@@ -139,8 +139,18 @@ class Steady:
             if plain is not None:
                 self.ready = self._cut(data, *plain, said)
 
-    def _fits(self, data: bytes) -> bool:
-        return data[: self._begin_size] == self._begin and data[self._end_at :] == self._end
+    def _holds(self, data: bytes, said: bytes) -> bool:
+        """Whether what came meanwhile has changed neither what is read of `data` nor what is sent.
+
+        Translated, a call without arguments is no content, and opens another block of its client's.
+        """
+        if data[: self._begin_size] != self._begin or data[self._end_at :] != self._end:
+            return False
+        sent = data
+        if self._encoder is not None:
+            inside = data[self._begin_size : self._end_at]
+            sent = b"".join((self._said_begin, inside, self._said_end))
+        return sent == said and (self._stamper is None or self._stamper.fast)
 
     def _cut(self, data: bytes, payload: bytes, event: bytes, said: bytes) -> bool:
         """Find where the text of a frame stands; return whether that is certain."""
