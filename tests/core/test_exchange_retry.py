@@ -52,6 +52,14 @@ def test_a_refused_usage_option_is_taken_back_once_and_remembered() -> None:
         (2, "completed", 200),
     ]
     assert [a.may_have_been_billed for a in attempts] == [False, True]
+    assert play.exchange.may_have_been_billed
+
+
+def test_an_exchange_whose_only_call_was_refused_is_not_billed() -> None:
+    play = Play(chat_request())
+    play.answer(401, REFUSAL)
+    assert play.row.status is Status.UPSTREAM_ERROR
+    assert not play.exchange.may_have_been_billed
 
 
 def test_the_refused_call_is_closed_before_the_next_one_opens() -> None:

@@ -103,6 +103,10 @@ def test_only_the_last_two_windows_are_kept() -> None:
     assert spending.spent(Span.DAY, "USD", at(2026, 5, 3)) == 0
     assert spending.spent(Span.DAY, "USD", at(2026, 5, 4)) == 1
     assert spending.spent(Span.MONTH, "USD", at(2026, 5, 4)) == 5
+    for month in (6, 7):
+        spending.add(Money(2, "USD"), at(2026, month, 1))
+    assert spending.spent(Span.MONTH, "USD", at(2026, 5, 4)) == 0
+    assert spending.spent(Span.MONTH, "USD", at(2026, 6, 4)) == 2
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,9 @@ class UpstreamSide(ClientSide):
         if said is None:
             return None
         record = self.record
-        if record.bytes_in is not None and record.bytes_out is not None:  # a frame went before
-            record.bytes_in += size
-            record.bytes_out += len(said)
+        assert record.bytes_in is not None and record.bytes_out is not None, "the pattern went before"
+        record.bytes_in += size
+        record.bytes_out += len(said)
         self._stamps.progress = self._told_at = now
         return said
 

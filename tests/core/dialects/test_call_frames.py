@@ -49,6 +49,12 @@ def test_a_piece_without_arguments_leaves_as_it_came(function: Any) -> None:
     assert chat(frame) == [frame]
 
 
+@pytest.mark.parametrize("choices", ["7", "[7]", "null", '[{"delta": {}}'])
+def test_a_frame_with_calls_in_it_that_is_no_chunk_leaves_as_it_came(choices: str) -> None:
+    frame = b'data: {"tool_calls": [], "choices": %b}\n\n' % choices.encode()
+    assert chat(frame) == [frame]
+
+
 def test_a_chunk_that_says_other_things_too_stays_where_its_arguments_do() -> None:
     frame = chunk({"content": "hi", **call('{"a": 1}', id="a", name="f")})
     assert chat(frame, DONE) == [frame, DONE]

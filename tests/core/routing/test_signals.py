@@ -137,6 +137,15 @@ def test_what_a_tool_said_counts_and_nobody_said_it() -> None:
     assert signals.user_text == "hi"
 
 
+def test_a_conversation_is_looked_through_once_however_often_it_is_asked_about() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://h/i"}}
+    fields: dict[str, Any] = {"messages": [{"role": "user", "content": [image, "Hi"]}]}
+    signals = Signals(Asked("openai", "chat/completions", "m", size=200, fields=fields))
+    before = (signals.has_image, signals.user_text)
+    fields["messages"].clear()
+    assert (signals.has_image, signals.user_text) == before == (True, "")
+
+
 def test_where_nobody_estimates_only_the_bounds_decide() -> None:
     signals = Signals(Asked("openai", "chat/completions", "m", size=1000))
     assert [signals.is_longer_than(n) for n in (100, 2000)] == [False, False]
