@@ -96,7 +96,8 @@ class UpstreamSide(ClientSide):
         if said is None:
             return None
         record = self.record
-        assert record.bytes_in is not None and record.bytes_out is not None, "the pattern went before"
+        assert record.bytes_in is not None  # the pattern went before
+        assert record.bytes_out is not None
         record.bytes_in += size
         record.bytes_out += len(said)
         self._stamps.progress = self._told_at = now
