@@ -12,6 +12,8 @@ from streamgauge.core.actions import (
     RememberRefusal,
     SendAnswer,
 )
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.record import Delivered, Status
 from streamgauge.core.sse import FRAME_LIMIT
 
@@ -98,11 +100,16 @@ def test_a_finished_stream_without_its_marker_ends_quietly(ends: str, usage: boo
     assert (row.error_code, row.finish_reason) == (None, "stop")
 
 
-def test_a_large_frame_that_is_cut_is_closed_before_the_error_frame() -> None:
-    play = Play(ASKED)
-    large = b"data: " + b"x" * 70_000
+@pytest.mark.parametrize("mode", [Integrity.OFF, Integrity.LEDGER])
+@pytest.mark.parametrize(("field", "frames"), [(b"data: ", 2), (b"other: ", 1)])
+def test_a_large_frame_that_is_cut_is_closed_before_the_error_frame_and_counts_with_data(
+    field: bytes, frames: int, mode: Integrity
+) -> None:
+    play = Play(ASKED, proof=Proof(mode=mode))
+    large = field + b"x" * 70_000
     play.stream(large, end="cut")
     assert play.body.startswith(large + b"\n\ndata: {")
+    assert play.row.frames_out == frames
 
 
 def test_a_frame_beyond_the_limit_ends_the_stream_with_an_error() -> None:

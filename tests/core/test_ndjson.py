@@ -131,10 +131,12 @@ def test_the_splitter_is_inside_a_line_that_passes_until_its_end() -> None:
     assert not splitter.inside
     assert [f.kind for f in splitter.feed(b"x")] == [FrameKind.PART]
     assert splitter.inside
+    assert splitter.inside_data
     assert splitter.read_whole(b"{}\n") is None
     (end,) = splitter.feed(b"\n")
     assert (end.kind, end.raw, end.payload) == (FrameKind.DATA, b"\n", None)
     assert not splitter.inside
+    assert not splitter.inside_data
 
 
 @pytest.mark.parametrize("piece", [PIECE, FRAME_LIMIT + 9])

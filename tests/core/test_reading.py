@@ -139,7 +139,7 @@ def test_an_oversize_frame_ends_as_a_frame_with_data() -> None:
 def test_each_frame_is_counted_and_only_those_with_data_are_parsed() -> None:
     it = reading()
     kinds(it, ROLE, b": ping\n\n", text("a"), b"event: ping\ndata: {}\n\n", FINISH, DONE)
-    assert (it.meter.frames, it.parsed) == (4, 5)
+    assert (it.meter.frames, it.parsed) == (4, 4)
 
 
 def test_a_frame_that_is_no_content_keeps_its_payload_for_the_machine() -> None:
@@ -155,3 +155,11 @@ def test_the_moment_of_a_frame_is_that_of_its_last_byte() -> None:
     it.feed(text("a")[9:], 3.0)
     it.feed(text("b"), 4.0)
     assert (it.meter.first_content, it.meter.last_content) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize("begin", [b"event: ping\n", b""])
+def test_a_ping_counts_in_nothing_whatever_it_says(begin: bytes) -> None:
+    it = reading()
+    ping = begin + b'data: {"type":"ping","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    assert kinds(it, ROLE, ping) == [DATA, KEEPALIVE]
+    assert (it.meter.frames, it.meter.content_frames) == (1, 0)

@@ -63,6 +63,28 @@ def test_a_frame_below_the_threshold_waits_for_its_end() -> None:
     assert [f.raw for f in splitter.feed(wire[-1:])] == [wire]
 
 
+@pytest.mark.parametrize(
+    ("begun", "has_data"),
+    [
+        (b"data: ", True),
+        (b"event: a\ndata: ", True),
+        (b"ddata: ", False),
+        (b": ", False),
+        (b"event: ", False),
+        (b"data: " + b"x" * READ_UP_TO, True),
+        (b": " + b"x" * READ_UP_TO, True),  # it is not kept
+    ],
+)
+def test_a_large_frame_that_was_cut_off_tells_whether_it_has_data(
+    begun: bytes, has_data: bool
+) -> None:
+    splitter = FrameSplitter()
+    splitter.feed(begun + b"x" * PASS_FROM)
+    assert (splitter.inside, splitter.inside_data) == (True, has_data)
+    splitter.feed(b"\n\n")
+    assert not splitter.inside_data
+
+
 def test_the_splitter_is_inside_a_large_frame_until_its_end() -> None:
     splitter = FrameSplitter()
     splitter.feed(data_frame(PASS_FROM + 5)[:-1])

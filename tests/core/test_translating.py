@@ -209,7 +209,7 @@ def test_too_many_keep_alives_in_a_row_are_a_flood() -> None:
 def test_a_piece_of_a_large_frame_is_progress_and_says_nothing() -> None:
     it = translating()
     assert it.feed(b"data: " + b"x" * 70_000, 1.0) == (Turn.NOTHING, b"")
-    assert (it.progress, it.inside, it.parsed) == (True, False, 0)
+    assert (it.progress, it.inside, it.inside_data, it.parsed) == (True, False, False, 0)
 
 
 def test_a_frame_beyond_the_cap_is_raised() -> None:

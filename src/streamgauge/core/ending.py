@@ -196,8 +196,8 @@ class Ending(ABC):
             if relaying is not None:
                 relaying.frames_out += 1
         if relaying is not None and self._inside:
-            frame = b"\n\n" + frame  # what the client has of a frame counts as one
-            relaying.frames_out += 1
+            frame = b"\n\n" + frame  # what the client has of a frame becomes one
+            relaying.frames_out += relaying.inside_data
         self._told_error = True
         return [*self._send(frame, now), EndClient()]
 

@@ -39,6 +39,11 @@ class NdjsonSplitter:
         return self._passed > 0
 
     @property
+    def inside_data(self) -> bool:
+        """The same: each line is data."""
+        return self.inside
+
+    @property
     def between(self) -> bool:
         """Whether all that came has been passed on, to the end of a line."""
         return not (self._buffer or self._passed)

@@ -63,6 +63,10 @@ class Passage(Protocol):
         """Whether the client has part of a frame whose end has not come."""
 
     @property
+    def inside_data(self) -> bool:
+        """Whether that part is a frame with data, once a blank line closes it."""
+
+    @property
     def flooded(self) -> bool:
         """Whether more bytes of keep-alives came in a row than anyone means."""
 

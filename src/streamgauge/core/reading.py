@@ -84,6 +84,11 @@ class StreamReading:
         """Whether part of an unfinished frame has been passed on (it must be closed, SPEC §4.1)."""
         return self._splitter.inside
 
+    @property
+    def inside_data(self) -> bool:
+        """Whether what has left of it is a frame with data."""
+        return self._splitter.inside_data
+
     def whole(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return payload and event where `data`, read last, was one plain frame; else None.
 
@@ -118,13 +123,15 @@ class StreamReading:
             meter.frames += 1
             meter.note(Anomaly.OVERSIZE_LINE)
             return Piece(PieceKind.DATA, raw)
+        if _is_ping(event, payload):
+            return Piece(PieceKind.KEEPALIVE, raw)  # it counts in nothing, whatever it says
         events: Sequence[Event] = ()
         content = False
         self.parsed += 1
         try:
             if payload:
                 events = self.decoder.decode(payload, event)
-            if self.watch is not None and (events or not _is_ping(event, payload)):
+            if self.watch is not None:
                 self.watch.observe(payload, events)
             if meter.ended and events:
                 events = self._late(events)
@@ -132,8 +139,6 @@ class StreamReading:
         except Exception:
             # The one broad catch round the meter (SPEC §4.8): counted on the row as an anomaly.
             meter.note(Anomaly.METER_ERROR)
-        if not events and _is_ping(event, payload):
-            return Piece(PieceKind.KEEPALIVE, raw)
         meter.frames += 1
         if content and len(events) == 1:
             return Piece(_CONTENT, raw, None, events)

@@ -79,6 +79,11 @@ class Relaying:
         return self.reading.inside and not self.over
 
     @property
+    def inside_data(self) -> bool:
+        """Whether what it has of it is a frame with data."""
+        return self.inside and self.reading.inside_data
+
+    @property
     def flooded(self) -> bool:
         """Whether more bytes of keep-alives came in a row than anyone means."""
         return self._comments > COMMENT_LIMIT

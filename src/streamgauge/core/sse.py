@@ -93,6 +93,13 @@ class FrameSplitter:
         return self._passed > 0
 
     @property
+    def inside_data(self) -> bool:
+        """Whether that frame has data, if it ended here; where it is not kept, it passes for data."""
+        if not self.inside or self._length:
+            return self.inside
+        return _read_frame(bytes(self._buffer) + b"\n\n").kind is FrameKind.DATA
+
+    @property
     def between(self) -> bool:
         """Whether all that came has been passed on, to the end of a frame."""
         return not (self._buffer or self._after_cr)

@@ -77,6 +77,11 @@ class Translating:
         return False
 
     @property
+    def inside_data(self) -> bool:
+        """Never, either."""
+        return False
+
+    @property
     def flooded(self) -> bool:
         """Whether more bytes of keep-alives came in a row than anyone means."""
         return self._comments > COMMENT_LIMIT

@@ -74,6 +74,10 @@ class Splitter(Protocol):
     def inside(self) -> bool:
         """Whether part of an unfinished frame has been passed on."""
 
+    @property
+    def inside_data(self) -> bool:
+        """Whether that frame has data, if it ended here."""
+
     def read_whole(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return payload and event where `data` is exactly one plain frame, else change nothing."""
 
