@@ -80,6 +80,26 @@ def both(frames: Sequence[bytes], **more: Any) -> None:
     assert ours.exchange.parsed_frames == all_decoded.exchange.parsed_frames
 
 
+@pytest.mark.parametrize("reading", ["so_far", "parsed_frames", "client_gone", "shutdown"])
+def test_who_looks_or_ends_it_at_any_frame_finds_all_counted_that_passed(reading: str) -> None:
+    frames = [ROLE, *said(PLAIN[:9])]
+    plays = [Play(proof=Proof(mode=Integrity.LEDGER)) for _ in range(2)]
+    for play in plays:
+        play.head()
+        for frame in frames:
+            passes = play is plays[0]
+            play.read(frame) if passes else play.do("upstream_data", frame)
+    if reading == "parsed_frames":
+        assert [play.exchange.parsed_frames for play in plays] == [len(frames)] * 2
+        return
+    ours, decoded = (
+        asdict(play.look("so_far") if reading == "so_far" else play.do(reading) and play.row)
+        for play in plays
+    )
+    assert ours == decoded
+    assert ours["frames_in"] == len(frames)
+
+
 def is_steady(play: Play) -> bool:
     steady = play.exchange._steady
     return steady is not None and steady.ready
