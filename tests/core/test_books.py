@@ -167,6 +167,15 @@ def test_an_unread_stream_has_only_its_connection() -> None:
     assert times_of(attempt) == (200.0, 500.0, None, None)
 
 
+def test_of_an_unread_stream_that_runs_no_frame_and_no_stall_is_known() -> None:
+    play = Play(metering=False)
+    play.head()
+    play.data(text("a"))
+    row = play.look("so_far")
+    assert (row.frames_in, row.stalls) == (None, None)
+    assert row.bytes_in == len(text("a"))
+
+
 @given(st.lists(st.floats(0, 3, allow_nan=False), min_size=11, max_size=11))
 def test_no_time_is_before_what_led_to_it(steps: list[float]) -> None:
     at = [sum(steps[: n + 1]) for n in range(len(steps))]

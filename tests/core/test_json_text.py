@@ -242,3 +242,8 @@ def test_no_bytes_raise_anything_but_a_request_error(raw: bytes) -> None:
     except RequestError:
         return
     assert isinstance(value, dict)
+
+
+def test_a_long_body_s_numbers_are_those_that_python_reads() -> None:
+    body = b'{"a":[1.5,-2e3,7],"long":"%b"}' % (b"x" * 5000)
+    assert read_object(body)["a"] == [1.5, -2000.0, 7]

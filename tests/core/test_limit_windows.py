@@ -74,6 +74,13 @@ def test_a_time_a_little_earlier_than_the_last_one_is_counted_with_it() -> None:
     assert window.total(71.0) == 0
 
 
+def test_nothing_added_leaves_what_there_was_for_as_long() -> None:
+    window = MinuteWindow()
+    window.add(3, 10.0)
+    window.add(0, 20.0)
+    assert (window.total(20.0), window.empty_in(20.0)) == (3, 51.0)
+
+
 def test_days_and_months_are_those_of_utc_and_currencies_stay_apart() -> None:
     spending = Spending()
     spending.add(Money(5, "USD"), at(2026, 1, 31, 23, 59, 59))

@@ -193,6 +193,11 @@ def test_a_call_that_can_never_be_paid_is_not_told_to_wait() -> None:
     assert Key(KeyLimits(per_day=money(10))).refused(demand(10, 5)).retry_after is None
 
 
+def test_a_key_without_a_limit_of_money_has_no_sum_left() -> None:
+    assert Key(KeyLimits(rpm=5)).left() is None
+    assert Key(KeyLimits(per_month=money(7))).left() == 7
+
+
 def test_the_smaller_of_day_and_month_counts() -> None:
     key = Key(KeyLimits(per_day=money(50_000), per_month=money(60_000)))
     key.keeper.spend("key", money(45_000), NOON - 10 * 86_400_000_000)

@@ -72,6 +72,8 @@ def test_a_row_s_price_names_its_service_tier_and_keeps_no_other() -> None:
         [{"above": 100, "input": "1", "output": "7"}],
     )
     assert "service_tiers" not in plain
+    (listed, other) = json.loads(PRICE.as_json())["service_tiers"]
+    assert (listed["name"], listed["tiers"], other["name"]) == ("flex", plain["tiers"], "priority")
 
 
 def test_a_price_without_service_tiers_is_the_same_however_it_is_served() -> None:

@@ -74,6 +74,17 @@ def test_a_stream_byte_by_byte_says_the_same_as_whole(client: str, upstream: str
     assert heard(client, said).ended
 
 
+@pytest.mark.parametrize("hold", [Hold.FRAMES, Hold.COMMENTS])
+def test_what_was_held_before_the_content_can_be_taken(hold: Hold) -> None:
+    it = translating("anthropic", hold=hold)
+    _, said = it.feed(ROLE, 1.0)
+    assert bool(said) is (hold is Hold.COMMENTS)
+    held = it.take_held()
+    assert b"".join([said, *held]).count(b"message_start") == 2  # its event, and its type
+    assert (it.released, it.frames_out) == (True, 1)
+    assert it.take_held() == []
+
+
 def test_finish_and_usage_wait_for_the_marker() -> None:
     it = translating()
     it.feed(ROLE + text("a"), 1.0)

@@ -18,7 +18,7 @@ from streamgauge.core.integrity import Stamper
 from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly
 from streamgauge.core.relaying import Relaying
-from streamgauge.core.replay_watch import LONG_FRAME, TextRun
+from streamgauge.core.replay_watch import LONG_FRAME, ReplayWatch, TextRun
 from streamgauge.core.sse import plain_frame
 from streamgauge.core.translating import Translating
 
@@ -59,14 +59,13 @@ class Steady:
         "_hash_last",
         "_passage",
         "_poor",
+        "_proof",
         "_reading",
         "_run",
         "_said_begin",
         "_said_end",
-        "_stamper",
         "_unsettled",
         "_used",
-        "_watch",
         "meter",
         "ready",
     )
@@ -76,18 +75,20 @@ class Steady:
         passage: Relaying | Translating,
         decoder: PlainDecoder,
         encoder: PlainEncoder | None,
-        stamper: Stamper | None,
+        proof: tuple[Stamper, ReplayWatch] | None,
     ) -> None:
-        """`encoder`: what translates; without one frames are sent as they came."""
+        """`encoder`: what translates; without one frames are sent as they came.
+
+        `proof`: what hashes them and looks for a replay in them, where somebody wants that.
+        """
         self.ready = False
         self.meter = passage.meter
         self._passage = passage
         self._reading = passage.reading
         self._decoder = decoder
         self._encoder = encoder
-        self._watch = passage.reading.watch
         self._run: TextRun | None = None
-        self._stamper = stamper
+        self._proof = proof
         self._begin = self._end = self._said_begin = self._said_end = b""
         self._hash_first = self._hash_between = self._hash_last = b""
         self._begin_size = 0
@@ -119,8 +120,9 @@ class Steady:
                 run.parts.append(text)
                 run.size += len(text)
             self.meter.observe_text(now)
-            if run is not None and run.size >= run.wanted:
-                self._look(run)
+            if run is not None and run.size >= run.wanted and self._proof is not None:
+                self.settle()  # before the watch lets go of the texts
+                self._proof[1].look(run)
         except Exception:
             # As round the meter in reading.py (SPEC §4.8): the frame is whole, and passes.
             self.meter.note(Anomaly.METER_ERROR)
@@ -135,21 +137,14 @@ class Steady:
         self._reading.parsed += count
         self._passage.frames_out += count
         self.meter.frames += count
-        if (run := self._run) is None or (watch := self._watch) is None:
-            return
-        watch.frames += count
-        if (stamper := self._stamper) is not None:
+        if (run := self._run) is not None and self._proof is not None:
+            stamper, watch = self._proof
             texts = [text.encode() for text in run.parts[-count:]]
             hashed = self._hash_first + self._hash_between.join(texts) + self._hash_last
-            stamper.seq += count
             for at in range(0, len(hashed), _HASHED_AT_ONCE):
                 stamper.update(hashed[at : at + _HASHED_AT_ONCE])
-
-    def _look(self, run: TextRun) -> None:
-        """Look for a replay: it lets go of the texts, which are to be hashed before."""
-        self.settle()
-        if (watch := self._watch) is not None:
-            watch.look(run)
+            stamper.seq += count
+            watch.frames += count
 
     def learn(self, data: bytes, said: bytes) -> None:
         """Make `data` the pattern if it can be one: a read, for which the client was sent `said`."""
@@ -173,7 +168,7 @@ class Steady:
         if self._encoder is not None:
             inside = data[self._begin_size : self._end_at]
             sent = b"".join((self._said_begin, inside, self._said_end))
-        return sent == said and (self._stamper is None or self._stamper.fast)
+        return sent == said and (self._proof is None or self._proof[0].fast)
 
     def _cut(self, data: bytes, payload: bytes, event: bytes, said: bytes) -> bool:
         """Find where the text of a frame stands; return whether that is certain."""
@@ -195,8 +190,8 @@ class Steady:
             return False
         self._begin, self._begin_size = begin, len(begin)
         self._end, self._end_at = end, -len(end)
-        if self._watch is not None:
-            self._run = self._watch.run_of(told)
+        if self._proof is not None:
+            self._run = self._proof[1].run_of(told)
         return True
 
     def _cut_said(
@@ -220,7 +215,7 @@ class Steady:
         self._hash_first = begin[len(said) - len(plain[0]) - 2 :]
         self._hash_last = end[:-1]  # an LF stands behind each payload in the hash
         self._hash_between = self._hash_last + self._hash_first
-        return self._stamper is None or self._stamper.hands_on(*plain)
+        return self._proof is None or self._proof[0].hands_on(*plain)
 
 
 def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
@@ -235,6 +230,9 @@ def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
     decoder = passage.reading.decoder
     if not isinstance(decoder, ChatDecoder | MessagesDecoder):
         return None
-    if stamper is not None and not (stamper.plain and passage.reading.watch is not None):
-        return None  # else its texts are kept nowhere until they are hashed
-    return Steady(passage, decoder, encoder, stamper)
+    watch = passage.reading.watch
+    if stamper is None and watch is None:
+        return Steady(passage, decoder, encoder, None)
+    if stamper is None or watch is None or not stamper.plain:
+        return None
+    return Steady(passage, decoder, encoder, (stamper, watch))

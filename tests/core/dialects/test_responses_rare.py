@@ -155,8 +155,9 @@ def test_an_error_without_a_response_becomes_the_error_event() -> None:
     )
 
 
-def test_a_delta_of_an_unknown_event_is_no_content() -> None:
-    frame = {"type": "response.from_the_future.delta", "delta": "a", "output_index": 0}
+@pytest.mark.parametrize("kind", ["response.from_the_future.delta", "response.in_progress"])
+def test_a_delta_of_an_unknown_event_is_no_content(kind: str) -> None:
+    frame = {"type": kind, "delta": "a", "output_index": 0}
     assert list(ResponsesDecoder().decode(json.dumps(frame).encode(), b"")) == []
 
 

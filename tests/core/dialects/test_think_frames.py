@@ -82,6 +82,12 @@ def test_what_was_held_of_a_chat_answer_leaves_before_its_end_marker() -> None:
     assert done == held[1]
 
 
+@pytest.mark.parametrize("payload", ["7", "{}", '{"choices": 7}', "no JSON"])
+def test_what_is_no_chunk_passes(payload: str) -> None:
+    frame = f"data: {payload}\n\n".encode()
+    assert through(ChatThinkFrames(), frame) == [frame]
+
+
 @pytest.mark.parametrize("choices", [[None], [7, {"delta": {"content": "a"}}], [{"delta": None}]])
 def test_choices_that_are_none_of_the_protocol_pass(choices: list[Any]) -> None:
     frame = b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
