@@ -112,6 +112,30 @@ SOURCES: dict[str, tuple[list[Event], Booked]] = {
     "final": ([TEXT, said(9, 4)], Booked(TokenUsage(9, 4), "provider", "provider")),
     "final output only": ([TEXT, said(None, 4)], Booked(TokenUsage(None, 4), "provider", "none")),
     "running": ([TEXT, said(9, 1, running=True)], Booked(TokenUsage(9, 1), "running", "running")),
+    "running, after the finish": (
+        [TEXT, STOP, said(9, 1, running=True)],
+        Booked(TokenUsage(9, 1), "provider", "provider"),
+    ),
+    "running, then the finish": (
+        [TEXT, said(9, 1, running=True), STOP],
+        Booked(TokenUsage(9, 1), "provider", "provider"),
+    ),
+    "running, then the marker": (
+        [TEXT, said(9, 1, running=True), END],
+        Booked(TokenUsage(9, 1), "provider", "provider"),
+    ),
+    "text behind the count": (
+        [said(9, 0, alone=True), TEXT],
+        Booked(TokenUsage(9, 0), "running", "running"),
+    ),
+    "text behind the finish and the count": (
+        [TEXT, STOP, said(9, 1), TEXT],
+        Booked(TokenUsage(9, 1), "running", "running"),
+    ),
+    "text behind the count, then the marker": (
+        [said(9, 1), TEXT, END],
+        Booked(TokenUsage(9, 1), "provider", "provider"),
+    ),
     "timings at the end": (
         [TEXT, TimingsReported(TIMINGS), STOP],
         Booked(TokenUsage(5, 7, 2), "timings", "timings"),
@@ -148,6 +172,24 @@ SOURCES: dict[str, tuple[list[Event], Booked]] = {
 @pytest.mark.parametrize(("events", "booked"), SOURCES.values(), ids=SOURCES.keys())
 def test_the_source_of_each_count_is_named(events: list[Event], booked: Booked) -> None:
     assert read(events).booked() == booked
+
+
+def test_a_count_covers_the_text_of_its_own_frame() -> None:
+    meter = Meter(0.0)
+    meter.observe([TEXT], 1.0)
+    meter.observe([said(9, 4), TEXT], 2.0)
+    assert meter.booked().usage_source == "provider"
+    meter.observe_text(3.0)
+    assert meter.booked().usage_source == "running"
+
+
+def test_the_count_of_one_choice_is_not_that_of_two() -> None:
+    meter = Meter(0.0, choices=2, sum_choices=True)
+    for event in (TEXT, STOP, said(9, 1, alone=True)):
+        meter.observe([event], 1.0)
+    assert meter.booked().usage_source == "running"
+    meter.observe([Finished("stop", 1)], 1.0)
+    assert meter.booked().usage_source == "provider"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class Meter:
 
     __slots__ = (
         "_arguments",
+        "_covered",
         "_finished",
         "_gap_max",
         "_gap_skip",
@@ -114,7 +115,9 @@ class Meter:
         self.booked_as_of: tuple[float, bool, Booked] | None = None
         self._stated = _NOTHING_STATED
         self._provider_output = False  # a final output count was stated
-        self._running = False  # the last count stated is cumulative, more was to follow
+        self._running = False  # the last count stated came on a frame that more was to follow
+        # The content frames that the last count stated is of; None until its own is taken in.
+        self._covered: int | None = 0
         self._gaps: array[float] | None = None
         self._gap_step = 1
         self._gap_skip = 0
@@ -141,6 +144,8 @@ class Meter:
                 observe(self, event, now)
         if content:
             self.observe_text(now)
+        if self._covered is None:
+            self._covered = self.content_frames
         return content
 
     def _observe_arguments(self, event: ToolCallDelta) -> None:
@@ -214,6 +219,7 @@ class Meter:
                 new = self._again(before.output, new.output, event)
             self._provider_output = True
             self._running = event.running
+            self._covered = None
         self._stated = new if before is _NOTHING_STATED else before.updated(new)
 
     def _again(self, before: int, output: int, event: UsageReported) -> TokenUsage:
@@ -230,7 +236,7 @@ class Meter:
         """Return the counts to book and where they come from (SPEC §6.3)."""
         stated = self._stated
         if self._provider_output:
-            source = "running" if self._running else "provider"
+            source = "running" if self._is_unfinished() else "provider"
             return Booked(stated, source, "none" if stated.input is None else source)
         if (by_timings := self._by_timings()) is not None:
             source = "timings" if self.finish_reason is not None or self.ended else "running"
@@ -241,6 +247,17 @@ class Meter:
             counted = stated.updated(TokenUsage(output=self.content_frames))
             return Booked(counted, "counted", "none" if stated.input is None else "provider")
         return _NOTHING_BOOKED
+
+    def _is_unfinished(self) -> bool:
+        """Whether the answer broke off where the last count stated was not its last (SPEC §6.3).
+
+        Many servers state the final usage on a frame that has choices, without a finish reason.
+        """
+        if self.ended:
+            return False
+        if self._covered is not None and self.content_frames > self._covered:
+            return True
+        return self.finish_reason is None and (self._running or self.choices > 1)
 
     def _by_timings(self) -> TokenUsage | None:
         """Return llama.cpp's own counts, where `timings` came without usage."""
