@@ -81,6 +81,17 @@ def test_a_drained_stream_gives_its_own_numbers() -> None:
     assert (row.delivered, row.finish_reason) == (Delivered.PART, "stop")
 
 
+def test_a_drain_that_meets_an_error_is_no_success_for_all_its_marker() -> None:
+    play = Play(ASKED, attempt=DRAINS)
+    play.stream(*STREAMING)
+    play.do("client_gone", at=1.0)
+    play.data(b'data: {"error":{"message":"out of memory","code":500}}\n\n', DONE)
+    play.do("upstream_end", "complete", at=3.5)
+    row = play.row
+    assert (row.status, row.success) == (Status.CLIENT_DISCONNECTED, False)
+    assert (row.disposition, row.usage_source) == (Disposition.DRAINED, "counted")
+
+
 @pytest.mark.parametrize(
     ("attempt", "kind", "pieces", "drained"),
     [

@@ -161,7 +161,7 @@ class Books:
             record.frames_in = record.stalls = None  # nothing was read: unknown, not zero
         record.status = verdict.status
         record.success = verdict.status is Status.COMPLETED or (
-            verdict.status is Status.CLIENT_DISCONNECTED and meter.ended
+            verdict.status is Status.CLIENT_DISCONNECTED and meter.ended and meter.failed is None
         )
         if verdict.error is not None:
             record.error_code = verdict.error.code.value
