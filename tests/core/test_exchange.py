@@ -141,12 +141,13 @@ def test_a_whole_answer_is_completed_when_its_framing_says_so() -> None:
     play = Play(chat_request(stream=False))
     play.head(200, "application/json")
     play.data(body[:10], body[10:])
-    play.do("upstream_end", "complete")
+    play.do("upstream_end", "complete", at=2.5)
     assert (play.whole.status, play.whole.body) == (200, body)
     row = play.row
     assert (row.status, row.delivered, row.finish_reason) == ("completed", "all", "stop")
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (3, 2, "provider")
     assert (row.ttft_ms, row.response_model, row.stalls) == (None, "m2", None)
+    assert row.stream_duration_ms == 2500.0
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "protocol"])
