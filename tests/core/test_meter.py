@@ -104,6 +104,21 @@ def test_an_output_that_shrinks_is_flagged(events: list[Event], decreased: bool)
     assert ("usage_decreased" in read(events).anomalies) is decreased
 
 
+def test_outputs_of_several_choices_are_added_from_their_timings_too() -> None:
+    meter = Meter(0.0, choices=2, sum_choices=True)
+    first, second = (Timings(prompt_n=6, cache_n=4, predicted_n=n) for n in (2, 3))
+
+    def timed(*events: Event) -> tuple[TokenUsage, str]:
+        meter.observe(events, 1.0)
+        return meter.booked().usage, meter.booked().usage_source
+
+    assert timed(TEXT, TimingsReported(second)) == (TokenUsage(10, 3, 4), "running")
+    assert timed(STOP, TimingsReported(first)) == (TokenUsage(10, 2, 4), "running")
+    assert timed(TEXT, TimingsReported(second)) == (TokenUsage(10, 5, 4), "running")
+    assert timed(Finished("stop", 1), TimingsReported(second)) == (TokenUsage(10, 5, 4), "timings")
+    assert timed(END) == (TokenUsage(10, 5, 4), "timings")
+
+
 # --- sources -------------------------------------------------------------------------------------
 
 SOURCES: dict[str, tuple[list[Event], Booked]] = {

@@ -64,6 +64,7 @@ class Meter:
         "_reason",
         "_running",
         "_stated",
+        "_timed",
         "anomalies",
         "booked_as_of",
         "choices",
@@ -125,6 +126,8 @@ class Meter:
         self._arguments: ToolArguments | None = None
         self._finished: set[int] = set()  # the choices that have, of those asked for
         self._reason: str | None = None  # the last stated, of any choice
+        # Of choices that have finished: how many were timed, what they wrote, the timings read last.
+        self._timed: tuple[int, int, Timings | None] = 0, 0, None
 
     def note(self, anomaly: str) -> None:
         """Remember an anomaly, once."""
@@ -155,6 +158,11 @@ class Meter:
 
     def _observe_timings(self, event: TimingsReported, now: float) -> None:
         self.timings, self.usage_at = event.timings, now
+        if self.sum_choices and event.timings.predicted_n is not None:
+            timed, written, _ = self._timed
+            if len(self._finished) > timed:
+                timed, written = timed + 1, written + event.timings.predicted_n
+                self._timed = timed, written, event.timings
 
     def _observe_model(self, event: ModelNamed, now: float) -> None:
         if self.model is not None and self.model != event.model:
@@ -265,7 +273,9 @@ class Meter:
         if t is None or t.predicted_n is None:
             return None
         read = None if t.prompt_n is None or t.cache_n is None else t.prompt_n + t.cache_n
-        return TokenUsage(input=read, output=t.predicted_n, cache_read=t.cache_n)
+        _, written, last = self._timed  # with n > 1 each choice has timings of its own (§6.1)
+        output = written if t is last else written + t.predicted_n
+        return TokenUsage(input=read, output=output, cache_read=t.cache_n)
 
     def gaps(self) -> tuple[float, float, float] | None:
         """Return p50, p95 and the largest gap between content frames in seconds, or None."""
