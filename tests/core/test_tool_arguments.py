@@ -56,3 +56,9 @@ def test_it_is_noted_at_the_end_and_not_before(ended: bool, noted: list[str]) ->
     assert not meter.anomalies
     meter.observe((Ended(),) if ended else (), 2.0)
     assert list(meter.anomalies) == noted
+
+
+def test_the_input_of_a_custom_tool_is_any_text() -> None:
+    meter = Meter(0.0)
+    meter.observe([ToolCallDelta(0, "look here", free=True), Ended()], 1.0)
+    assert (meter.content_frames, meter.anomalies) == (1, {})

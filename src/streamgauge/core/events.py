@@ -76,11 +76,15 @@ class ToolCallStarted(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a tool call's argument JSON. May be empty: then it is no content."""
+    """A piece of a tool call's argument JSON. May be empty: then it is no content.
+
+    `free`: it is the input of a custom tool, which is any text.
+    """
 
     index: int
     arguments: str
     choice: int = 0
+    free: bool = False
 
 
 class UsageReported(msgspec.Struct, frozen=True, gc=False):

@@ -21,7 +21,9 @@ class ToolArguments:
     _left: int = KEPT_CHARACTERS
 
     def add(self, piece: ToolCallDelta) -> None:
-        """Take in one piece."""
+        """Take in one piece; free text is never at fault."""
+        if piece.free:
+            return
         self._left -= len(piece.arguments)
         if self._left < 0:
             self._pieces.clear()

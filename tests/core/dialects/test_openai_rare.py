@@ -205,6 +205,27 @@ def test_a_completion_as_a_stream() -> None:
 
 # --- read loosely: typed decoding refuses a number for a role ------------------------------------
 
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_the_input_of_a_custom_tool_is_free_text(odd: bool) -> None:
+    begun = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "patch", "input": ""}}
+    pieces = [{"index": 0, "custom": {"input": piece}} for piece in ("*** Be", "gin")]
+    more = {"role": 1} if odd else {}
+    frames = [{"choices": [{"delta": {"tool_calls": [c], **more}}]} for c in (begun, *pieces)]
+    events = [event for event in decode(*frames) if not isinstance(event, Noted)]
+    assert events == [
+        ToolCallStarted(0, "c", "patch"),
+        ToolCallDelta(0, "*** Be", free=True),
+        ToolCallDelta(0, "gin", free=True),
+    ]
+
+
+def test_a_custom_tool_that_is_none_is_a_mismatch() -> None:
+    (_, noted) = decode({"choices": [{"delta": {"tool_calls": [{"custom": 7}]}}]})
+    (_, named) = decode({"choices": [{"delta": {"tool_calls": [{"custom": {"name": 7}}]}}]})
+    assert (noted, named) == (MISMATCH, MISMATCH)
+
+
 ODD = {"delta": {"role": 1}}
 COUNTS = {"prompt_tokens": 3, "completion_tokens": 2}
 MISMATCH = Noted("type_mismatch")

@@ -16,6 +16,8 @@ from streamgauge.core.events import (
     Failed,
     Finished,
     TimingsReported,
+    ToolCallDelta,
+    ToolCallStarted,
     UsageReported,
 )
 from streamgauge.core.usage import Timings, TokenUsage
@@ -40,6 +42,32 @@ def test_timings_in_the_final_response_are_read() -> None:
         TimingsReported(Timings(predicted_n=4)),
         Ended(),
     )
+
+
+@pytest.mark.parametrize(
+    ("item", "delta", "told"),
+    [
+        (
+            {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": "*** Begin"},
+            {"type": "response.custom_tool_call_input.delta", "delta": "*** Begin"},
+            [ToolCallStarted(0, "c1", "patch"), ToolCallDelta(0, "*** Begin", free=True)],
+        ),
+        (
+            {"type": "mcp_call", "id": "m1", "name": "query", "arguments": "{}"},
+            {"type": "response.mcp_call_arguments.delta", "delta": "{}"},
+            [ToolCallDelta(0, "{}")],
+        ),
+    ],
+)
+def test_a_call_says_the_same_in_a_stream_and_whole(
+    item: dict[str, Any], delta: dict[str, Any], told: list[Event]
+) -> None:
+    decoder = ResponsesDecoder()
+    frames = ({"type": "response.output_item.added", "output_index": 0, "item": item},
+              {**delta, "output_index": 0})  # fmt: skip
+    streamed = [e for frame in frames for e in decoder.decode(json.dumps(frame).encode(), b"")]
+    whole = ResponsesDecoder().read_answer(json.dumps({"output": [item]}).encode())
+    assert (streamed, whole) == (told, (*told, Ended()))
 
 
 def test_a_response_as_a_stream() -> None:

@@ -29,7 +29,9 @@ class CallNumbers:
         """Yield the events of one frame's `tool_calls`."""
         alone = len(calls) == 1
         for position, call in enumerate(calls):
-            function = call.function or _NO_FUNCTION
+            function, custom = call.function or _NO_FUNCTION, call.custom
+            if custom is not None:
+                function = Function(custom.name, custom.input)
             number = self._known(call, function, None if alone else position)
             fresh = number is None
             if number is None:
@@ -39,7 +41,9 @@ class CallNumbers:
                 yield ToolCallStarted(number, call.id or None, name or None, self._choice)
             if function.arguments:
                 self._filled.add(number)
-                yield ToolCallDelta(number, function.arguments, self._choice)
+                yield ToolCallDelta(
+                    number, function.arguments, self._choice, free=custom is not None
+                )
 
     def _late_id(self, number: int, stated: str | None) -> bool:
         """Whether a call that had no id gets one."""

@@ -29,10 +29,11 @@ __all__ = ["ResponsesDecoder"]
 
 _TEXT = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _REASONING = frozenset({"response.reasoning_text.delta", "response.reasoning_summary_text.delta"})
+_FREE = "response.custom_tool_call_input.delta"
 _ARGUMENTS = frozenset(
     {
         "response.function_call_arguments.delta",
-        "response.custom_tool_call_input.delta",
+        _FREE,
         "response.mcp_call_arguments.delta",
     }
 )
@@ -40,6 +41,8 @@ _FINAL = frozenset({"response.completed", "response.incomplete", "response.faile
 _SILENT = (".done", ".in_progress", ".queued")
 """Events that repeat what was said; they may hold the whole response, and are not parsed."""
 _CALLS: Mapping[str, str] = {"function_call": "arguments", "custom_tool_call": "input"}
+_SAID: Mapping[str, str] = {**_CALLS, "mcp_call": "arguments"}
+"""Where a whole item of each kind has what a stream says in deltas; who runs it does not matter."""
 _MISMATCH = Noted(Anomaly.TYPE_MISMATCH)
 
 
@@ -92,7 +95,7 @@ class ResponsesDecoder:
         if kind in _REASONING:
             return (ReasoningDelta(delta),)
         if kind in _ARGUMENTS:
-            return (ToolCallDelta(self._number(index), delta),)
+            return (ToolCallDelta(self._number(index), delta, free=kind == _FREE),)
         return ()
 
     def _number(self, index: int | None) -> int:
@@ -173,9 +176,10 @@ class ResponsesDecoder:
             parts = (*item.objects("summary"), *item.objects("content"))
             return [ReasoningDelta(text) for part in parts if (text := part.text("text"))]
         events: list[Event] = list(self._call_started(item, index))
-        arguments = item.value(_CALLS.get(str(kind), ""))
+        arguments = item.value(_SAID.get(str(kind), ""))
         if isinstance(arguments, str) and arguments:
-            events.append(ToolCallDelta(self._number(index), clean_text(arguments)))
+            free, text = kind == "custom_tool_call", clean_text(arguments)
+            events.append(ToolCallDelta(self._number(index), text, free=free))
         return events
 
 

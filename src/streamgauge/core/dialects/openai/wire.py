@@ -13,6 +13,7 @@ __all__ = [
     "Call",
     "Choice",
     "Chunk",
+    "Custom",
     "Delta",
     "Function",
     "LooseChunk",
@@ -30,12 +31,20 @@ class Function(msgspec.Struct, gc=False):
     arguments: str | None = None
 
 
+class Custom(msgspec.Struct, gc=False):
+    """The custom tool of a call, whole or a piece: its input is any text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class Call(msgspec.Struct, gc=False):
     """A tool call, whole or a piece. Some servers send no `index`."""
 
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    custom: Custom | None = None
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -206,8 +215,17 @@ def _content(delta: LooseObject) -> tuple[str | None, str | None]:
 
 
 def _call(call: LooseObject, owner: LooseObject) -> Call:
-    read = Call(call.integer("index"), call.text("id"), _function(call, "function"))
+    read = Call(call.integer("index"), call.text("id"), _function(call, "function"), _custom(call))
     owner.odd = owner.odd or call.odd
+    return read
+
+
+def _custom(call: LooseObject) -> Custom | None:
+    custom = call.object("custom")
+    if custom is None:
+        return None
+    read = Custom(custom.text("name"), custom.text("input"))
+    call.odd = call.odd or custom.odd
     return read
 
 
