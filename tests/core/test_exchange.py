@@ -17,7 +17,7 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.record import Delivered, Disposition, Status
 
-from .playbook import DONE, FINISH, ROLE, SSE, USAGE, Play, chat_request, text
+from .playbook import DONE, FINISH, ROLE, SSE, USAGE, Play, chat_request, chunk, text
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -212,6 +212,14 @@ def test_a_completed_stream_without_content_is_flagged() -> None:
     play = Play(ASKED)
     play.stream(ROLE, FINISH, USAGE, DONE, end="complete")
     assert (play.row.status, play.row.anomalies) == (Status.COMPLETED, ["empty_answer"])
+
+
+def test_a_call_without_arguments_is_an_answer() -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "now", "arguments": ""}}
+    play = Play(ASKED)
+    play.stream(ROLE, chunk(choices=[{"delta": {"tool_calls": [call]}}]), FINISH, USAGE, DONE)
+    play.do("upstream_end", "complete")
+    assert (play.row.status, play.row.anomalies) == (Status.COMPLETED, [])
 
 
 def test_an_exchange_shows_its_id_and_where_it_stands() -> None:

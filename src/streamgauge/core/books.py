@@ -192,4 +192,5 @@ class Books:
         request = self._facts.request
         if not self._facts.reads(attempt) or request.endpoint not in _ANSWERS:
             return False
-        return self.meter.content_frames == 0
+        # A call without arguments says all it has with its name.
+        return self.meter.content_frames == 0 and self.meter.calls is None

@@ -20,6 +20,7 @@ from streamgauge.core.events import (
     TextDelta,
     TimingsReported,
     ToolCallDelta,
+    ToolCallStarted,
     UsageReported,
 )
 from streamgauge.core.record import Anomaly
@@ -53,7 +54,6 @@ class Meter:
     """
 
     __slots__ = (
-        "_arguments",
         "_covered",
         "_finished",
         "_gap_max",
@@ -67,6 +67,7 @@ class Meter:
         "_timed",
         "anomalies",
         "booked_as_of",
+        "calls",
         "choices",
         "content_frames",
         "cost",
@@ -117,17 +118,15 @@ class Meter:
         self._stated = _NOTHING_STATED
         self._provider_output = False  # a final output count was stated
         self._running = False  # the last count stated came on a frame that more was to follow
-        # The content frames that the last count stated is of; None until its own is taken in.
-        self._covered: int | None = 0
+        self._covered: int | None = 0  # content frames up to the last count; None inside its own
         self._gaps: array[float] | None = None
         self._gap_step = 1
         self._gap_skip = 0
         self._gap_max: float | None = None
-        self._arguments: ToolArguments | None = None
+        self.calls: ToolArguments | None = None  # of the tool calls, where there is one
         self._finished: set[int] = set()  # the choices that have, of those asked for
         self._reason: str | None = None  # the last stated, of any choice
-        # Of choices that have finished: how many were timed, what they wrote, the timings read last.
-        self._timed: tuple[int, int, Timings | None] = 0, 0, None
+        self._timed: tuple[int, int, Timings | None] = 0, 0, None  # finished choices, their outputs
 
     def note(self, anomaly: str) -> None:
         """Remember an anomaly, once."""
@@ -142,7 +141,7 @@ class Meter:
                 content = content or bool(event.text)
             elif type(event) is ToolCallDelta:
                 content = content or bool(event.arguments)
-                self._observe_arguments(event)
+                self._observe_call(event, now)
             elif (observe := _OBSERVING.get(type(event))) is not None:
                 observe(self, event, now)
         if content:
@@ -151,10 +150,11 @@ class Meter:
             self._covered = self.content_frames
         return content
 
-    def _observe_arguments(self, event: ToolCallDelta) -> None:
-        if self._arguments is None:
-            self._arguments = ToolArguments()
-        self._arguments.add(event)
+    def _observe_call(self, event: ToolCallStarted | ToolCallDelta, now: float) -> None:
+        if self.calls is None:
+            self.calls = ToolArguments()
+        if type(event) is ToolCallDelta:
+            self.calls.add(event)
 
     def _observe_timings(self, event: TimingsReported, now: float) -> None:
         self.timings, self.usage_at = event.timings, now
@@ -172,7 +172,7 @@ class Meter:
     def _observe_end(self, event: Ended, now: float) -> None:
         self.ended = True
         self.finish_reason = self._reason
-        if self._arguments is not None and not self._arguments.legal():
+        if self.calls is not None and not self.calls.legal():
             self.note(Anomaly.BAD_TOOL_JSON)
 
     def _observe_failure(self, event: Failed, now: float) -> None:
@@ -288,6 +288,7 @@ class Meter:
 
 
 _OBSERVING: Mapping[type[Event], Callable[[Meter, Any, float], None]] = {
+    ToolCallStarted: Meter._observe_call,
     UsageReported: Meter._observe_usage,
     TimingsReported: Meter._observe_timings,
     ModelNamed: Meter._observe_model,
