@@ -146,6 +146,19 @@ def test_an_error_as_the_first_frame_is_an_http_error(
     assert play.row.delivered == "none"
 
 
+@pytest.mark.parametrize("before", [(ROLE, text("a")), ()])
+def test_times_stop_where_the_client_is_told_of_the_error(before: tuple[bytes, ...]) -> None:
+    play = Play()
+    play.stream(*before)
+    play.now = 0.5
+    play.data(chunk(error={"message": "broke", "code": 500}))
+    play.now = 0.9
+    play.data(text("late"))  # read on, for usage
+    play.do("tick", at=1.6)
+    assert play.row.stream_duration_ms == 500.0
+    assert play.row.ttft_ms == (0.0 if before else None)
+
+
 def test_an_error_frame_is_the_last_thing_the_client_gets() -> None:
     play = Play(ASKED)
     error = chunk(error={"message": "broke", "code": 500})

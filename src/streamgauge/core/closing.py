@@ -146,7 +146,9 @@ def _book_times(record: ExchangeRecord, meter: Meter, ended_at: float) -> None:
     record.stream_duration_ms = _ms(start, ended_at)
     if not meter.streaming:
         return
-    record.ttft_ms = _ms(start, meter.first_content)
+    first = meter.first_content
+    if first is not None and first <= ended_at:  # not what came behind an error, for nobody
+        record.ttft_ms = _ms(start, first)
     record.stalls = meter.stalls
     if (gaps := meter.gaps()) is not None:
         record.gap_p50_ms, record.gap_p95_ms, record.gap_max_ms = (
