@@ -62,6 +62,20 @@ async def test_the_verb_says_it_with_its_exit_code(mode: str, tmp_path: Path) ->
         assert {finding["seq"] for finding in findings} & wanted, name
 
 
+@pytest.mark.parametrize("metadata", ["chunk", "event", "after_done"])
+@pytest.mark.asyncio
+async def test_our_record_in_a_capture_is_held_against_nobody(
+    metadata: str, tmp_path: Path
+) -> None:
+    for mode in MODES:
+        config = {"integrity": mode, "metadata": metadata}
+        async with capturing(tmp_path / mode, config=config, odd=True) as it:
+            for protocol in WAYS.values():
+                answer = await it.ask(protocol, asking(tokens=5))
+                done = CliRunner().invoke(verify, [str(await file_of(it, answer.id))])
+                assert done.exit_code == 0, (mode, protocol, done.output)
+
+
 @pytest.mark.asyncio
 async def test_a_row_of_the_ledger_can_be_the_witness(tmp_path: Path) -> None:
     path = await captured(tmp_path, "ledger", "openai")

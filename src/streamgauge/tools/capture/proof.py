@@ -127,7 +127,7 @@ def prove_lines(
     by_text = protocol == "frames" or mode is Integrity.FIELD
     check = Check(protocol, mode, _expected(closing, row, by_text))
     checker = _Grammar(checker_of(grammar) if grammar is not None else None)
-    again = _by_hashes(protocol, mode, closing)
+    again = _by_hashes(protocol, mode, closing, row)
     for _, piece in told.pieces:
         check.feed(piece)
         checker.feed(piece)
@@ -170,12 +170,16 @@ def _expected(closing: Closing | None, row: Mapping[str, Any] | None, by_text: b
     return Expected(closing.frames if frames is None else frames, whole, closing.sha1s)
 
 
-def _by_hashes(protocol: str, mode: Integrity, closing: Closing | None) -> Check | None:
+def _by_hashes(
+    protocol: str, mode: Integrity, closing: Closing | None, row: Mapping[str, Any] | None
+) -> Check | None:
     """Return a second check where stamps do not cover all: `[DONE]`, and what is beside the text."""
     if closing is None or protocol == "frames" or mode not in _STAMPED:
         return None
     whole = None if closing.masked else closing.stream_sha1
-    return Check(protocol, Integrity.LEDGER, Expected(closing.frames, whole, closing.sha1s))
+    # The row counts our record behind the end marker too; the capture counts what has a number.
+    frames = _expected(closing, row, by_text=True).frames_out
+    return Check(protocol, Integrity.LEDGER, Expected(frames, whole, closing.sha1s))
 
 
 def _is_hidden(finding: Finding, masked: frozenset[int]) -> bool:
