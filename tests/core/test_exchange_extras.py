@@ -113,6 +113,17 @@ def test_the_chunk_is_one_that_sdks_read() -> None:
     assert {"id", "created", "model", "streamgauge"} <= told.keys()
 
 
+@pytest.mark.parametrize("request_", [chat_request(), ASKED], ids=["usage hidden", "usage shown"])
+def test_the_chunk_has_the_id_and_the_time_of_the_others(request_: Any) -> None:
+    play = Play(request_, metadata="chunk")
+    play.stream(
+        *(frame.replace(b'{"id"', b'{"created": 7, "id"') for frame in WIRE), end="complete"
+    )
+    *others, told = [json.loads(line[6:]) for line in play.body.splitlines() if b"{" in line]
+    assert told["streamgauge"]
+    assert {(one["id"], one["created"]) for one in others} == {(told["id"], told["created"])}
+
+
 def test_the_anthropic_chunk_is_a_ping() -> None:
     play = Play(MESSAGES, metadata="chunk")
     play.stream(*MESSAGES_WIRE, end="complete")

@@ -71,6 +71,10 @@ class Passage(Protocol):
         """Whether more bytes of keep-alives came in a row than anyone means."""
 
     @property
+    def beside(self) -> bytes:
+        """The payload of a frame as the upstream sent it, b"" where the client's are our own."""
+
+    @property
     def awaits_marker(self) -> bool:
         """Whether all was said but the end marker, for which the client need not wait long."""
 

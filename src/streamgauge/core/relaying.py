@@ -34,6 +34,7 @@ class Relaying:
         "_hold",
         "_metadata",
         "_mode",
+        "beside",
         "error_frame",
         "error_payload",
         "frames_out",
@@ -66,6 +67,7 @@ class Relaying:
         self.over = False
         self.progress = False
         self.error_frame = self.error_payload = b""
+        self.beside = b""
         self.frames_out = 0
 
     @property
@@ -123,6 +125,8 @@ class Relaying:
 
     def _pass(self, piece: Piece, out: list[bytes]) -> Turn:
         kind = piece.kind
+        if kind in (PieceKind.DATA, PieceKind.USAGE):
+            self.beside = piece.payload or self.beside
         if kind is PieceKind.USAGE and self._hide_usage:
             return Turn.NOTHING
         if kind is PieceKind.ERROR:

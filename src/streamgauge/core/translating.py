@@ -162,6 +162,11 @@ class Translating:
             return self.encoder.end(usage) + added
         return self.encoder.end(usage, added)
 
+    @property
+    def beside(self) -> bytes:
+        """Nothing: what the client is sent is written here, with the exchange's own id."""
+        return b""
+
     def take_held(self) -> list[bytes]:
         """Return what was held, and hold no more."""
         held = self._let_go(b"")

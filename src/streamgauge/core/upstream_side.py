@@ -79,7 +79,8 @@ class UpstreamSide(ClientSide):
         payload = msgspec.json.encode(metadata_of(record))
         if self.attempt.dialect is not None:  # its chunk names the model as the other chunks do
             record = replace(record, response_model=self.facts.telling(self.attempt).model)
-        return self._dialect.metadata(self.facts.metadata, payload, record)
+        beside = b"" if self._relaying is None else self._relaying.beside
+        return self._dialect.metadata(self.facts.metadata, payload, record, beside)
 
     def passes(self, data: bytes, now: float) -> bytes | None:
         """Take in body bytes, and return at once what to send the client, where that is certain.

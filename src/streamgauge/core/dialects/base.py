@@ -180,10 +180,13 @@ class ClientDialect(Protocol):
     def keepalive(self) -> bytes:
         """Return what to send between frames while the upstream is silent (SPEC §4.4)."""
 
-    def metadata(self, mode: str, payload: bytes, record: ExchangeRecord) -> bytes:
+    def metadata(
+        self, mode: str, payload: bytes, record: ExchangeRecord, beside: bytes = b""
+    ) -> bytes:
         """Return the bytes that carry our record to the client in `mode` (SPEC §10.1).
 
-        `payload`: one JSON object on one line. `off` and an unknown mode carry nothing.
+        `payload`: one JSON object on one line. `off` and an unknown mode carry nothing. `beside`:
+        the payload of another frame of the stream, where there is one.
         """
 
 

@@ -50,7 +50,9 @@ class PlainDialect:
         """Return a sign of life for a stream that has not begun (SPEC §4.4)."""
         return self._fresh("").keepalive()
 
-    def metadata(self, mode: str, payload: bytes, record: ExchangeRecord) -> bytes:
+    def metadata(
+        self, mode: str, payload: bytes, record: ExchangeRecord, beside: bytes = b""
+    ) -> bytes:
         """Return the bytes that carry our record (SPEC §10.1)."""
         return self.carry(mode, payload)
 

@@ -60,7 +60,9 @@ class AnthropicDialect:
         """Return a `ping` event (SPEC §4.4)."""
         return _PING
 
-    def metadata(self, mode: str, payload: bytes, record: ExchangeRecord) -> bytes:
+    def metadata(
+        self, mode: str, payload: bytes, record: ExchangeRecord, beside: bytes = b""
+    ) -> bytes:
         """Return a comment, a `ping` or a named event with `payload`, by `mode` (SPEC §10.1)."""
         if mode == "comment":
             return comment_line(b"streamgauge", payload)

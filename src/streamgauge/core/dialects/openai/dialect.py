@@ -69,6 +69,8 @@ class OpenAIDialect:
         """Return a comment line with no blank line behind it (SPEC §4.4)."""
         return _KEEPALIVE
 
-    def metadata(self, mode: str, payload: bytes, record: ExchangeRecord) -> bytes:
+    def metadata(
+        self, mode: str, payload: bytes, record: ExchangeRecord, beside: bytes = b""
+    ) -> bytes:
         """Return the bytes that carry our record to the client (SPEC §10.1)."""
-        return metadata_bytes(mode, payload, record)
+        return metadata_bytes(mode, payload, record, beside)
