@@ -64,7 +64,7 @@ async def test_the_verb_says_it_with_its_exit_code(mode: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("metadata", ["chunk", "event", "after_done"])
 @pytest.mark.asyncio
-async def test_our_record_in_a_capture_is_held_against_nobody(
+async def test_our_record_is_no_harm_to_a_capture_nor_to_a_saved_body(
     metadata: str, tmp_path: Path
 ) -> None:
     for mode in MODES:
@@ -73,6 +73,8 @@ async def test_our_record_in_a_capture_is_held_against_nobody(
             for protocol in WAYS.values():
                 answer = await it.ask(protocol, asking(tokens=5))
                 done = CliRunner().invoke(verify, [str(await file_of(it, answer.id))])
+                assert done.exit_code == 0, (mode, protocol, done.output)
+                done = CliRunner().invoke(verify, ["-"], input=answer.body)
                 assert done.exit_code == 0, (mode, protocol, done.output)
 
 

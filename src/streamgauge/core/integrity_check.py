@@ -69,6 +69,7 @@ class Check:
         "_told",
         "frames",
         "mode",
+        "record_at",
         "stamps",
     )
 
@@ -93,6 +94,8 @@ class Check:
         """Frames so far, up to the end marker."""
         self.stamps = 0
         """How many of them had a stamp."""
+        self.record_at: int | None = None
+        """The byte at which our record begins, where it is a frame of its own (SPEC §10.1)."""
         self._rest = 0  # frames that have no number: behind the marker, and our record in `frames`
         self._stream_id: str | None = None
         self._raw = 0
@@ -161,9 +164,12 @@ class Check:
         self._size = 0
 
     def _frame(self, raw: bytes, payload: bytes | None, event: bytes) -> None:
+        ours = event == b"streamgauge" or (payload or b"").startswith(_OUR_LINE)
+        if ours and self.record_at is None:
+            self.record_at = self._at
         if self._over or (self._protocol.stamps and event == b"streamgauge"):
             self._rest += 1
-            if event != b"streamgauge" and not (payload or b"").startswith(_OUR_LINE):
+            if not ours:
                 self._note(Kind.AFTER_END, self.frames + 1, "a frame follows the end marker")
             return
         self.frames += 1
