@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import signal
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +59,52 @@ def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
     file.write_text(f"EMIT {five}\nSOCKET_WRITE {five}\nmodel=m status=completed id=t1")
     done = CliRunner().invoke(tail, ["--no-follow", "--log", str(file)])
     assert (done.exit_code, done.stdout) == (0, "trace=t1 frames=1 written=1 status=completed ok\n")
+
+
+def stream(trace: str) -> str:
+    five = f"seq=1 sha1=a done=true acc=1 raw=1 trace={trace}"
+    return f"EMIT {five}\nSOCKET_WRITE {five}\nmodel=m status=completed id={trace}\n"
+
+
+@contextlib.asynccontextmanager
+async def following(file: Path) -> AsyncIterator[asyncio.StreamReader]:
+    """Run `tail --log` on `file`, and yield what it prints; it must end well with Ctrl-C."""
+    command = (sys.executable, "-u", "-m", "streamgauge", "tail", "--log", str(file))
+    tailing = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert tailing.stdout is not None
+    try:
+        yield tailing.stdout
+        tailing.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(tailing.wait(), 10) == 0
+    finally:
+        if tailing.returncode is None:
+            tailing.kill()
+
+
+async def verdict(told: asyncio.StreamReader) -> str:
+    return (await asyncio.wait_for(told.readline(), 10)).decode()
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_is_rotated_is_followed_under_its_name(tmp_path: Path) -> None:
+    file, older = tmp_path / "log", tmp_path / "log.1"
+    file.write_text(stream("t1") + stream("t2")[:20])
+    async with following(file) as told:
+        assert "trace=t1 " in await verdict(told)
+        file.rename(older)
+        with older.open("a") as late:
+            late.write(stream("t2")[20:])
+        file.write_text(stream("t3"))
+        for trace in ("t2", "t3"):
+            assert await verdict(told) == f"trace={trace} frames=1 written=1 status=completed ok\n"
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_is_cut_to_nothing_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text(stream("t1") + stream("t2"))
+    async with following(file) as told:
+        assert "trace=t1 " in await verdict(told)
+        assert "trace=t2 " in await verdict(told)
+        file.write_text(stream("t3"))
+        assert await verdict(told) == "trace=t3 frames=1 written=1 status=completed ok\n"

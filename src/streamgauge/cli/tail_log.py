@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
@@ -51,7 +52,7 @@ def judge_log(log: IO[bytes], *, follow: bool, as_json: bool) -> int:
 
 
 def _lines(log: IO[bytes], follow: bool) -> Iterator[str]:
-    begun = b""
+    begun, newer = b"", None
     while True:
         piece = log.readline()
         if piece.endswith(b"\n"):
@@ -59,12 +60,31 @@ def _lines(log: IO[bytes], follow: bool) -> Iterator[str]:
             begun = b""
         elif piece:
             begun += piece
-        elif follow:
-            time.sleep(_INTERVAL)  # the looks are the purpose: a file has no event to wait for
-        else:
+        elif newer is not None or not follow:
             if begun:
                 yield begun.decode("utf-8", "replace")
-            return
+                begun = b""
+            if newer is None:
+                return
+            log.close()
+            log, newer = newer, None
+        else:
+            newer = _rotated(log)  # what came to the older one meanwhile is read before it
+            if newer is None:
+                time.sleep(_INTERVAL)  # the looks are the purpose: a file has no event to wait for
+
+
+def _rotated(log: IO[bytes]) -> IO[bytes] | None:
+    """Return what to read on where another file has the log's name, or it was cut short; else None."""
+    try:
+        there = os.stat(log.name)
+    except OSError:
+        return None  # between two names
+    if not os.path.samestat(there, os.fstat(log.fileno())):
+        return open(log.name, "rb") if there.st_size else None
+    if there.st_size < log.tell():
+        return open(log.name, "rb")
+    return None
 
 
 def _show(verdict: Verdict, as_json: bool) -> None:
