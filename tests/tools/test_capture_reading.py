@@ -54,6 +54,13 @@ def test_keys_of_a_later_release_are_passed_over() -> None:
     assert read(newer)[1] == LINES
 
 
+@pytest.mark.parametrize(("key", "value"), [("protocol", "openai"), ("integrity", "ledger")])
+def test_words_that_this_release_does_not_know_are_named(key: str, value: str) -> None:
+    other = WHOLE.replace(f'"{key}":"{value}"'.encode(), f'"{key}":"{value}2"'.encode())
+    with pytest.raises(CaptureError, match=rf"line 1: .*{key} '{value}2' is not known"):
+        read(other)
+
+
 def test_lines_are_read_once() -> None:
     reader, _ = read(WHOLE)
     with pytest.raises(RuntimeError):

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
+from streamgauge.core.integrity import Integrity
+from streamgauge.core.integrity_text import PROTOCOLS
 from streamgauge.core.once import Once
 from streamgauge.gateway.capture.format import VERSION, Closing, Line, Opening, Side, Way
 
@@ -49,6 +51,10 @@ class CaptureReader:
             known = f"this release reads format {VERSION}"
             raise CaptureError(f"line 1: format {first['streamgauge_capture']}; {known}")
         self.opening = self._converted(first, Opening)
+        if self.opening.protocol not in (None, *PROTOCOLS):
+            raise CaptureError(f"line 1: the protocol {self.opening.protocol!r} is not known")
+        if self.opening.integrity not in set(Integrity):
+            raise CaptureError(f"line 1: integrity {self.opening.integrity!r} is not known")
 
     def lines(self) -> Iterator[Line]:
         """Yield what passed, in the order of the file. Raises CaptureError, IteratedTwice."""
