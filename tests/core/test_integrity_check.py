@@ -190,6 +190,23 @@ def test_a_row_alone_tells_a_whole_stream_from_another() -> None:
     assert [kind for kind, _ in _kinds(check(play, changed, Integrity.LEDGER))] == [Kind.TOTALS]
 
 
+@pytest.mark.parametrize("mode", [Integrity.COMMENT, Integrity.FIELD])
+def test_stamps_of_a_gateway_behind_the_rows_are_none_of_the_rows_stream(mode: Integrity) -> None:
+    behind = play_of("chat_stream_usage", mode)
+    inner = behind.body.replace(behind.row.id.encode(), b"another-gateways-stream")
+    play = Play(
+        chat_request(), proof=Proof(Integrity.LEDGER)
+    )  # it hides the usage that it asks for
+    play.stream(inner, end="complete")
+    row = play.row
+    assert b"another-gateways-stream" in play.body
+    for changed, found in ((play.body, []), (play.body.replace(b"model", b"Model", 1), ["totals"])):
+        checker = Check("openai", None, Expected(row.frames_out, row.stream_sha1, stream_id=row.id))
+        checker.feed(changed)
+        assert [finding.kind.value for finding in checker.findings()] == found
+        assert (checker.strange, checker.stamps) == (True, 0)
+
+
 def test_a_stream_that_ended_with_an_error_is_complete_as_it_is() -> None:
     play = Play(chat_request("messages"), proof=Proof(Integrity.COMMENT))
     play.head()

@@ -34,11 +34,15 @@ _STAMPED = frozenset((Integrity.COMMENT, Integrity.FIELD))
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a row says of the stream; None is unknown. `sha1s`: of its frames, where they were kept."""
+    """What a row says of the stream; None is unknown. `sha1s`: of its frames, where they were kept.
+
+    `stream_id`: stamps of another stream are none of it: they passed as another gateway sent them.
+    """
 
     frames_out: int | None = None
     stream_sha1: str | None = None
     sha1s: Sequence[str | None] = ()
+    stream_id: str | None = None
 
 
 class Check:
@@ -71,6 +75,7 @@ class Check:
         "mode",
         "record_at",
         "stamps",
+        "strange",
     )
 
     def __init__(
@@ -96,6 +101,8 @@ class Check:
         """How many of them had a stamp."""
         self.record_at: int | None = None
         """The byte at which our record begins, where it is a frame of its own (SPEC §10.1)."""
+        self.strange = False
+        """Whether stamps of another stream than the expected one were passed over."""
         self._rest = 0  # frames that have no number: behind the marker, and our record in `frames`
         self._stream_id: str | None = None
         self._raw = 0
@@ -195,6 +202,9 @@ class Check:
             stamp, mode = stamp_in_comment(raw), Integrity.COMMENT
         if stamp is None and payload is not None and self.mode in (None, Integrity.FIELD):
             stamp, mode = stamp_in_object(payload), Integrity.FIELD
+        if stamp is not None and self._expected.stream_id not in (None, stamp.stream_id):
+            self.strange = True
+            return None
         if stamp is not None and self.mode is None:
             self.mode = mode
             if self.frames > 1:

@@ -81,7 +81,9 @@ def prove_body(file: BinaryIO, protocol: str | None, row: Mapping[str, Any] | No
     name = protocol if protocol is not None else protocol_of(head)
     if name is None:
         raise Unreadable("this looks like no stream of a known protocol; name it with --protocol")
-    known = None if row is None else Expected(row.get("frames_out"), row.get("stream_sha1"))
+    known = None
+    if row is not None:
+        known = Expected(row.get("frames_out"), row.get("stream_sha1"), stream_id=row.get("id"))
     check = Check(name, None, known)
     grammar = _Grammar(checker_of(name) if name in GRAMMARS else None)
     piece = head
@@ -93,6 +95,8 @@ def prove_body(file: BinaryIO, protocol: str | None, row: Mapping[str, Any] | No
     notes = []
     if not check.stamps and known is None:
         notes.append("no stamps: a frame that was altered or left out may not show")
+    if check.strange:
+        notes.append("some stamps are of another stream than the row's, and were passed over")
     witness = "stamps" if check.stamps else "row" if known is not None else "grammar"
     # What the gateway was told to add is no harm done to the stream, though no client's grammar has it.
     faults = tuple(fault for fault in grammar.end() if fault.offset != check.record_at)
