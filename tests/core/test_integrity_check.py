@@ -216,6 +216,15 @@ def test_a_stream_that_ended_with_an_error_is_complete_as_it_is() -> None:
     assert not check(play, play.body, row=False)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_an_end_marker_with_a_blank_too_many_is_one_for_all(mode: Integrity) -> None:
+    play = Play(chat_request(), proof=Proof(mode), metadata="after_done")
+    play.stream(ROLE, text("a"), FINISH, USAGE, b"data:  [DONE]\n\n", end="complete")
+    assert play.row.status == "completed"
+    assert not check(play, play.body)
+    assert not check(play, play.body, row=False)
+
+
 def test_comment_lines_may_stand_behind_the_last_frame() -> None:
     play = _comment_play()
     assert not check(play, play.body + b": keep-alive\n", row=False)
