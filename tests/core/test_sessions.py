@@ -64,6 +64,12 @@ def test_keys_and_sessions_have_lanes_of_their_own() -> None:
     assert len(lanes) == 4
 
 
+def test_names_that_differ_behind_what_a_row_shows_are_two_sessions() -> None:
+    long = "s" * 300
+    assert lane("explicit", {OURS: long}) == lane("explicit", {OURS: f" {long} "})
+    assert lane("explicit", {OURS: f"{long}1"}) != lane("explicit", {OURS: f"{long}2"})
+
+
 @pytest.mark.parametrize("tools", [{"tools": [TOOL]}, {"functions": [{"name": "f"}]}])
 def test_calls_with_tools_have_another_lane_than_the_title_call_beside_them(
     tools: dict[str, Any],

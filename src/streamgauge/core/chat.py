@@ -129,16 +129,19 @@ def _include_usage(options: object) -> bool | None:
 def _session_id(headers: Callable[[bytes], str | None], metadata: object) -> str | None:
     """Return the session by SPEC §11.7's order, the first that is not empty, or None."""
     if session := named_session(headers, _SESSION_HEADERS):
-        return session
+        return _label(session)
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     session = _session_of_user(user) if isinstance(user, str) else None
     return None if session is None else _label(session)
 
 
 def named_session(headers: Callable[[bytes], str | None], names: Iterable[bytes]) -> str | None:
-    """Return the session in the first of these headers that is not empty, as rows show it."""
+    """Return the session in the first of these headers that is not empty, whole.
+
+    Rows show less of a long one (MAX_LABEL), of which two may begin alike.
+    """
     for name in names:
-        if (text := headers(name)) and (found := _label(text)) is not None:
+        if (text := headers(name)) and (found := _printable(text)):
             return found
     return None
 
@@ -158,10 +161,14 @@ def _session_of_user(user_id: str) -> str | None:
 
 def _label(text: str) -> str | None:
     """Return `text` fit for a row: printable characters only, at most MAX_LABEL, or None."""
+    return _printable(text)[:MAX_LABEL] or None
+
+
+def _printable(text: str) -> str:
     text = text.strip()
-    if not text.isprintable():
-        text = "".join([c for c in text if c.isprintable()])
-    return text[:MAX_LABEL] or None
+    if text.isprintable():
+        return text
+    return "".join([c for c in text if c.isprintable()])
 
 
 def upstream_body(
