@@ -94,6 +94,7 @@ def test_the_responses_error_frame_is_an_event_of_its_own() -> None:
         (b'{"error":{"code":429,"message":"m","metadata":{"raw":"x"}}}', "m", None),
         (b'\xef\xbb\xbf{"error":"m\xff"}', "m\ufffd", None),
         (b'"m"', "m", None),
+        (b'[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]', "m", None),
         (b"{}", "the upstream reported an error without a message", None),
         (
             b'{"error":{"message":7,"type":[]}}',
@@ -108,7 +109,7 @@ def test_an_error_body_in_any_shape_is_read(body: bytes, message: str, kind: str
 
 
 @pytest.mark.parametrize(
-    "body", [b"<h1>oops</h1>", b"", b"7", b"[]", b"{", b"\x00" * 9, b"[" * 9999]
+    "body", [b"<h1>oops</h1>", b"", b"7", b"[]", b"[7]", b"[[]]", b"{", b"\x00" * 9, b"[" * 9999]
 )
 def test_a_page_is_no_message(body: bytes) -> None:
     refusal = error_of_answer(500, "text/html; charset=x", body)

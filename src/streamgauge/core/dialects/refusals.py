@@ -34,13 +34,19 @@ class UpstreamStatusError(GatewayError):
 
 
 def error_of_answer(status: int, content_type: str | None, body: bytes) -> UpstreamRefusal:
-    """Return what an error answer says, whatever dialect it is in; a page's text is never kept."""
+    """Return what an error answer says, whatever dialect it is in; a page's text is never kept.
+
+    Gemini's API for OpenAI's clients puts the error into a list, alone.
+    """
     loaded = load(body)
-    if loaded is None or not isinstance(loaded.value, dict | str):
+    said = None if loaded is None else loaded.value
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if not isinstance(said, dict | str):
         kind = (content_type or "no content type").partition(";")[0].strip()[:80]
         message = f"the upstream answered with status {status} and no JSON ({kind})"
         return UpstreamRefusal(message, json=False)
-    failed = failure_of(loaded.value)
+    failed = failure_of(said)
     return UpstreamRefusal(failed.message, failed.type, failed.code)
 
 
