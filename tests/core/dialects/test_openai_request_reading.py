@@ -177,6 +177,22 @@ def test_what_the_assistant_said_is_read(message: dict[str, Any], parts: tuple[P
     assert read_conversation(asked({"role": "assistant"} | message)).messages[0].parts == parts
 
 
+def test_of_several_signatures_over_one_text_none_is_kept() -> None:
+    """So come two thoughts back that were streamed: no signature would be that of its text."""
+    signed = [{"type": "reasoning.text", "index": n, "signature": f"S{n}"} for n in range(2)]
+    hidden = {"type": "reasoning.encrypted", "index": 2, "data": "R"}
+    said = {"role": "assistant", "content": "a", "reasoning_content": "hm, so"}
+    read = read_conversation(asked(said | {"reasoning_details": signed}))
+    assert read.messages[0].parts == (Thought("hm, so"), Text("a"))
+    assert read.lost == ("thinking:signature",)
+    read = read_conversation(asked(said | {"reasoning_details": [*signed, hidden]}))
+    assert read.messages[0].parts == (Thought("hm, so"), Text("a"))
+    assert read.lost == ("thinking:signature", "redacted_thinking")
+    read = read_conversation(asked(said | {"reasoning_details": [signed[0], hidden]}))
+    assert read.messages[0].parts == (Thought("hm, so", "S0"), RedactedThought("R"), Text("a"))
+    assert read.lost == ()
+
+
 def test_a_prompt_alone_is_one_turn_of_the_user() -> None:
     read = read_conversation({"prompt": "hi", "stream": True})
     assert read.messages == (Message("user", (Text("hi"),)),)

@@ -120,7 +120,7 @@ class MessageReader:
 
     def _assistant(self, message: Asked) -> Iterator[Part]:
         self._losses.note(Loss.AUDIO, message.states("audio"))
-        yield from read_thoughts(message)
+        yield from read_thoughts(message, self._losses)
         value = message.members.get("content")
         if type(value) is str:
             if value:
