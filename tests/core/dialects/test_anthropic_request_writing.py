@@ -50,6 +50,12 @@ def test_turns_alternate_and_results_come_first() -> None:
     ]
 
 
+def test_behind_a_system_prompt_alone_the_user_has_a_turn() -> None:
+    body = written(Conversation(messages=(), system=(Text("Tell a joke."),)))
+    assert body["system"] == [{"type": "text", "text": "Tell a joke."}]
+    assert body["messages"] == [turn({"type": "text", "text": "."})]
+
+
 def test_a_turn_that_says_nothing_is_left_out_and_the_turns_around_it_join() -> None:
     said = (
         Message("user", (Text("a"),)),

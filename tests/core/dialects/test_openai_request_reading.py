@@ -102,6 +102,11 @@ def test_leading_system_and_developer_messages_are_the_prompt_and_later_ones_sta
     assert read.messages == (Message("user", (Text("hi"),)), Message("system", (Text("d"),)))
 
 
+def test_a_system_prompt_alone_is_a_request() -> None:
+    read = read_conversation(asked({"role": "system", "content": "Tell a joke."}))
+    assert (read.system, read.messages) == ((Text("Tell a joke."),), ())
+
+
 def test_results_in_a_row_are_one_turn_with_what_the_user_says_behind_them() -> None:
     second = CALL | {"id": "c2"}
     read = read_conversation(
@@ -364,7 +369,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"messages": None}, "messages"),
     ({"messages": []}, "messages"),
     ({"messages": {}}, "messages"),
-    ({"messages": [{"role": "system", "content": "only"}]}, "messages"),
     ({"messages": ["hi"]}, "messages[0]"),
     ({"messages": [{"content": "hi"}]}, "messages[0].role"),
     ({"messages": [{"role": "robot", "content": "hi"}]}, "messages[0].role"),

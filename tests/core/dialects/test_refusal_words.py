@@ -15,7 +15,7 @@ from . import test_anthropic_request_reading, test_openai_request_reading
 
 OPENAI = """\
 messages is required
-messages must hold a message of the user
+messages must hold a message
 messages must be a list
 messages[0] must be an object
 messages[0].role is required

@@ -34,3 +34,5 @@ def test_a_system_prompt_before_an_answer_is_a_turn_of_its_own() -> None:
     told = SystemToMessages().converse(begun)
     assert told.messages == (Message("user", SYSTEM), ASSISTANT, USER)
     assert told.system == ()
+    alone = SystemToMessages().converse(Conversation(messages=(), system=SYSTEM))
+    assert (alone.messages, alone.system) == ((Message("user", SYSTEM),), ())

@@ -27,7 +27,7 @@ class SystemToMessages:
         system, messages = conversation.system, conversation.messages
         if not system or self.role == "system":
             return conversation
-        if messages[0].role == "user":
+        if messages and messages[0].role == "user":
             messages = (Message("user", (*system, *messages[0].parts)), *messages[1:])
         else:
             messages = (Message("user", system), *messages)

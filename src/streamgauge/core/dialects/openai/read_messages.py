@@ -47,8 +47,8 @@ class MessageReader:
         for message in asked.children("messages"):
             self._read(message)
         self._close_results()
-        if not self._messages:
-            raise asked.refuse("messages", "must hold a message of the user")
+        if not self._messages and not self._system:
+            raise asked.refuse("messages", "must hold a message")
         return tuple(self._system), tuple(self._messages)
 
     def _read(self, message: Asked) -> None:
