@@ -242,17 +242,44 @@ def test_no_thinking_is_asked_for_in_a_loop_that_has_none() -> None:
     assert ("thinking" in written(bare), lost(bare)) == (False, ("thinking", "reasoning"))
 
 
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "told", "names"),
+    [
+        (0.2, None, {"temperature": 0.2}, ()),
+        (None, 0.9, {"top_p": 0.9}, ()),
+        (0, 0.9, {"temperature": 0}, ("top_p",)),
+        (0.2, 1, {"temperature": 0.2}, ()),
+        (1, 0.9, {"top_p": 0.9}, ()),
+        (1.0, 1.0, {}, ()),
+        (1.5, 0.9, {"top_p": 0.9}, ("temperature",)),
+    ],
+)
+def test_temperature_and_top_p_never_stand_together_nor_where_they_say_nothing(
+    temperature: float | None,
+    top_p: float | None,
+    told: dict[str, float],
+    names: tuple[str, ...],
+) -> None:
+    said = saying(Text("hi"), sampling=Sampling(9, temperature=temperature, top_p=top_p))
+    body = written(said)
+    assert {key: body[key] for key in ("temperature", "top_p") if key in body} == told
+    assert lost(said) == names
+
+
+def test_while_thinking_a_high_top_p_stands_for_the_temperature_is_gone() -> None:
+    drawn = Sampling(9000, temperature=0.2, top_p=0.97)
+    said = saying(Text("hi"), sampling=drawn, reasoning=Reasoning(effort="low"))
+    assert (written(said)["top_p"], lost(said)) == (0.97, ("temperature",))
+
+
 def test_settings_that_anthropic_has_not_are_named_and_its_bounds_kept() -> None:
     sampling = Sampling(
         temperature=1.7, seed=0, presence_penalty=0.1, frequency_penalty=0, stop=("a", "\n")
     )
     said = saying(Text("hi"), sampling=sampling, schema={}, user="u" * 300)
     body = written(said)
-    assert (body["temperature"], body["stop_sequences"], len(body["metadata"]["user_id"])) == (
-        1,
-        ["a"],
-        256,
-    )
+    assert "temperature" not in body  # 1, its highest, is the usual one
+    assert (body["stop_sequences"], len(body["metadata"]["user_id"])) == (["a"], 256)
     assert lost(said) == ("temperature", "stop", "seed", "presence_penalty", "response_format")
     with pytest.raises(RequestError, match="n must be 1"):
         write_request(saying(Text("hi"), sampling=Sampling(n=2)), Wish("anthropic", "m", True))

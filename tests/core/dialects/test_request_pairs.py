@@ -195,6 +195,10 @@ def loops(draw: st.DrawFn, number: int) -> list[Message]:
     return turns
 
 
+DRAWS = st.sampled_from(["temperature", "top_p"])
+"""Anthropic takes one of the two."""
+
+
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
     """Draw what both dialects can say."""
@@ -205,6 +209,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
         | st.builds(ToolChoice, st.sampled_from(["auto", "any", "none"]))
         | st.builds(ToolChoice, st.just("tool"), st.just(names[0]))
     )
+    drawn = draw(st.dictionaries(DRAWS, st.floats(0, 1, exclude_max=True), max_size=1))
     return Conversation(
         messages=tuple(turn for number in range(rounds) for turn in draw(loops(number))),
         system=tuple([Text(draw(SAID))][: draw(st.integers(0, 1))]),
@@ -215,8 +220,8 @@ def conversations(draw: st.DrawFn) -> Conversation:
         tool_choice=choice,
         sampling=Sampling(
             max_tokens=draw(st.integers(1, 100_000)),
-            temperature=draw(st.none() | st.floats(0, 1)),
-            top_p=draw(st.none() | st.floats(0, 1)),
+            temperature=drawn.get("temperature"),
+            top_p=drawn.get("top_p"),
             stop=tuple(draw(st.lists(SAID, max_size=4))),
         ),
         schema=draw(st.none() | st.just({"type": "object", "properties": {}})),

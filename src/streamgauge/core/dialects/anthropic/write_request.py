@@ -43,6 +43,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     _add_sampling(body, conversation.sampling, losses)
     _add_format(body, conversation, losses)
     add_thinking(body, conversation, wish.max_tokens_default, losses)
+    _settle_draws(body, losses)
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user[:_LONGEST_USER]}
     body["stream"] = wish.stream
@@ -100,6 +101,19 @@ def _add_sampling(body: Members, sampling: Sampling, losses: Losses) -> None:
     losses.note_stated(Loss.SEED, sampling.seed)
     losses.note(Loss.PRESENCE_PENALTY, sampling.presence_penalty)
     losses.note(Loss.FREQUENCY_PENALTY, sampling.frequency_penalty)
+
+
+def _settle_draws(body: Members, losses: Losses) -> None:
+    """Leave out what is usual anyway, and of temperature and top_p the second.
+
+    Claude's models refuse the two together since 4.1, and the newest any that is stated, while
+    OpenAI's clients send both as a matter of course, mostly one of them as 1.
+    """
+    for name in ("temperature", "top_p"):
+        if body.get(name) == 1:
+            del body[name]
+    if "temperature" in body and body.pop("top_p", None) is not None:
+        losses.note(Loss.TOP_P)
 
 
 def _add_format(body: Members, conversation: Conversation, losses: Losses) -> None:
