@@ -199,3 +199,31 @@ async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None
             sink.write(data)
             await sink.drain()
     sink.close()
+
+
+SPOKEN = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+MIXED = {
+    "models": [
+        {"match": "near", "to": ["sim/m", "other/m"]},
+        {"match": "far", "to": ["other/m", "sim/m"]},
+    ]
+}
+
+
+async def test_what_only_its_own_dialect_can_say_goes_to_those_who_speak_it(
+    tmp_path: Path,
+) -> None:
+    """A way on in another dialect must not refuse what the first upstream reads as it is."""
+    told = {"messages": [{"role": "user", "content": [SPOKEN]}]}
+    async with two(tmp_path, MIXED, "openai", of_other={"kind": "anthropic"}) as (it, second):
+        served = await it.ask(CHAT, body("near") | told)
+        failed = await it.ask(
+            CHAT, body("near", stream=False) | told | {"sim": {"fault": "http_503"}}
+        )
+        refused = await it.ask(CHAT, body("far") | told)
+        assert posted(second) == []
+        row = await it.row(served.id)
+    assert (served.status, served.headers["x-streamgauge-attempts"]) == (200, "1/sim")
+    assert (row["status"], row["route"], row["upstream_model"]) == ("completed", "models:near", "m")
+    assert (failed.status, failed.headers["x-streamgauge-attempts"]) == (503, "1/sim")
+    assert (refused.status, "input_audio" in refused.json()["error"]["message"]) == (400, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -12,8 +13,9 @@ import msgspec
 from streamgauge.config.schema import Begin
 from streamgauge.core.attempt import Allowance, Attempt, Facts, Retries
 from streamgauge.core.chat import ChatRequest
+from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
-from streamgauge.core.errors import GatewayError
+from streamgauge.core.errors import GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
@@ -88,7 +90,8 @@ class Opening:
         check_model(caller, chat.model)
         key_id, label = (None, None) if caller is None else (caller.key_id, caller.label)
         decision = plan(now.snapshot, asked_of(chat, head, label), now.live)
-        call = self._call(now, chat, decision, caller)
+        decision, conversation = _readable(chat, decision)
+        call = self._call(now, chat, decision, caller, conversation)
         retries = self._retrying.begin(now, time.monotonic())
         mode = metadata_mode(head) or now.config.metadata.value
         for choice in decision.choices:
@@ -134,15 +137,15 @@ class Opening:
         return self._host.upstreams[decision.choices[0].upstream]
 
     def _call(
-        self, now: Generation, chat: ChatRequest, decision: Decision, caller: Caller | None
+        self,
+        now: Generation,
+        chat: ChatRequest,
+        decision: Decision,
+        caller: Caller | None,
+        conversation: Conversation | None,
     ) -> Call:
-        """Return the call that was decided on. Raises RequestError for what must be read and cannot."""
+        """Return the call that was decided on."""
         choices, now_us = decision.choices, self._now_us()
-        conversation = None
-        for choice in choices:
-            if choice.dialect is not None:
-                conversation = CLIENTS[chat.dialect].read(chat.fields)
-                break
         first = self._attempt(now, choices[0], now_us)
         attempts: Sequence[Attempt] = (first,)
         if len(choices) > 1:
@@ -209,6 +212,27 @@ class _Told(msgspec.Struct, frozen=True):
     retries: Retries
     allowance: Allowance | None
     frames: FrameLog | None
+
+
+def _readable(chat: ChatRequest, decision: Decision) -> tuple[Decision, Conversation | None]:
+    """Return what can be tried, and the request in no dialect's words where a try needs it.
+
+    A request that only its own dialect can say is not translated: it goes to those that need not.
+    Raises RequestError where the first try would have to be translated.
+    """
+    choices = decision.choices
+    for choice in choices:
+        if choice.dialect is not None:
+            break
+    else:
+        return decision, None
+    try:
+        return decision, CLIENTS[chat.dialect].read(chat.fields)
+    except RequestError:
+        if choices[0].dialect is not None:
+            raise
+        kept = tuple(choice for choice in choices if choice.dialect is None)
+        return replace(decision, choices=kept), None
 
 
 def _legs(
