@@ -27,6 +27,27 @@ def test_blocks_without_tags_stay_beside_one_that_has_some() -> None:
     assert changed_content({"content": [tagged, *plain]}, THINK)["content"][2:] == plain
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<think></think>a", [("text", "a")]),
+        ("<think></think>", []),
+        ("<think>a</think><think>b</think>c\n<", [("thinking", "ab"), ("text", "c\n<")]),
+        ("a\n<think>b", [("text", "a\n"), ("thinking", "b")]),
+    ],
+)
+def test_a_message_has_the_blocks_that_its_stream_would_have(
+    text: str, told: list[tuple[str, str]]
+) -> None:
+    changed = changed_content({"content": [{"type": "text", "text": text}]}, THINK)["content"]
+    assert [(block["type"], block[block["type"]]) for block in changed] == told
+
+
+@pytest.mark.parametrize("text", ["a\n<thin", "", "a </think>"])
+def test_a_text_without_tags_stays_one_block(text: str) -> None:
+    assert changed_content({"content": [{"type": "text", "text": text}]}, THINK) == {}
+
+
 def answer(content: str, arguments: str) -> dict[str, Any]:
     calls = [{"function": {"arguments": arguments}}]
     return {"choices": [{"message": {"content": content, "tool_calls": calls}}]}

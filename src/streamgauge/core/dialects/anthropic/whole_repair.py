@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from streamgauge.core.transform.chain import Chain
@@ -24,12 +26,16 @@ def changed_content(answer: Members, chain: Chain) -> Members:
 
 def _told_apart(block: Any) -> Iterator[Any]:
     text = block.get("text") if isinstance(block, dict) and block.get("type") == "text" else None
-    tags = ThinkTags()
-    pieces = [*tags.feed(text), *tags.end()] if isinstance(text, str) else []
-    if not any(reasoning for reasoning, _ in pieces):
+    if not isinstance(text, str) or not text:
         yield block
         return
-    for reasoning, piece in pieces:
+    tags = ThinkTags()
+    pieces = [*tags.feed(text), *tags.end()]
+    if not any(reasoning for reasoning, _ in pieces) and "".join(p for _, p in pieces) == text:
+        yield block
+        return
+    for reasoning, alike in groupby(pieces, key=itemgetter(0)):
+        piece = "".join(said for _, said in alike)
         if reasoning:
             yield {"type": "thinking", "thinking": piece, "signature": ""}
         else:
