@@ -7,6 +7,7 @@ said twice with one value. Text that has no such fault leaves as it came.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from typing import assert_never
@@ -32,6 +33,7 @@ class ArgumentRepair:
     """
 
     __slots__ = (
+        "_fresh",
         "_key",
         "_levels",
         "_muted",
@@ -50,8 +52,10 @@ class ArgumentRepair:
         self._pending = ""
         self._levels: list[_Level] = []
         self._state: Callable[[ArgumentRepair, int, bool], int | None] = ArgumentRepair._value
-        self._said: list[str] = []  # what has left, and what is muted
+        # What has left, and what is muted: read at any place, as often as a member is said again.
+        self._said = io.StringIO()
         self._said_length = 0
+        self._fresh: list[str] = []  # what the state at work has said
         self._key: list[str | None] = []  # of each level the member that is being said
         self._value_start: list[int] = []
         self._muted: list[str] | None = None  # a member said again, until its value is whole
@@ -75,7 +79,7 @@ class ArgumentRepair:
         if self._over:
             return told
         rest, self._pending = self._pending, ""
-        if self._state is not ArgumentRepair._behind and (self._said or rest):
+        if self._state is not ArgumentRepair._behind and (self._said_length or rest):
             self.failed = True  # it was cut
         self._over = True
         muted, self._muted = self._muted or [], None
@@ -88,9 +92,9 @@ class ArgumentRepair:
         out: list[str] = []
         at = 0
         while not self._over and at < len(self._pending):
-            count = len(self._said)
+            self._fresh = []
             then = self._state(self, at, final)
-            self._share(count, out)
+            self._share(out)
             if then is None:
                 break
             at = then
@@ -100,9 +104,9 @@ class ArgumentRepair:
             self._over, self._muted, self._pending = True, None, ""
         return "".join(out)
 
-    def _share(self, count: int, out: list[str]) -> None:
-        """Hand on what was said since `count`, unless it is muted."""
-        fresh = self._said[count:]
+    def _share(self, out: list[str]) -> None:
+        """Hand on what has just been said, unless it is muted."""
+        fresh = self._fresh
         if self._muted is None:
             out += fresh
         elif self._muted_is_whole():
@@ -111,8 +115,16 @@ class ArgumentRepair:
             self._muted += fresh
 
     def _say(self, text: str) -> None:
-        self._said.append(text)
+        self._fresh.append(text)
+        self._said.write(text)
         self._said_length += len(text)
+
+    def _between(self, start: int, end: int) -> str:
+        """Return what was said from `start` to `end`."""
+        self._said.seek(start)
+        said = self._said.read(end - start)
+        self._said.seek(self._said_length)
+        return said
 
     def _fail(self) -> None:
         self.failed = self._over = True
@@ -252,18 +264,18 @@ class ArgumentRepair:
     def _unmuted(self, fresh: list[str]) -> list[str]:
         """Return the member that was said again where it says another thing, nothing else."""
         muted, self._muted = [*(self._muted or ()), *fresh], None
-        said = "".join(self._said)
         level, key = self._levels[-1], self._key[-1]
         assert isinstance(level, dict)
         assert key is not None
-        start, end = level[key]
-        if is_same(said[start:end], said[self._value_start[-1] :]):
-            self._said = [said[: len(said) - sum(map(len, muted))]]
-            self._said_length = len(self._said[0])
+        again = self._value_start[-1]
+        if is_same(self._between(*level[key]), self._between(again, self._said_length)):
+            self._said_length -= sum(map(len, muted))
+            self._said.seek(self._said_length)
+            self._said.truncate()
             self.changed = True
             return []
         self.failed = True
-        level[key] = (self._value_start[-1], self._said_length)
+        level[key] = (again, self._said_length)
         return muted
 
 

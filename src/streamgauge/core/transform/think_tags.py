@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from streamgauge.core.events import (
@@ -19,7 +18,6 @@ from streamgauge.core.events import (
 __all__ = ["ThinkEvents", "ThinkTags"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_LINE_BEGUN = re.compile(r"(?:^|\n)[ \t]*\Z")
 
 
 class ThinkTags:
@@ -43,19 +41,18 @@ class ThinkTags:
     def feed(self, text: str) -> list[tuple[bool, str]]:
         """Return the pieces that are certain now: whether each is reasoning, and its text."""
         told: list[tuple[bool, str]] = []
-        rest = self._held + text
+        rest, start = self._held + text, 0
         self._held = ""
-        while rest:
+        while start < len(rest):
             tag = _CLOSE if self._inside else _OPEN
-            at = self._tag_at(rest, tag)
-            self._tell(rest[:at], told)
-            rest = rest[at:]
-            if not rest.startswith(tag):
-                self._held = rest
+            at = self._tag_at(rest, tag, start)
+            self._tell(rest[start:at], told)
+            if not rest.startswith(tag, at):
+                self._held = rest[at:]
                 break
             self._inside = not self._inside
             self._line = ""
-            rest = rest[len(tag) :]
+            start = at + len(tag)
         return told
 
     def end(self) -> list[tuple[bool, str]]:
@@ -65,18 +62,21 @@ class ThinkTags:
         self._tell(held, told)
         return told
 
-    def _tag_at(self, text: str, tag: str) -> int:
+    def _tag_at(self, text: str, tag: str, start: int) -> int:
         """Return where `tag` begins, or a part of it at the end; the text's length for nowhere."""
-        at = text.find("<")
+        at = text.find("<", start)
         while at >= 0:
             candidate = text[at : at + len(tag)]
-            if tag.startswith(candidate) and (self._inside or self._begins_line(text[:at])):
+            if tag.startswith(candidate) and (self._inside or self._begins_line(text, start, at)):
                 return at
             at = text.find("<", at + 1)
         return len(text)
 
-    def _begins_line(self, before: str) -> bool:
-        return _LINE_BEGUN.search(self._line + before) is not None
+    def _begins_line(self, text: str, start: int, at: int) -> bool:
+        """Return whether only blanks stand between the line's beginning and `at`."""
+        while at > start and text[at - 1] in " \t":
+            at -= 1
+        return text[at - 1] == "\n" if at > start else not self._line
 
     def _tell(self, text: str, told: list[tuple[bool, str]]) -> None:
         if not text:
