@@ -87,6 +87,33 @@ def test_prices_and_learnt_ratios_are_asked_of_those_in_use(tmp_path: Path) -> N
     assert [choice.upstream for choice in plan(snapshot, ASKED, live).choices] == ["a"]
 
 
+PREFIXED = """\
+upstreams:
+  - {name: a, kind: openrouter, base_url: "http://127.0.0.1:1", transformers: [openrouter_prefix]}
+  - {name: b, kind: vllm, base_url: "http://127.0.0.1:1"}
+routing: {default: {to: [b, a], strategy: cheapest}}
+prices:
+  - {upstream: a, model: "anthropic/claude-*", input: 1, output: 3, currency: USD}
+  - {upstream: b, input: 2, output: 1.5, currency: USD}
+"""
+
+
+def test_a_model_that_is_renamed_is_priced_and_learnt_of_by_its_name_there(tmp_path: Path) -> None:
+    (tmp_path / "streamgauge.yaml").write_text(PREFIXED)
+    config = load(LoadOptions(config=Path("streamgauge.yaml"), environ={}, cwd=tmp_path)).config
+    generation = generation_of(config, "v", PriceBook(config.prices))
+    asked = Asked("openai", "chat/completions", "claude-x")
+
+    def order() -> list[tuple[str, str | None]]:
+        choices = plan(generation.snapshot, asked, generation.live).choices
+        return [(choice.upstream, choice.model) for choice in choices]
+
+    dear, other = ("a", "anthropic/claude-x"), ("b", "claude-x")
+    assert order() == [other, dear]  # 2 USD and 1.75 while nothing is known
+    generation.ratios.learn("anthropic/claude-x", None, 1000, 1)
+    assert order() == [dear, other]  # it writes next to nothing: 1 USD
+
+
 def test_a_reload_keeps_turns_and_sessions(tmp_path: Path) -> None:
     config = loaded(tmp_path, "round_robin")
     before = generation_of(config, "v", PriceBook(config.prices))

@@ -166,8 +166,7 @@ class Opening:
 
     def _attempt(self, now: Generation, choice: Choice, now_us: int) -> Attempt:
         upstream = now.upstreams[choice.upstream]
-        model = upstream.model_there(choice.model)
-        price = now.prices.price_for(upstream.name, upstream.kind, model, now_us)
+        price = now.prices.price_for(upstream.name, upstream.kind, choice.model, now_us)
         context = partial(self._host.discovery.context_of, upstream, choice.model)
         return upstream.attempt(choice, price, context)
 

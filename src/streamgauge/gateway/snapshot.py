@@ -8,6 +8,7 @@ from urllib.parse import quote
 from streamgauge.config.routing import Conditions, DefaultRoute, LongContextRoute, RouteTo
 from streamgauge.config.routing import Routing as RoutingConfig
 from streamgauge.config.schema import Config
+from streamgauge.config.transformer_chain import chain_of
 from streamgauge.core.routing.asked import Candidate, Globs
 from streamgauge.core.routing.plan import Snapshot
 from streamgauge.core.routing.rules import ModelMap, Phase, Route, Rule, Strategy, Target, When
@@ -24,7 +25,13 @@ def snapshot_of(config: Config) -> Snapshot:
     routing = config.routing
     return Snapshot(
         candidates=tuple(
-            Candidate(u.name, u.kind.value, u.models, u.messages_api == "native")
+            Candidate(
+                u.name,
+                u.kind.value,
+                u.models,
+                u.messages_api == "native",
+                chain_of(u.kind.value, u.transformers).model,
+            )
             for u in config.upstreams
         ),
         default=_default(routing.default),

@@ -128,7 +128,7 @@ class UpstreamRuntime:
         """Return one try at this upstream for what was decided."""
         return Attempt(
             **self._fixed,
-            model=self.model_there(choice.model),
+            model=choice.model,
             dialect=choice.dialect,
             price=price,
             refuses_usage=self.refuses_usage,
@@ -150,11 +150,6 @@ class UpstreamRuntime:
             "pass_through_auth": c.pass_through_auth,
             "secrets": self.secrets,
         }
-
-    def model_there(self, model: str | None) -> str | None:
-        """Return a model's name as it is there (SPEC §14.6)."""
-        name = self._chain.model
-        return model if name is None or model is None else name(model)
 
     def request(
         self,

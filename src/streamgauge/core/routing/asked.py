@@ -92,13 +92,15 @@ class Asked:
 class Candidate:
     """An upstream as routing sees it. `models`: globs; empty serves any name.
 
-    `native_messages`: Anthropic's clients reach it through its own messages endpoint.
+    `native_messages`: Anthropic's clients reach it through its own messages endpoint. `name_there`:
+    what it calls a model, where that is not what it was asked for.
     """
 
     name: str
     kind: str
     models: tuple[str, ...] = ()
     native_messages: bool = False
+    name_there: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
     _globs: Globs = field(init=False, repr=False, compare=False)
     _spoken: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -120,6 +122,11 @@ class Candidate:
     def translation(self, asked: Asked) -> UpstreamDialect | None:
         """Return the dialect to translate to; None where the request goes as it is."""
         return None if asked.as_is and self.speaks(asked.dialect) else _OWN.get(self.kind, "openai")
+
+    def model_there(self, model: str | None) -> str | None:
+        """Return a model's name as it is there (SPEC §14.6): by it there are price, ratio and row."""
+        rename = self.name_there
+        return model if rename is None or model is None else rename(model)
 
     def serves(self, model: str | None) -> bool:
         """Return whether one of the globs fits; without globs, False."""

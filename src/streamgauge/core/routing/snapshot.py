@@ -160,7 +160,8 @@ class Snapshot:
             if reason := _unfit(candidate, asked, route, target):
                 targets.append(LeftOut(target.upstream, model, reason))
             else:
-                choice = Choice(target.upstream, model, candidate.translation(asked))
+                there = candidate.model_there(model)
+                choice = Choice(target.upstream, there, candidate.translation(asked))
                 targets.append(Place(choice, candidate.kind == _KEEPS_PREFIXES))
         return Way(route, tuple(targets))
 
