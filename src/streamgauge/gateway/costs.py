@@ -13,7 +13,6 @@ from streamgauge.core.errors import GatewayError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.json_text import read_object
 from streamgauge.core.pricing import Price, book_cost
-from streamgauge.core.routing.plan import plan
 from streamgauge.core.routing.ratios import Ratio
 from streamgauge.core.usage import TokenUsage
 from streamgauge.gateway.admission import asked_of
@@ -77,7 +76,8 @@ def cost_page(
     check_model(caller, chat.model)
     conversation = _conversation(chat)
     now = host.generation
-    decision = plan(now.snapshot, asked_of(chat))
+    label = None if caller is None else caller.label
+    decision = now.forecast(asked_of(chat, request.head, label))
     choice = decision.choices[0]
     kind = now.upstreams[choice.upstream].config.kind.value
     price = now.prices.price_for(choice.upstream, kind, choice.model, now_us)

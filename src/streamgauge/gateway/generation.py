@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.config.upstream import Upstream
-from streamgauge.core.routing.plan import Snapshot
+from streamgauge.core.errors import GatewayError, RequestError
+from streamgauge.core.routing.plan import Asked, Decision, Snapshot, plan
 from streamgauge.core.routing.ratios import Ratios
-from streamgauge.core.routing.strategies import Live
+from streamgauge.core.routing.strategies import CALM, Live
 from streamgauge.gateway.client_application import ClientSettings
 from streamgauge.gateway.snapshot import snapshot_of
 from streamgauge.gateway.standings import Habits, live_of
@@ -37,6 +38,19 @@ class Generation:
     ratios: Ratios
     habits: Habits
     live: Live
+
+    def forecast(self, asked: Asked) -> Decision:
+        """Return where a request would go now, for those who only ask: it takes no turn.
+
+        Where no upstream of its route may be called just now, as if all might. Raises GatewayError.
+        """
+        live = replace(self.live, turn=self.habits.upcoming)
+        try:
+            return plan(self.snapshot, asked, live)
+        except RequestError:
+            raise
+        except GatewayError:
+            return plan(self.snapshot, asked, replace(live, standing=CALM.standing, admit=None))
 
     def take_effect(self) -> None:
         """Give the upstreams' circuits this configuration's bounds, when it is swapped in."""

@@ -19,7 +19,7 @@ from streamgauge.core.errors import GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
-from streamgauge.core.routing.plan import Asked, Choice, Decision, plan
+from streamgauge.core.routing.plan import Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
 from streamgauge.gateway.admission import asked_of, label_of, metadata_mode, read_chat
 from streamgauge.gateway.callers import Caller, check_model
@@ -130,11 +130,6 @@ class Opening:
         if lane is None:
             return limiting.admit(call, name, now)
         return limiting.admit(call, name, now, partial(sessions.vacate, lane))
-
-    def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
-        """Return the upstream that a message for `model` would go to first. Raises GatewayError."""
-        decision = plan(self._host.generation.snapshot, Asked(dialect, "messages", model))
-        return self._host.upstreams[decision.choices[0].upstream]
 
     def _call(
         self,

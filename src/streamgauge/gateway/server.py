@@ -293,7 +293,3 @@ class Gateway:
         self.relays[exchange.facts.id] = relay
         self.refusals.tell(exchange.record, start=True)
         relay.start(request.received_at)
-
-    def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
-        """Return the upstream that serves `model`. Raises RequestError."""
-        return self._opening.decide(dialect, model)

@@ -10,19 +10,15 @@ from urllib.parse import unquote
 
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.json_text import read_object
-from streamgauge.gateway.callers import Caller, check_model
+from streamgauge.gateway.callers import Caller
 from streamgauge.gateway.costs import cost_answer
+from streamgauge.gateway.counts import count_answer
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, beta_query
+from streamgauge.gateway.endpoints import Endpoint, Route
 from streamgauge.gateway.fetch import FetchError, fetch
 from streamgauge.gateway.generation import Generation
-from streamgauge.gateway.http import Header, Request, Responder
-from streamgauge.gateway.pages import (
-    count_estimate,
-    encoded,
-    model_entry,
-    models_page,
-)
+from streamgauge.gateway.http import Request, Responder
+from streamgauge.gateway.pages import encoded, model_entry, models_page
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.rejections import refusal
 from streamgauge.gateway.relay import Relay
@@ -36,9 +32,6 @@ from streamgauge.ledger.base import Ledger, LedgerError
 
 __all__ = ["SidePages"]
 
-_ESTIMATED: Header = (b"x-streamgauge-count", b"estimated")
-_COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
-"""Kinds that may count tokens themselves; a 404 of theirs is answered with an estimate."""
 _PAGE_HEADERS = (b"content-type",)
 _MOST_LOOKING = 2
 """Threads that look for ended streams at once: the others are for names of upstreams."""
@@ -70,9 +63,6 @@ class Host(Protocol):
     @property
     def generation(self) -> Generation:
         """The configuration in use, with its prices and what was learnt."""
-
-    def decide(self, dialect: str, model: str | None) -> UpstreamRuntime:
-        """Return the upstream that serves `model`. Raises RequestError."""
 
 
 class SidePages:
@@ -226,29 +216,8 @@ class SidePages:
         return _send(responder, 200, model_entry(name, anthropic=anthropic))
 
     async def _count(self, request: Request, responder: Responder, caller: Caller | None) -> None:
-        """The upstream's own count where it has one, else an estimate that says so (SPEC §13.5)."""
-        fields = read_object(request.body)
-        model = fields.get("model")
-        asked = model if isinstance(model, str) else None
-        check_model(caller, asked)
-        upstream = self._host.decide("anthropic", asked)
-        if upstream.config.kind.value in _COUNTING and not upstream.drained:
-            path = f"/v1/messages/count_tokens{beta_query(request.head.query)}"
-            try:
-                page = await fetch(
-                    self._host.pool,
-                    upstream,
-                    "POST",
-                    path,
-                    request.body,
-                    client=request.head.headers,
-                )
-            except FetchError:
-                page = None
-            if page is not None and page.status == 200:
-                return _send_raw(responder, 200, JSON_HEADERS, page.body)
-        body = encoded(count_estimate(fields))
-        return _send_raw(responder, 200, (*JSON_HEADERS, _ESTIMATED), body)
+        headers, body = await count_answer(self._host, request, caller)
+        _send_raw(responder, 200, headers, body)
 
     def _page(self, endpoint: Endpoint, request: Request, responder: Responder) -> None:
         upstream = self._exposing(endpoint.name)

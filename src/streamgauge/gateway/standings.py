@@ -35,6 +35,10 @@ class Habits:
         self._turns[route] = turn + 1
         return turn
 
+    def upcoming(self, route: str) -> int:
+        """Return what `turn` would, and take none: for those who only ask."""
+        return self._turns.get(route, 0)
+
     def warm(self, session: str) -> str | None:
         """Return the upstream that served `session` last."""
         return self._warm.get(session)
