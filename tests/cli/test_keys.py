@@ -66,11 +66,11 @@ def test_without_json_the_key_stands_alone_on_stdout() -> None:
 def test_every_limit_is_stored_as_it_was_given() -> None:
     before = time.time_ns() // 1000
     create("--models", "qwen3-*, gpt-5,gpt-5", "--max-streams", "3", "--rpm", "60", "--tpm", "9",
-           "--per-day", "5 usd", "--per-month", "0.5 sat", "--expires", "30d")  # fmt: skip
+           "--per-day", "5 usd", "--per-month", "0.5 usd", "--expires", "30d")  # fmt: skip
     (row,) = listed()
     limits = {name: row[name] for name in ("max_streams", "rpm", "tpm", "per_day", "per_month")}
     assert limits == {
-        "max_streams": 3, "rpm": 60, "tpm": 9, "per_day": "5 USD", "per_month": "0.5 sat"
+        "max_streams": 3, "rpm": 60, "tpm": 9, "per_day": "5 USD", "per_month": "0.5 USD"
     }  # fmt: skip
     assert row["models"] == ["qwen3-*", "gpt-5"]
     assert 0 <= row["expires_at"] - before - 30 * DAY_US < 60_000_000
@@ -93,7 +93,8 @@ def test_a_key_without_limits_has_none() -> None:
         ["--max-streams", "1e3"], ["--per-day", "5"], ["--per-day", "0 USD"],
         ["--per-day", "-5 USD"], ["--per-day", "USD 5"], ["--per-day", "5 $"],
         ["--per-day", "0.0000000001 USD"], ["--per-day", "1e18 USD"], ["--per-month", "5 USD EUR"],
-        ["--models", ""], ["--models", "a,,b"], ["--models", "a\x07"], ["--models", "x" * 201],
+        ["--per-day", "5 USD", "--per-month", "50 EUR"],
+        ["--models", "gpt-[5"], ["--models", ""], ["--models", "a,,b"], ["--models", "a\x07"], ["--models", "x" * 201],
         ["--expires", "soon"], ["--expires", "2001-01-01"], ["--expires", "0d"],
         ["--expires", "999999w"], ["--label", " "], ["--label", "a\nb"], ["--label", "x" * 101],
     ],
@@ -101,7 +102,7 @@ def test_a_key_without_limits_has_none() -> None:
 def test_what_is_no_limit_is_a_usage_error_and_makes_no_key(arguments: list[str]) -> None:
     result = run("create", "--label", "ann", *arguments)
     assert result.exit_code == 2
-    assert arguments[0] in result.stderr or "label" in result.stderr
+    assert arguments[0] in result.stderr or "label" in result.stderr or "currency" in result.stderr
     assert not Path("streamgauge.db").exists()
 
 
@@ -132,6 +133,8 @@ def test_a_revoked_key_is_listed_as_such_and_has_no_way_back() -> None:
 def test_set_changes_what_is_named_and_none_takes_a_limit_away() -> None:
     made = create("--rpm", "7", "--tpm", "9", "--per-day", "5 USD", "--expires", "1d")
     before = listed()[0]
+    assert run("set", made["id"], "--per-month", "50 EUR").exit_code == 2
+    assert listed()[0] == before
     ok("set", made["id"], "--label", "anne", "--rpm", "none", "--per-day", "none",
        "--per-month", "50 EUR", "--models", "gpt-*", "--expires", "none")  # fmt: skip
     changed = {

@@ -69,7 +69,8 @@ NOT_LEGAL: tuple[tuple[dict[str, Any], str], ...] = (
     ({"label": "a", "per_day": 5}, "per_day"), ({"label": "a", "per_day": "5"}, "per_day"),
     ({"label": "a", "per_day": "-5 USD"}, "per_day"), ({"label": "a", "per_day": "5 U$D"}, "per_day"),
     ({"label": "a", "per_month": "1e999 USD"}, "per_month"), ({"label": "a", "expires_at": 1}, "expires_at"),
-    ({"label": "a", "expires_at": "30d"}, "expires_at"), ({"label": "a", "digest": "00"}, "digest"),
+    ({"label": "a", "per_day": "5 USD", "per_month": "5 EUR"}, "one currency"),
+    ({"label": "a", "models": ["gpt-[5"]}, "models"), ({"label": "a", "expires_at": "30d"}, "expires_at"), ({"label": "a", "digest": "00"}, "digest"),
 )  # fmt: skip
 
 
@@ -90,9 +91,13 @@ async def test_what_is_not_legal_makes_and_changes_no_key(tmp_path: Path) -> Non
             await admin.post("keys/key_none/rotate"), await admin.post("keys/key_none/revoke"),
             await admin.post("keys/key_none", {"rpm": 1}, method="PATCH"),
         ]  # fmt: skip
+        paid = (await admin.post("keys", {"label": "paid", "per_day": "5 USD"})).json()
+        unlike = await admin.post(f"keys/{paid['id']}", {"per_month": "5 EUR"}, method="PATCH")
         raw = await admin.send("POST", "keys", b"[1]", content_type="application/json")
         large = await admin.send("POST", "keys", b" " * 70_000, content_type="application/json")
-    assert list_keys(tmp_path / "ledger.db") == [before]
+    first, second = list_keys(tmp_path / "ledger.db")
+    assert (first, second.key.caller.limits.per_month) == (before, None)
+    assert (unlike.status, "one currency" in unlike.json()["error"]["message"]) == (409, True)
     assert {answer.status for answer in unknown} == {404}
     assert (raw.status, large.status) == (400, 413)
 

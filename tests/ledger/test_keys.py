@@ -21,7 +21,7 @@ from streamgauge.ledger.sqlite import SqliteLedger
 from .ledger_rig import NOW
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "ledgers" / "schema_1.sql"
-LIMITS = KeyLimits(3, 60, 10_000, Money(5 * 10**9, "USD"), Money(7, "sat"))
+LIMITS = KeyLimits(3, 60, 10_000, Money(5 * 10**9, "USD"), Money(7, "USD"))
 ANN = Caller("", "ann", ("qwen3-*", "gpt-5"), LIMITS)
 BOB = Caller("", "bob")
 
@@ -87,7 +87,7 @@ def test_a_list_tells_everything_but_the_key(path: Path) -> None:
         "id": new.key_id, "label": "ann", "shown": new.text[:10], "state": "active",
         "created_at": NOW, "last_used_at": None, "rotated_at": None, "expires_at": NOW + 5,
         "revoked_at": None, "models": ["qwen3-*", "gpt-5"], "max_streams": 3, "rpm": 60,
-        "tpm": 10_000, "per_day": "5 USD", "per_month": "0.000000007 sat",
+        "tpm": 10_000, "per_day": "5 USD", "per_month": "0.000000007 USD",
     }  # fmt: skip
     assert row.as_json(NOW + 5)["state"] == "expired"
 

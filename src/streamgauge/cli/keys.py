@@ -56,7 +56,10 @@ def create(label: str, as_json: bool, ledger: Path, **given: Any) -> None:
 
     wanted = {name: None if value == NONE else value for name, value in given.items()}
     expires_at, models = wanted.pop("expires"), wanted.pop("models")
-    caller = Caller("", label, () if models is None else models, KeyLimits(**wanted))
+    limits = KeyLimits(**wanted)
+    if limits.mistake is not None:  # before a ledger is made for it
+        raise click.UsageError(limits.mistake)
+    caller = Caller("", label, () if models is None else models, limits)
     with _writing(ledger) as store:
         _show(store.create(caller, expires_at), as_json)
 
@@ -141,9 +144,9 @@ def _show(made: NewKey, as_json: bool) -> None:
 
 @contextmanager
 def _writing(ledger: Path, *, must_exist: bool = False) -> Iterator[KeyStore]:
-    """Yield the store; what it refuses ends the verb: 1 no such key or ledger, 4 not to be had."""
+    """Yield the store; what it refuses ends the verb: 1 no such key, 2 unfit, 4 not to be had."""
     from streamgauge.ledger.base import LedgerMissing
-    from streamgauge.ledger.keys import KeyRefused, KeyStore
+    from streamgauge.ledger.keys import KeyRefused, KeyStore, KeyUnfit
 
     with written():
         if must_exist and not ledger.is_file():
@@ -151,5 +154,7 @@ def _writing(ledger: Path, *, must_exist: bool = False) -> Iterator[KeyStore]:
         try:
             with KeyStore(ledger, now_us) as store:
                 yield store
+        except KeyUnfit as error:
+            raise click.UsageError(str(error)) from error
         except KeyRefused as error:
             raise click.ClickException(str(error)) from error

@@ -77,8 +77,10 @@ class Globs(_Option):
     name = "names or globs with commas between them, or none"
 
     def read(self, text: str) -> tuple[str, ...]:
+        from streamgauge.config.globs import is_closed
+
         globs = [glob.strip() for glob in text.split(",")]
-        legal = all(glob.isprintable() and len(glob) <= _MAX_GLOB for glob in globs)
+        legal = all(g.isprintable() and len(g) <= _MAX_GLOB and is_closed(g) for g in globs)
         if not legal or not all(globs) or len(globs) > _MAX_GLOBS:
             raise ValueError(text)
         return tuple(dict.fromkeys(globs))

@@ -9,14 +9,18 @@ from pydantic import AfterValidator
 
 from streamgauge.config.fields import Text, refuse
 
-__all__ = ["Glob"]
+__all__ = ["Glob", "is_closed"]
 
 _CLASS = re.compile(r"\[!?+\]?+[^\]]*\]")
 
 
+def is_closed(pattern: str) -> bool:
+    """Return whether each bracket ends: an open one would stand for itself, which nobody means."""
+    return "[" not in _CLASS.sub("", pattern)
+
+
 def _glob(pattern: str) -> str:
-    """An open bracket would stand for itself in a name, which nobody means who writes one."""
-    if "[" in _CLASS.sub("", pattern):
+    if not is_closed(pattern):
         raise refuse("must be a glob; a [ is not closed")
     return pattern
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class KeyGone(Exception):
-    """There is no such key, or it is revoked for good; the message says which."""
+    """No such key, or revoked for good, or unfit with what it has already; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)

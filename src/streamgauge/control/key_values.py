@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from streamgauge.config.globs import is_closed
 from streamgauge.config.money import read_money
 from streamgauge.control.guard import Refused
 from streamgauge.core.keys import Caller, KeyLimits
@@ -69,6 +70,9 @@ def _read(told: Mapping[str, Any]) -> dict[str, Any]:
         if reader is None:
             raise Refused(422, f"{name[:50]!r} is not known; a key has {', '.join(_READERS)}")
         found[name] = reader(name, value)
+    limits = KeyLimits(per_day=found.get("per_day"), per_month=found.get("per_month"))
+    if limits.mistake is not None:
+        raise Refused(422, f"per_day and per_month: {limits.mistake}")
     return found
 
 
@@ -82,7 +86,11 @@ def _label(name: str, value: Any) -> str:
 def _globs(name: str, value: Any) -> tuple[str, ...]:
     globs = [] if value is None else value
     legal = isinstance(globs, list) and all(
-        isinstance(each, str) and each.strip() and each.isprintable() and len(each) <= _MAX_GLOB
+        isinstance(each, str)
+        and each.strip()
+        and each.isprintable()
+        and len(each) <= _MAX_GLOB
+        and is_closed(each)
         for each in globs
     )
     if not legal or len(globs) > _MAX_GLOBS:

@@ -68,6 +68,14 @@ class KeyLimits:
         none = not tokens and self.max_streams is None and self.rpm is None
         object.__setattr__(self, "are_none", none)
 
+    @property
+    def mistake(self) -> str | None:
+        """Why no call could ever keep to them, as unlike currencies are never added (SPEC §7.2)."""
+        day, month = self.per_day, self.per_month
+        if day is None or month is None or day.currency == month.currency:
+            return None
+        return f"a day's and a month's limit must be in one currency, not {day} and {month}"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

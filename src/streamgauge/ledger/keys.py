@@ -14,6 +14,7 @@ from typing import Any, Self
 from streamgauge.core.keys import (
     SECRET_BYTES,
     Caller,
+    KeyLimits,
     KeyRing,
     digest_of,
     key_text,
@@ -26,7 +27,7 @@ from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.schema import APPLICATION_ID, LATEST, open_for_writing, opening
 
-__all__ = ["KeyRefused", "KeyStore", "NewKey", "RingReader", "list_keys"]
+__all__ = ["KeyRefused", "KeyStore", "KeyUnfit", "NewKey", "RingReader", "list_keys"]
 
 _BUSY_SECONDS = 5.0
 """A gateway's transactions take milliseconds; what takes longer is stuck."""
@@ -35,6 +36,10 @@ _FIRST_WITH_KEYS = 3
 
 class KeyRefused(LedgerError):
     """There is no such key, or its state does not allow it."""
+
+
+class KeyUnfit(KeyRefused):
+    """The key would have limits that cannot be kept together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,11 @@ class KeyStore:
         self._connection.close()
 
     def create(self, caller: Caller, expires_at: int | None = None) -> NewKey:
-        """Store a new key for `caller`, whose `key_id` is given here; `expires_at`: µs, epoch."""
+        """Store a new key for `caller`, whose `key_id` is given here; `expires_at`: µs, epoch.
+
+        Raises KeyUnfit.
+        """
+        _check(caller.limits)
         named = replace(caller, key_id=f"key_{secrets.token_hex(8)}")
         text, digests = self._new_text()
         columns = {
@@ -112,10 +121,12 @@ class KeyStore:
                 self._update(key_id, {"revoked_at": self._now_us()})
 
     def change(self, key_id: str, changes: dict[str, Any]) -> None:
-        """Set columns of a key that is not revoked. Raises KeyRefused."""
+        """Set columns of a key that is not revoked. Raises KeyRefused, and changes nothing then."""
         with self._changing():
             self._living(key_id)
             self._update(key_id, changes)
+            if any(name.startswith("per_") for name in changes):
+                _check(self._found(key_id).key.caller.limits)
 
     def _new_text(self) -> tuple[str, dict[str, Any]]:
         """Return a new key, and what is stored of it."""
@@ -210,6 +221,11 @@ class RingReader:
             if any(row.key.state.revoked_at is None for row in rows):
                 raise
             return version, ring_of(b"", None, rows)  # Nothing is lost that would have opened.
+
+
+def _check(limits: KeyLimits) -> None:
+    if (mistake := limits.mistake) is not None:
+        raise KeyUnfit(mistake)
 
 
 def list_keys(path: Path) -> list[KeyRow]:
