@@ -14,6 +14,9 @@ from streamgauge.gateway.response_headers import JSON_HEADERS
 
 __all__ = ["refusal", "rejected_row"]
 
+_SOON = frozenset({ErrorCode.OVERLOADED, ErrorCode.LEDGER_UNAVAILABLE, ErrorCode.SERVER_SHUTDOWN})
+"""What may have passed in a second."""
+
 
 def refusal(
     path: str | None, error: GatewayError, request_id: str
@@ -30,11 +33,7 @@ def refusal(
         headers.append((b"www-authenticate", b"Bearer"))
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
-    elif error.code in (
-        ErrorCode.OVERLOADED,
-        ErrorCode.LEDGER_UNAVAILABLE,
-        ErrorCode.SERVER_SHUTDOWN,
-    ):
+    elif error.status == 503 and error.code in _SOON:  # a fault of ours is no matter of waiting
         headers.append((b"retry-after", b"1"))
     headers += error.headers
     return dialect.error_status(error), headers, dialect.error_body(error, request_id)
