@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
+from time import time
 
 from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES
 from streamgauge.core.record import ExchangeRecord
@@ -43,18 +45,33 @@ def from_upstream(headers: Sequence[Header]) -> list[Header]:
 
 
 def retry_after(value: str | None) -> str | None:
-    """Return a `retry-after` of whole seconds, capped; None where it is no number."""
+    """Return a `retry-after` of whole seconds, rounded up and capped; None where it says nothing."""
     seconds = None if value is None else seconds_of(value, MAX_RETRY_AFTER)
-    return None if seconds is None else str(int(seconds))
+    return None if seconds is None else str(ceil(seconds))
 
 
 def seconds_of(value: str, longest: float) -> float | None:
-    """Return the seconds of a `retry-after`, at most `longest`; None where it is no number."""
+    """Return the seconds of a `retry-after`, at most `longest`; None where it says nothing.
+
+    It is a number or a date (RFC 9110 §10.2.3); one that has passed is 0.
+    """
     try:
         seconds = float(value)
     except ValueError:
-        return None
+        return _seconds_until(value, longest)
     return min(seconds, longest) if seconds >= 0 else None
+
+
+def _seconds_until(date: str, longest: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # takes 15 ms to import, and is hardly needed
+
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None  # a date of HTTP says GMT
+    return min(max(0.0, moment.timestamp() - time()), longest)
 
 
 def _ours(first: Sequence[Header], record: ExchangeRecord, history: Sequence[str]) -> list[Header]:
