@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from streamgauge.cli.control_doctor import HouseDoctor
+from streamgauge.cli.main import cli
 from streamgauge.config.load import LoadOptions, load
 from streamgauge.tools.simulator import Simulator
 
@@ -98,6 +101,32 @@ async def test_where_all_are_drained_the_client_is_refused_before_any_call(
     assert (status, summary["drained"]) == (503, ["sim", "other"])
     assert page["reasons"] == ["no upstream is usable; drained by an admin: sim, other"]
     assert page["upstreams"]["sim"]["drained"] is True
+
+
+async def test_explain_tells_of_a_running_gateways_drains_waits_and_circuits(
+    tmp_path: Path,
+) -> None:
+    async with two(tmp_path) as (admin, _):
+        where = ["explain", "--config", str(tmp_path / "streamgauge.yaml"), "--json", "m"]
+
+        async def explained(*more: str) -> Result:
+            return await asyncio.to_thread(CliRunner().invoke, cli, [*where, *more])
+
+        control = ("--control", f"http://127.0.0.1:{admin.port}")
+        await admin.post("upstreams/sim/drain")
+        alone, drained = await explained(), await explained(*control)
+        admin.on.gateway.upstreams["other"].breaker.cool(time.monotonic() + 60)
+        nobody = await explained(*control)
+        listed = (await admin.get("upstreams")).json()["upstreams"]
+        nowhere = await explained("--running", "--control", "http://127.0.0.1:1")
+    assert [c["upstream"] for c in json.loads(alone.stdout)["candidates"]] == ["sim", "other"]
+    told = {c["upstream"]: c for c in json.loads(drained.stdout)["candidates"]}
+    assert (told["other"]["place"], told["sim"]["place"]) == (1, None)
+    assert told["sim"]["reason"] == "drained by an admin"
+    assert (nobody.exit_code, json.loads(nobody.stdout)["error"]["status"]) == (1, 503)
+    assert [each["admits"] for each in listed] == [False, False]
+    assert nowhere.exit_code == 1
+    assert "no gateway's control listener answers" in nowhere.stderr
 
 
 async def test_a_try_that_failed_is_not_followed_by_one_at_an_upstream_drained_since(

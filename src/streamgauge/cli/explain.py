@@ -1,10 +1,12 @@
-"""`streamgauge explain`: where a request would go, and why. It calls nobody (SPEC §14.1, §18)."""
+"""`streamgauge explain`: where a request would go, and why. It calls no upstream (SPEC §14.1, §18)."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from streamgauge.config.schema import Config
     from streamgauge.core.pricing import Price
     from streamgauge.core.routing.plan import Considered, Explanation
-    from streamgauge.core.routing.strategies import Live
+    from streamgauge.core.routing.strategies import Live, Standing
 
 __all__ = ["as_json", "as_text", "explain", "explanation_of"]
 
@@ -29,6 +31,8 @@ _NO_ROUTE = 1
 )
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Of the request.")
 @click.option("--key", metavar="LABEL", help="The label of the client key it comes with.")
+@click.option("--running", is_flag=True, help="As the upstreams of the running gateway stand now.")
+@click.option("--control", metavar="URL", help="Its control listener.  [default: as configured]")
 @click.option("--request", "body", type=click.File("rb"), help="Its body, - for stdin.")
 @click.argument("model", required=False)
 @click.option("--json", "wants_json", is_flag=True, help="One JSON object.")
@@ -37,13 +41,16 @@ def explain(
     endpoint: str,
     headers: tuple[str, ...],
     key: str | None,
+    running: bool,
+    control: str | None,
     body: BinaryIO | None,
     model: str | None,
     wants_json: bool,
 ) -> None:
     """Tell where a request for MODEL would go: phase, rule, and every candidate with its reason.
 
-    By the gateway's own code, as if all upstreams were well and idle. Exit code 1: no route.
+    By the gateway's own code, as if all upstreams were well and idle; with --running or --control
+    as a gateway's stand, open circuits and drains included. Exit code 1: no route.
     """
     from streamgauge.cli.config_show import loaded_or_exit
     from streamgauge.config.load import LoadOptions
@@ -53,7 +60,8 @@ def explain(
     pairs = [_header(text) for text in headers]
     try:
         raw = _body(None if body is None else body.read(), model)
-        found = explanation_of(loaded.config, endpoint, raw, pairs, key)
+        standing = _standing(loaded.config, control) if running or control is not None else None
+        found = explanation_of(loaded.config, endpoint, raw, pairs, key, standing)
     except RequestError as error:
         raise click.UsageError(f"this is no request: {error.message}") from None
     click.echo(json.dumps(as_json(found)) if wants_json else as_text(found))
@@ -69,8 +77,12 @@ def explanation_of(
     body: bytes,
     headers: Iterable[tuple[str, str]] = (),
     key_label: str | None = None,
+    standing: Callable[[str], Standing] | None = None,
 ) -> Explanation:
-    """Return what the gateway would decide with nothing in flight. Raises RequestError."""
+    """Return what the gateway would decide. Raises RequestError.
+
+    `standing`: how each upstream stands; without it all are well, with nothing in flight.
+    """
     from streamgauge.core.routing.plan import explain as explained
     from streamgauge.gateway.admission import asked_of, read_chat
     from streamgauge.gateway.http import RequestHead
@@ -79,7 +91,39 @@ def explanation_of(
     pairs = tuple((name.lower().encode(), value.encode()) for name, value in headers)
     head = RequestHead("POST", f"/v1/{endpoint}", "", pairs, "")
     asked = asked_of(read_chat(head, endpoint, body), head, key_label)
-    return explained(snapshot_of(config), asked, _live(config))
+    live = _live(config)
+    live = live if standing is None else replace(live, standing=standing)
+    return explained(snapshot_of(config), asked, live)
+
+
+def _standing(config: Config, url: str | None) -> Callable[[str], Standing]:
+    """Return how the upstreams of a running gateway stand. Ends the verb where it cannot be asked."""
+    from streamgauge.cli.admin_client import AdminClient, AdminError
+    from streamgauge.cli.settings import listener_url
+    from streamgauge.core.routing.strategies import Standing
+
+    control = config.control
+    if url is None:
+        url = listener_url("control", control.host, control.port, "--control")
+    token = control.token.get_secret_value() if control.token else None
+    try:
+        client = AdminClient(url, token or os.environ.get("STREAMGAUGE_ADMIN_TOKEN"))
+        listed = client.get("/upstreams", hours=1)["upstreams"]
+    except ValueError as error:
+        raise click.UsageError(f"--control: {error}") from None
+    except AdminError as error:
+        raise click.ClickException(str(error)) from error
+
+    found = {}
+    for each in listed:
+        ms = each["response_ms"]
+        found[each["name"]] = Standing(
+            allows=each["admits"],
+            in_flight=each["in_flight"],
+            latency=None if ms is None else ms / 1000,
+            drained=each["drained"],
+        )
+    return lambda name: found.get(name, Standing())
 
 
 def _live(config: Config) -> Live:

@@ -22,6 +22,7 @@ __all__ = [
     "control_url",
     "data_url",
     "default_ledger",
+    "listener_url",
     "served_ledger",
 ]
 
@@ -74,8 +75,16 @@ def control_token() -> str | None:
 
 def _url(section: str, default_port: int, option: str) -> str:
     host, port = _setting((section, "host")), _setting((section, "port"))
-    host = _DEFAULT_HOST if host is None else _ANY_ADDRESS.get(str(host), str(host))
-    port = default_port if port is None else str(port)
+    host = _DEFAULT_HOST if host is None else str(host)
+    return listener_url(section, host, default_port if port is None else port, option)
+
+
+def listener_url(section: str, host: str, port: int | str, option: str) -> str:
+    """Return where programs on this machine reach a listener that is configured so.
+
+    Ends the verb where nobody knows the port; `option` is then what can name the URL.
+    """
+    host = _ANY_ADDRESS.get(host, host)
     if str(port) == "0":
         raise click.ClickException(
             f"{section}.port is 0, so each start has another port: name the URL with {option}"

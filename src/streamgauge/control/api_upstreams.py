@@ -140,6 +140,7 @@ def _upstream(detail: UpstreamDetail, state: UpstreamState, past: _Past) -> dict
         "health": state.health.value,
         "reason": state.reason,
         "usable": detail.usable,
+        "admits": detail.admits,
         "drained": detail.drained,
         "last_error": detail.last_error,
         "in_flight": detail.in_flight,

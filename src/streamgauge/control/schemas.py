@@ -100,6 +100,7 @@ _UPSTREAM = record(
     health={"enum": ["ok", "degraded", "unhealthy"]},
     reason="string?",
     usable="boolean",
+    admits="boolean",
     drained="boolean",
     last_error="string?",
     in_flight="integer",

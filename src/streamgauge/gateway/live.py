@@ -53,12 +53,16 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamDetail:
-    """How one upstream stands. `response_ms`: moving mean until an answer's head. None is unknown."""
+    """How one upstream stands. `response_ms`: moving mean until an answer's head. None is unknown.
+
+    `admits`: whether a call may begin there now; drained, its circuit and its own wish are looked at.
+    """
 
     name: str
     kind: str
     base_url: str
     usable: bool
+    admits: bool
     drained: bool
     last_error: str | None
     in_flight: int
@@ -113,6 +117,7 @@ def _detail(upstream: UpstreamRuntime) -> UpstreamDetail:
         kind=upstream.config.kind.value,
         base_url=upstream.config.base_url,
         usable=upstream.usable,
+        admits=upstream.admits(time.monotonic()),
         drained=upstream.drained,
         last_error=upstream.last_error,
         in_flight=upstream.in_flight,
