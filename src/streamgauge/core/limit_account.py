@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from streamgauge.core.keys import KeyLimits
 from streamgauge.core.limit_terms import Demand, Limit, Quota, Refusal, Standing, highest_cost
-from streamgauge.core.limit_windows import MinuteWindow, Span, Spending, seconds_left
+from streamgauge.core.limit_windows import SLOTS, MinuteWindow, Span, Spending, seconds_left
 from streamgauge.core.price import Money
 
 __all__ = ["Account"]
@@ -35,16 +35,20 @@ class Account:
 
     def standing(self, limits: KeyLimits, now: float) -> Standing:
         """Return how the limits by the minute stand."""
+        return self.standing_at(limits, now, self.requests.total(now), self.tokens.total(now))
+
+    def standing_at(self, limits: KeyLimits, now: float, called: int, used: int) -> Standing:
+        """Return it where the sums of the last minute are known: `called` requests, `used` tokens."""
         requests = tokens = None
         if limits.rpm is not None:
-            used = self.requests.total(now)
-            reset = self.requests.empty_in(now)
-            requests = Quota(limits.rpm, max(0, limits.rpm - used), reset)
+            left = limits.rpm - called
+            reset = self.requests.last + SLOTS - now if called else 0.0
+            requests = Quota(limits.rpm, left if left > 0 else 0, reset)
         if limits.tpm is not None:
             held = self.held_tokens
-            used = self.tokens.total(now) + held
-            reset = _MINUTE if held else self.tokens.empty_in(now)
-            tokens = Quota(limits.tpm, max(0, limits.tpm - used), reset)
+            left = limits.tpm - used - held
+            reset = self.tokens.last + SLOTS - now if used else 0.0
+            tokens = Quota(limits.tpm, left if left > 0 else 0, _MINUTE if held else reset)
         return Standing(requests, tokens)
 
     def left(self, limits: KeyLimits, wall: int) -> int | None:

@@ -8,10 +8,10 @@ from enum import Enum
 
 from streamgauge.core.price import Money
 
-__all__ = ["MinuteWindow", "Span", "Spending", "seconds_left"]
+__all__ = ["SLOTS", "MinuteWindow", "Span", "Spending", "seconds_left"]
 
 _DAY_US = 86_400_000_000
-_SLOTS = 61
+SLOTS = 61
 """Slots of a second: sixty whole ones, and the one in which the minute begins."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _WINDOWS_KEPT = 2
@@ -23,19 +23,20 @@ class MinuteWindow:
 
     A sliding window in slots of a second: unlike a token bucket it lets no burst through beside a
     minute's worth, so that in no 60 seconds more passes than the limit. Times: monotonic seconds.
+    `last`: the slot of the newest amount, from which on the sum is 0 after `SLOTS` seconds.
     """
 
-    __slots__ = ("_last", "_slots", "_total")
+    __slots__ = ("_slots", "_total", "last")
 
     def __init__(self) -> None:
-        self._last = 0
+        self.last = 0
         self._slots: deque[list[int]] = deque()
         self._total = 0
 
     def add(self, amount: int, now: float) -> None:
         """Count `amount` at `now`, which never lies before an earlier one."""
         slots, second = self._slots, int(now)
-        if slots and slots[0][0] <= now - _SLOTS:
+        if slots and slots[0][0] <= now - SLOTS:
             self._forget(now)
         if slots and slots[-1][0] >= second:
             slots[-1][1] += amount
@@ -44,12 +45,12 @@ class MinuteWindow:
             slots.append([second, amount])
         if amount:
             self._total += amount
-            self._last = second
+            self.last = second
 
     def total(self, now: float) -> int:
         """Return the sum of the last minute."""
         slots = self._slots
-        if slots and slots[0][0] <= now - _SLOTS:
+        if slots and slots[0][0] <= now - SLOTS:
             self._forget(now)
         return self._total
 
@@ -61,16 +62,16 @@ class MinuteWindow:
         for second, amount in self._slots:
             left -= amount
             if left <= most:
-                return second + _SLOTS - now
+                return second + SLOTS - now
         return None
 
     def empty_in(self, now: float) -> float:
         """Return in how many seconds the sum is 0, when nothing is added: `wait(0)`, without a search."""
-        return self._last + _SLOTS - now if self.total(now) else 0.0
+        return self.last + SLOTS - now if self.total(now) else 0.0
 
     def _forget(self, now: float) -> None:
         slots = self._slots
-        while slots and slots[0][0] <= now - _SLOTS:
+        while slots and slots[0][0] <= now - SLOTS:
             self._total -= slots.popleft()[1]
 
 

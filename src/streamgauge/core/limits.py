@@ -77,15 +77,19 @@ class Limits:
     ) -> Grant | Refusal:
         """Return what the call is given, or why it is refused; a refusal changes nothing."""
         account, read, frames, tokens = self._accounts[key_id], demand.input_tokens, None, 0
+        called = used = 0
         if limits.max_streams is not None and account.streams >= limits.max_streams:
             return account.no_stream(limits, now)
-        if limits.rpm is not None and account.requests.total(now) >= limits.rpm:
-            return account.no_request(limits, limits.rpm, now)
+        if limits.rpm is not None:
+            called = account.requests.total(now)
+            if called >= limits.rpm:
+                return account.no_request(limits, limits.rpm, now)
         least = most = demand.output_tokens
         if least is None or most is None:
             least, most = demand.least_output, demand.ceiling
         if limits.tpm is not None:
-            left = limits.tpm - account.tokens.total(now) - account.held_tokens
+            used = account.tokens.total(now)
+            left = limits.tpm - used - account.held_tokens
             if read + least > left:
                 return account.no_tokens(limits, limits.tpm, read + least, left, now)
             tokens = min(left, read + most)
@@ -106,7 +110,7 @@ class Limits:
         account.requests.add(1, now)
         number, self._next = self._next, self._next + 1
         output = most if frames is None or most < frames else frames
-        standing = account.standing(limits, now)
+        standing = account.standing_at(limits, now, called + 1, used)
         grant = Grant(number, key_id, demand, tokens, money, output, frames, binding, standing)
         self._running[number] = grant
         return grant

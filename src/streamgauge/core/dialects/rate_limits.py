@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date
+from functools import lru_cache
 
 from streamgauge.core.chat import DialectName
 from streamgauge.core.limit_terms import Standing
@@ -14,9 +15,8 @@ __all__ = ["RATE_LIMIT_PREFIXES", "rate_limit_headers"]
 RATE_LIMIT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 """Who is told our limits is not told those that an upstream sets us."""
 
-_EPOCH = datetime(1970, 1, 1)
-"""Of UTC; without a zone its text is written in half the time."""
-_MINUTE, _HOUR = 60, 3600
+_EPOCH = date(1970, 1, 1).toordinal()
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 _Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -67,7 +67,14 @@ def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _
 
 
 def _moment(second: int) -> bytes:
-    return (_EPOCH + timedelta(0, second)).isoformat().encode() + b"Z"
+    day, rest = divmod(second, _DAY)
+    return b"%bT%02d:%02d:%02dZ" % (_date(day), rest // _HOUR, rest // _MINUTE % 60, rest % 60)
+
+
+@lru_cache(maxsize=4)
+def _date(day: int) -> bytes:
+    """Return the date that lies `day` days behind the epoch: nearly always the same."""
+    return date.fromordinal(_EPOCH + day).isoformat().encode()
 
 
 def _duration(whole: int) -> bytes:
