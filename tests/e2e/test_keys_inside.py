@@ -101,6 +101,9 @@ async def test_a_model_outside_the_keys_globs_is_a_403_with_its_row(tmp_path: Pa
             answers[path] = await it.ask(path, {**body, "model": "gpt-5"}, **bearer(ann.text))
             allowed = await it.ask(path, {**body, "model": "qwen3-8b"}, **bearer(ann.text))
             assert allowed.status == 200
+        spare = {**ASKED[CHAT], "model": "qwen3-8b", "models": ["qwen3-8b", "gpt-5"]}
+        hidden = await it.ask(CHAT, spare, **bearer(ann.text))
+        assert (await it.ask(CHAT, spare, **bearer(bob.text))).status == 200
         count = {"model": "gpt-5", "messages": HELLO}
         counted = await it.ask(MESSAGES + "/count_tokens", count, **bearer(ann.text))
         listed = (await it.get("/v1/models", **bearer(ann.text))).json()["data"]
@@ -108,8 +111,9 @@ async def test_a_model_outside_the_keys_globs_is_a_403_with_its_row(tmp_path: Pa
         refused = [row for row in await it.rows() if row["status"] == "rejected"]
     for path, answer in answers.items():
         assert (answer.status, code_of(path, answer)) == (403, ("permission_error", "unauthorized"))
+    assert (hidden.status, "'gpt-5'" in hidden.json()["error"]["message"]) == (403, True)
     assert counted.status == 403
-    assert [row["http_status"] for row in refused] == [403, 403]
+    assert [row["http_status"] for row in refused] == [403, 403, 403]
     assert [model["id"] for model in listed] == ["qwen3-8b"]
     assert {"qwen3-8b", "gpt-5"} <= {model["id"] for model in other}
 

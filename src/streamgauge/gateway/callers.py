@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from streamgauge.config.keys import Required
 from streamgauge.config.listeners import is_loopback
@@ -14,7 +14,7 @@ from streamgauge.core.keys import PREFIX, Caller, KeyRing, is_well_formed
 from streamgauge.gateway.http import RequestHead
 from streamgauge.gateway.tries import FailedTries
 
-__all__ = ["Caller", "Callers", "Unauthenticated", "callers_of", "check_model"]
+__all__ = ["Caller", "Callers", "Unauthenticated", "callers_of", "check_model", "check_models"]
 
 _OURS = PREFIX.encode()
 _FIELDS = frozenset({b"authorization", b"x-api-key"})
@@ -144,6 +144,20 @@ def check_model(caller: Caller | None, model: str | None) -> None:
     raise GatewayError(
         403, ErrorCode.UNAUTHORIZED, f"this client key may not use {which}", param="model"
     )
+
+
+def check_models(caller: Caller | None, model: str | None, fields: Mapping[str, Any]) -> None:
+    """Refuse a request for a model outside the caller's globs. Raises GatewayError 403.
+
+    OpenRouter's `models` names those that may answer in the place of `model`.
+    """
+    if caller is None or not caller.models:
+        return
+    check_model(caller, model)
+    others = fields.get("models")
+    for other in others if isinstance(others, list) else ():
+        if isinstance(other, str):
+            check_model(caller, other)
 
 
 def _unauthorized(message: str) -> Unauthenticated:

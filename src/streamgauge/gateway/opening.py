@@ -22,7 +22,7 @@ from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
 from streamgauge.gateway.admission import asked_of, label_of, metadata_mode, read_chat
-from streamgauge.gateway.callers import Caller, check_model
+from streamgauge.gateway.callers import Caller, check_models
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, upstream_path
@@ -87,7 +87,7 @@ class Opening:
         """
         host, head, now = self._host, request.head, self._host.generation
         chat = read_chat(head, endpoint.name, request.body)
-        check_model(caller, chat.model)
+        check_models(caller, chat.model, chat.fields)
         key_id, label = (None, None) if caller is None else (caller.key_id, caller.label)
         decision = plan(now.snapshot, asked_of(chat, head, label), now.live)
         decision, conversation = _readable(chat, decision)
