@@ -121,7 +121,7 @@ class Limiting:
             return _FREELY
         try:
             return self._hold(call, caller, now, make_room)
-        except GatewayError:
+        except BaseException:  # a fault of our own takes no name either
             self._idempotency.ended(call.id, called=False)
             raise
 

@@ -1,0 +1,36 @@
+"""What a call that may not begin leaves behind: nothing held, and its name free."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamgauge.core.attempt import Attempt
+from streamgauge.core.chat import read_chat_request
+from streamgauge.core.errors import GatewayError
+from streamgauge.core.keys import Caller, KeyLimits
+from streamgauge.gateway.limiting import Call, Limiting
+
+BODY = b'{"model": "m", "messages": []}'
+
+
+def broken() -> int | None:
+    raise LookupError("broken")
+
+
+def call(number: int, limits: KeyLimits, *, whole: bool = True) -> Call:
+    """Return a call of one key; one that is not `whole` fails when its context is asked for."""
+    chat = read_chat_request("chat/completions", BODY, lambda name: None)
+    caller = Caller("key", "ann", (), limits)
+    attempts = (Attempt("up", "sim", "m"),)
+    return Call(f"id-{number}", 1, caller, chat, attempts, (lambda: 10) if whole else broken)
+
+
+def test_a_fault_of_our_own_takes_neither_name_nor_place() -> None:
+    limiting, limits = Limiting({}), KeyLimits(max_streams=1, tpm=1000)
+    with pytest.raises(LookupError):
+        limiting.admit(call(1, limits, whole=False), "a name", 1.0)
+    assert limiting.holds == 0
+    limiting.admit(call(2, limits), "a name", 1.0)
+    assert limiting.holds == 1
+    with pytest.raises(GatewayError, match="in progress as id-2"):
+        limiting.admit(call(3, limits), "a name", 1.0)
