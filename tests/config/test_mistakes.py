@@ -183,6 +183,11 @@ IN_AN_UPSTREAM = [
     ("api_key: 1234567890", "api_key: must be text (in quotes if it looks like a number)"),
     ("headers: {Host: x}", "headers: host cannot be set"),
     ("headers: {X-Conversation-Id: x}", "headers: x-conversation-id cannot be set"),
+    ("headers: {Content-Type: text/json}", "headers: content-type cannot be set"),
+    ("headers: {accept-encoding: gzip}", "headers: accept-encoding cannot be set"),
+    ("forward_headers: [Content-Type]", "forward_headers: content-type cannot be set"),
+    ("forward_headers: [accept-encoding]", "forward_headers: accept-encoding cannot be set"),
+    ("forward_headers: [Idempotency-Key]", "forward_headers: idempotency-key cannot be set"),
     ("headers: {'a b': x}", "headers: a name is no header name"),
     ("headers: {A: x, a: y}", "headers: a stands twice, in different case"),
     (

@@ -25,9 +25,13 @@ _OURS = frozenset({
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 """Framing and hop-by-hop headers (RFC 9110 §7.6.1): the upstream connection makes them."""
+_EACH_CALLS = frozenset({"accept-encoding", "content-type"})
+"""They say how each request is written and may be answered (SPEC §3.3, §3.4): a second one disagrees."""
 _CLIENT_KEYS = frozenset({"authorization", "cookie", "x-api-key"})
 _NEVER_SENT = frozenset({"x-conversation-id"})
 """With it llama.cpp goes on generating after the connection was closed (SPEC §3.6)."""
+_OWN_NAME = frozenset({"idempotency-key"})
+"""Each attempt has its own (SPEC §3.3): the client's would make two of them one."""
 _CREDENTIAL = re.compile(r"authorization|cookie|key|password|secret|token", re.IGNORECASE)
 
 
@@ -35,7 +39,7 @@ def check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     """Return `headers`. Raises for names and values that could not or must not be sent."""
     seen: set[str] = set()
     for name, value in headers.items():
-        _check_name(name, _OURS | _NEVER_SENT)
+        _check_name(name, _OURS | _NEVER_SENT | _EACH_CALLS)
         if not _VALUE.fullmatch(value.get_secret_value()):
             raise refuse(f"the value of {shown(name, 'a header')} has control characters")
         if name.lower() in seen:
@@ -49,7 +53,7 @@ def check_forwarded(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name.lower() in _CLIENT_KEYS:
             raise refuse(f"{name.lower()} is never forwarded; see pass_through_auth")
-        _check_name(name, _OURS | _NEVER_SENT)
+        _check_name(name, _OURS | _NEVER_SENT | _EACH_CALLS | _OWN_NAME)
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
