@@ -224,6 +224,17 @@ def test_a_letter_that_a_crash_has_cut_spoils_no_other(books: Books) -> None:
     assert books.letters.read_text().splitlines()[-1].startswith('{"seq": 3, "id": "c"')
 
 
+def test_a_ledger_that_began_anew_has_its_letters_written_beside_the_old_ones(books: Books) -> None:
+    books.letters.write_text(
+        '{"seq": 5000, "id": "of-the-ledger-before", "reason": "", "point": ""}\n'
+    )
+    ids = books.add(20)
+    to = FakeDestination(refuses=[ids[3]])
+    with books.exporting(to):
+        to.wait(lambda: len(to.rows) == 19)
+    assert [letter["id"] for letter in books.dead()] == ["of-the-ledger-before", ids[3]]
+
+
 def test_who_takes_no_row_at_all_is_waited_for_and_nothing_is_given_up(books: Books) -> None:
     ids = books.add(20)
     to = FakeDestination(refuses=ids)

@@ -13,11 +13,12 @@ _MOST_BYTES = 64 << 20
 
 
 class DeadLetters:
-    """Lines are in the order of closing, and none comes twice, also when rows are sent again."""
+    """Lines are in the order of closing, and no row comes twice, also when rows are sent again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._last: int | None = None
+        # By id: `seq` begins anew with a new ledger, the file goes on.
+        self._there: set[str] | None = None
         self._cut = False
 
     def add(self, seq: int, id: str, reason: str, point: str) -> None:
@@ -25,9 +26,9 @@ class DeadLetters:
 
         Above 64 MiB nothing more is written.
         """
-        if self._last is None:
-            self._last = self._last_seq()
-        if seq <= self._last:
+        if self._there is None:
+            self._there = self._ids()
+        if id in self._there:
             return
         letter = {"seq": seq, "id": id, "reason": reason, "point": point}
         line = b"\n" * self._cut + json.dumps(letter).encode() + b"\n"
@@ -37,16 +38,17 @@ class DeadLetters:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-        self._last, self._cut = seq, False
+                self._there.add(id)
+        self._cut = False
 
-    def _last_seq(self) -> int:
-        last = 0
+    def _ids(self) -> set[str]:
+        found: set[str] = set()
         if self.path.exists():
             with self.path.open("rb") as file:
                 for line in file:
                     self._cut = not line.endswith(b"\n")
                     try:
-                        last = max(last, int(json.loads(line)["seq"]))
+                        found.add(str(json.loads(line)["id"]))
                     except (ValueError, KeyError, TypeError):
                         continue  # A crash cut it.
-        return last
+        return found
