@@ -17,6 +17,7 @@ from streamgauge.cli.exporters import ExportSource
 from streamgauge.ledger.schema import open_for_writing
 from streamgauge.sinks.cursor import Closed, CursorSink, Refused, Unavailable
 from streamgauge.sinks.dead_letters import DeadLetters
+from streamgauge.sinks.dropped import Dropped
 
 from ..ledger.made_ledger import add, exchanges
 
@@ -33,6 +34,7 @@ class FakeDestination:
         self.rows: list[str] = []
         self.batches: list[int] = []
         self.states: list[str | None] = []
+        self.drops: list[Dropped] = []
         self.closed = False
         self.changed = threading.Condition()
 
@@ -56,6 +58,10 @@ class FakeDestination:
                 raise Unavailable("metrics: no answer")
             self.states.append(state)
             return str(len(rows) + (0 if state is None else int(state)))
+
+    def dropped(self) -> Sequence[Dropped]:
+        drops, self.drops = self.drops, []
+        return drops
 
     def shown(self, row: Closed) -> str:
         return f"llm_request id={row[2]['id']}"

@@ -17,8 +17,12 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from streamgauge.config.exporters import Otlp
 from streamgauge.config.schema import Config
@@ -26,6 +30,7 @@ from streamgauge.ledger.cursors import ClosedRows
 from streamgauge.ledger.rows import REQUESTS
 from streamgauge.ledger.schema import open_for_writing
 from streamgauge.sinks.cursor import Closed, Refused, Unavailable
+from streamgauge.sinks.dropped import Dropped
 from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.otel import SOURCE_COLUMNS, OtelDestination
 from streamgauge.sinks.otel_totals import Totals
@@ -198,6 +203,35 @@ def test_what_is_refused_is_told_as_json_with_the_ids_of_its_span(status: int) -
     assert (told["traceId"], told["spanId"]) == (span.trace_id.hex(), span.span_id.hex())
     by_key = {each["key"]: each["value"] for each in told["attributes"]}
     assert by_key["streamgauge.id"] == {"stringValue": row[2]["id"]}
+
+
+def test_what_a_receiver_takes_in_part_is_told_and_nothing_sent_again() -> None:
+    spans, points = ExportTraceServiceResponse(), ExportMetricsServiceResponse()
+    spans.partial_success.rejected_spans = 3
+    spans.partial_success.error_message = "older than\n1 h"
+    points.partial_success.error_message = "please use delta"
+    rows, to = closed_rows(5), Receiver()
+    to.answers += [(200, spans.SerializeToString()), (200, points.SerializeToString())]
+    with sending(to) as destination:
+        destination.send(rows)
+        destination.conclude(rows, None)
+        told = destination.dropped()
+        assert destination.dropped() == []
+    assert list(told) == [
+        Dropped("spans", 3, "older than 1 h"),
+        Dropped("points", 0, "please use delta"),
+    ]
+    assert len(to.requests) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"\x0a\x00", b"{}", b"<html>", b"\xff" * 70_000])
+def test_a_taken_batch_is_taken_whatever_else_its_answer_says(body: bytes) -> None:
+    rows, to = closed_rows(2), Receiver()
+    to.answers += [(200, body), (200, body)]
+    with sending(to) as destination:
+        destination.send(rows)
+        assert destination.conclude(rows, None) is not None
+        assert list(destination.dropped()) == []
 
 
 def test_a_receiver_that_says_when_to_come_again_is_heard() -> None:

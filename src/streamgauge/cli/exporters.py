@@ -139,6 +139,11 @@ class Exporters:
         dead = CounterMetricFamily(
             f"{_PREFIX}dead_letters", "Rows refused for good.", labels=["sink"]
         )
+        dropped = CounterMetricFamily(
+            f"{_PREFIX}dropped",
+            "What a destination took and threw away.",
+            labels=["sink", "what"],
+        )
         failures = CounterMetricFamily(
             f"{_PREFIX}failures", "Batches that had to be tried again.", labels=["sink"]
         )
@@ -150,10 +155,12 @@ class Exporters:
             state, name = sink.state, [sink.name]
             rows.add_metric(name, state.delivered)
             dead.add_metric(name, state.dead)
+            for what, count in state.dropped.items():
+                dropped.add_metric([sink.name, what], count)
             failures.add_metric(name, state.failures)
             behind.add_metric(name, state.behind)
             up.add_metric(name, float(state.reason is None))
-        return [*self.counts.families(), rows, dead, failures, behind, up]
+        return [*self.counts.families(), rows, dead, dropped, failures, behind, up]
 
 
 def _destination(settings: Influxdb | Otlp, labels: Labels) -> tuple[Destination, tuple[str, ...]]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamgauge.sinks.dead_letters import DeadLetters
+from streamgauge.sinks.dropped import Dropped, Drops
 
 __all__ = ["Closed", "CursorSink", "Destination", "Refused", "SinkState", "Source", "Unavailable"]
 
@@ -72,6 +73,9 @@ class Destination(Protocol):
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Deliver what is made of a batch as a whole; return the new state. May raise Unavailable."""
 
+    def dropped(self) -> Sequence[Dropped]:
+        """Return what was thrown away of what arrived since this was asked last."""
+
     def shown(self, row: Closed) -> str:
         """Return the row as it would have been sent, for the dead letters."""
 
@@ -81,13 +85,17 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkState:
-    """Of one exporter: rows delivered, given up, and not sent yet; failures; what it waits for."""
+    """Of one exporter: rows delivered, given up, and not sent yet; failures; what it waits for.
+
+    `dropped`: what the destination threw away of its own accord, by what it calls that.
+    """
 
     delivered: int = 0
     dead: int = 0
     behind: int = 0
     failures: int = 0
     reason: str | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ class CursorSink:
         self._sent: _Batch | None = None
         self._waiting_since: float | None = None
         self._delivered = self._dead = self._behind = self._failures = 0
+        self._drops = Drops(name, note)
         self._retry_seconds = self._wait = retry_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"export {name}", daemon=True)
@@ -183,7 +192,9 @@ class CursorSink:
         if self._sent is None:
             self._send(batch.rows, new=seq == 0)
             self._sent = batch
+            self._drops.note(self._destination.dropped())
         state = self._destination.conclude(batch.rows, state)
+        self._drops.note(self._destination.dropped())
         self._place, self._sent = (batch.upto, state), None
         self._behind = max(0, self._behind - len(batch.rows))
         if batch.last:
@@ -256,4 +267,6 @@ class CursorSink:
         self._tell(None)
 
     def _tell(self, reason: str | None) -> None:
-        self.state = SinkState(self._delivered, self._dead, self._behind, self._failures, reason)
+        self.state = SinkState(
+            self._delivered, self._dead, self._behind, self._failures, reason, self._drops.counts
+        )

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from streamgauge.config.exporters import Influxdb
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.sinks.cursor import Closed, Refused, Unavailable
+from streamgauge.sinks.dropped import Dropped
 from streamgauge.sinks.labels import NONE, Labels
 from streamgauge.sinks.line_protocol import PointShape
 from streamgauge.sinks.numbers import numbers_of
@@ -68,6 +69,10 @@ class InfluxDestination:
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Nothing is made of a batch as a whole."""
         return state
+
+    def dropped(self) -> Sequence[Dropped]:
+        """Nothing that it tells of: what it does not write, it refuses."""
+        return ()
 
     def shown(self, row: Closed) -> str:
         """Return the row's line."""

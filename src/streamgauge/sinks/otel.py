@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from streamgauge import __version__
 from streamgauge.config.exporters import Otlp
 from streamgauge.sinks.cursor import Closed, Refused, Unavailable
+from streamgauge.sinks.dropped import Dropped
 from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.otel_metrics import MetricEncoder
 from streamgauge.sinks.otel_spans import SPAN_COLUMNS, SpanEncoder
@@ -29,6 +35,8 @@ SOURCE_COLUMNS = tuple(dict.fromkeys((*SPAN_COLUMNS, *TOTAL_COLUMNS)))
 """The columns that a row needs here."""
 
 _REFUSALS = frozenset({400, 413, 422})
+_MOST_REMARK = 300
+"""Characters of what a receiver says of itself."""
 
 
 class OtelDestination:
@@ -44,6 +52,7 @@ class OtelDestination:
         self._spans = SpanEncoder(resource, scope)
         self._metrics = MetricEncoder(resource, scope)
         self._concluded: tuple[str, Totals] | None = None
+        self._dropped: list[Dropped] = []
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         headers["content-type"] = "application/x-protobuf"
         self._posting = Posting(settings.url, headers)
@@ -56,6 +65,8 @@ class OtelDestination:
         if answer.status in _REFUSALS:
             raise Refused(f"HTTP {answer.status}")
         _check("spans", answer)
+        if answer.body:
+            self._dropped += _dropped_spans(answer.body)
 
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Send the metrics of all rows so far; return their totals as the new state."""
@@ -64,10 +75,18 @@ class OtelDestination:
         totals = self._totals(state)
         totals.add((row[2] for row in rows), self._labels)
         body = self._metrics.request(totals, self._now_ns())
-        _check("metrics", self._posting.post("/v1/metrics", body))
+        answer = self._posting.post("/v1/metrics", body)
+        _check("metrics", answer)
+        if answer.body:
+            self._dropped += _dropped_points(answer.body)
         concluded = totals.as_state()
         self._concluded = concluded, totals
         return concluded
+
+    def dropped(self) -> Sequence[Dropped]:
+        """Return what answers told of: partial success (OTLP specification, OTLP/HTTP response)."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def shown(self, row: Closed) -> str:
         """Return the row's span as JSON, with its ids as people and OTLP's JSON write them."""
@@ -101,3 +120,25 @@ def _check(what: str, answer: Answer) -> None:
     """Raise Unavailable unless the body was taken."""
     if not answer.accepted:
         raise Unavailable(f"{what}: HTTP {answer.status}", answer.after)
+
+
+def _dropped_spans(body: bytes) -> Iterator[Dropped]:
+    try:
+        told = ExportTraceServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        return  # Taken all the same, by the status.
+    yield from _dropped("spans", told.rejected_spans, told.error_message)
+
+
+def _dropped_points(body: bytes) -> Iterator[Dropped]:
+    try:
+        told = ExportMetricsServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        return
+    yield from _dropped("points", told.rejected_data_points, told.error_message)
+
+
+def _dropped(what: str, count: int, message: str) -> Iterator[Dropped]:
+    """Yield what was thrown away, or remarked upon; a message that is all zeros is neither."""
+    if count > 0 or message:
+        yield Dropped(what, max(0, count), " ".join(message.split())[:_MOST_REMARK] or "-")
