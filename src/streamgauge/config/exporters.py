@@ -7,7 +7,14 @@ from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from streamgauge.config.expand import Expanded
 from streamgauge.config.fields import (
@@ -105,11 +112,20 @@ class Influxdb(Section):
         return f"influxdb {self.url} v{self.version} {self.org or ''}/{where}/{self.measurement}"
 
 
+def _not_in_the_file(schema: dict[str, Any]) -> None:
+    """A file may leave `url` to the environment."""
+    schema.pop("required", None)
+
+
 class Otlp(Section):
     """A receiver of OpenTelemetry's protocol over HTTP."""
 
+    model_config = ConfigDict(json_schema_extra=_not_in_the_file)
+
     url: Url = Field(
-        description="Where it listens, without /v1/traces.", json_schema_extra=_URL_SHAPE
+        description="Where it listens, without /v1/traces. Left out: the variables "
+        "OTEL_EXPORTER_OTLP_ENDPOINT and _HEADERS; docs/exports.md.",
+        json_schema_extra=_URL_SHAPE,
     )
     headers: Annotated[dict[Text, SecretStr], AfterValidator(check_headers)] = Field(
         default_factory=dict, description="Headers added to every request."

@@ -22,6 +22,7 @@ from streamgauge.config.environment import (
 )
 from streamgauge.config.expand import expand_document
 from streamgauge.config.explain import problems_of
+from streamgauge.config.otel_environment import apply_otel_variables
 from streamgauge.config.positions import Path as PathOfValue
 from streamgauge.config.positions import Place
 from streamgauge.config.problems import ConfigError, Problem
@@ -139,7 +140,8 @@ def _merge(document: Document, options: LoadOptions, *, has_file: bool) -> list[
     sections = [*Config.model_fields, *known_keys(())]
     problems += apply_environment(document, environ, sections)
     apply_admin_token(document, environ)
-    return problems + apply_flags(document, options.flags)
+    problems += apply_flags(document, options.flags)
+    return problems + apply_otel_variables(document, environ)
 
 
 def _without_nulls(value: Any) -> Any:
