@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from streamgauge.sinks.cursor import Unavailable
 __all__ = ["Answer", "Posting"]
 
 _TIMEOUT_SECONDS = 10.0
+"""How long one read or write may take."""
+
+_WHOLE_SECONDS = 30.0
+"""How long all of them may take: who answers a byte at a time is as good as away."""
+
 _MOST_ANSWER = 65_536
 
 
@@ -36,38 +42,59 @@ class Answer:
 class Posting:
     """One connection a body: batches are seconds apart. No proxy is asked, no redirect followed."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], whole_seconds: float = _WHOLE_SECONDS
+    ) -> None:
         """`url` may have a path of its own; what is posted goes below it."""
         self._url = urlsplit(url)
         self._below = self._url.path.rstrip("/")
         self._headers = dict(headers)
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._connection: http.client.HTTPConnection | None = None
+        self._whole_seconds = whole_seconds
+        self._socket: socket.socket | None = None
         self._closed = False
 
     def post(self, target: str, body: bytes) -> Answer:
         """Return what the server answers, whatever it is; raise Unavailable where nothing comes."""
         if self._closed:
             raise Unavailable("closed")
-        self._connection = connection = self._connected()
+        connection, late = self._connected(), threading.Event()
+        timer = threading.Timer(self._whole_seconds, self._give_up, [late])
+        timer.daemon = True
+        timer.start()
         try:
+            connection.connect()
+            # Kept beside: the connection forgets its socket before a body that ends with it.
+            self._socket = connection.sock
             connection.request("POST", self._below + target, body, self._headers)
             response = connection.getresponse()
             answer = response.read(_MOST_ANSWER)
             after = response.getheader("retry-after", "")
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+            told = f"{type(error).__name__}: {error}"
+            if late.is_set():
+                told = f"no answer within {self._whole_seconds:g} s"
+            raise Unavailable(told) from error
         finally:
+            timer.cancel()
+            self._socket = None
             connection.close()
         return Answer(response.status, response.reason, answer, _seconds(after))
 
     def close(self) -> None:
         """Cut a request that is under way, and begin no other; from any thread."""
         self._closed = True
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
+        self._cut()
+
+    def _give_up(self, late: threading.Event) -> None:
+        late.set()
+        self._cut()
+
+    def _cut(self) -> None:
+        it = self._socket
+        if it is not None:
             with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                it.shutdown(socket.SHUT_RDWR)
 
     def _connected(self) -> http.client.HTTPConnection:
         host, port = str(self._url.hostname), self._url.port
