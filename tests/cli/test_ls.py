@@ -104,6 +104,16 @@ def test_the_table_off_a_terminal_has_every_column_and_no_colour(path: Path) -> 
     assert "\x1b" not in result.stdout
 
 
+def test_how_long_a_crashed_exchange_took_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "crashed.db"
+    died = an_exchange("a-crashed-exchange", 30, status=Status.GATEWAY_CRASH, success=False,
+                       finished_at=NOW + 3 * 86_400 * 10**6, stream_duration_ms=None,
+                       generation_tps=None, finish_reason=None)  # fmt: skip
+    write(path, (died, []))
+    line = run("--ledger", path).stdout.splitlines()[1]
+    assert line.split()[-5:] == ["42", "ms", "–", "–", "–"]
+
+
 def on_terminal(path: Path, width: int) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, color_system=None, no_color=True)

@@ -208,6 +208,20 @@ def test_an_exchange_in_flight_has_no_end(tmp_path: Path) -> None:
     assert page["timeline"][-1] == "– not ended"
 
 
+def test_the_wait_for_the_next_start_is_no_pace(tmp_path: Path) -> None:
+    path, crash = tmp_path / "one.db", Status.GATEWAY_CRASH
+    after = {"finished_at": NOW + 3 * 86_400 * 10**6, "success": False}
+    record = an_exchange("a-crashed-exchange", status=crash, stream_duration_ms=None, **after)
+    attempt = an_attempt(record, outcome=crash, first_byte_ms=None, connected_ms=None,
+                         finished_at=record.finished_at)  # fmt: skip
+    write(path, (record, [attempt]))
+    page = run(path, "a-crashed").stdout
+    assert "slowest step" not in page
+    attempts = page.partition("\nattempts\n")[2].splitlines()
+    assert "gateway_crash" in attempts[1]
+    assert " d" not in attempts[1].partition("gateway_crash")[2]
+
+
 def test_an_empty_row_makes_a_page(tmp_path: Path) -> None:
     names = set(REQUESTS.names) - {"id", "owner", "started_at", "status", "anomalies"}
     page = page_of(tmp_path, status=Status.REJECTED, **dict.fromkeys(names))

@@ -13,6 +13,7 @@ from streamgauge.cli.cost_terms import cost_lines
 from streamgauge.cli.exchange_times import pace, steps_of, timeline
 from streamgauge.cli.figures import Signs, duration, status_colour, tokens
 from streamgauge.cli.ledger_table import printable, signs_of
+from streamgauge.core.record import Status
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
@@ -120,7 +121,8 @@ def _attempt_cells(attempt: Row) -> Iterator[object]:
     yield duration(attempt["connected_ms"])
     yield duration(attempt["first_byte_ms"])
     started, finished = attempt["started_at"], attempt["finished_at"]
-    known = started is not None and finished is not None
+    crashed = attempt["outcome"] == Status.GATEWAY_CRASH
+    known = started is not None and finished is not None and not crashed
     yield duration((finished - started) / 1000) if known else None
     billed = attempt["may_have_been_billed"]
     yield None if billed is None else "perhaps" if billed else "no"

@@ -13,6 +13,7 @@ from rich.text import Text
 from streamgauge.cli.figures import Signs, duration, when
 from streamgauge.cli.fitted_table import printable
 from streamgauge.cli.plots import span
+from streamgauge.core.record import Status
 from streamgauge.ledger.moments import moments_of
 
 __all__ = ["Step", "pace", "steps_of", "timeline"]
@@ -119,8 +120,12 @@ def _speeds(request: Row) -> Iterator[tuple[str, str]]:
 
 
 def _slowest(request: Row, steps: Sequence[Step], signs: Signs) -> Iterator[tuple[str, str]]:
-    """Yield the longest time between two steps; of an exchange that ended and had a first one."""
-    if request["finished_at"] is None or len(steps) < 3:
+    """Yield the longest time between two steps; of an exchange that ended and had a first one.
+
+    The last step of a crashed one is the next start, which took however long it was waited for.
+    """
+    crashed = request["status"] == Status.GATEWAY_CRASH
+    if request["finished_at"] is None or crashed or len(steps) < 3:
         return
     before, after = max(pairwise(steps), key=lambda pair: pair[1].ms - pair[0].ms)
     took = duration(after.ms - before.ms)

@@ -23,6 +23,7 @@ from streamgauge.cli.figures import (
 )
 from streamgauge.cli.fitted_table import Cell, Column, fitted, printable
 from streamgauge.cli.plots import split_bar
+from streamgauge.core.record import Status
 
 __all__ = ["print_rows", "printable", "rows_table", "signs_of", "stdout_console"]
 
@@ -43,7 +44,9 @@ def _asked_model(row: Row) -> str | None:
 
 def _lasted_ms(row: Row) -> float | None:
     lasted: float | None = row["stream_duration_ms"]
-    if lasted is None and row["finished_at"] is not None:
+    # A crashed row was closed by the next start, days later perhaps: nobody knows when it ended.
+    crashed = row["status"] == Status.GATEWAY_CRASH
+    if lasted is None and row["finished_at"] is not None and not crashed:
         lasted = (row["finished_at"] - row["started_at"]) / 1000
     return lasted
 

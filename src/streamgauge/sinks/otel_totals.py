@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Self
 
+from streamgauge.core.record import Status
 from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.otel_names import operation_of
 
@@ -97,7 +98,9 @@ class Totals:
             self._add(values, by, labels)
 
     def _add(self, values: Row, by: Attributes, labels: Labels) -> None:
-        if (finished_at := values["finished_at"]) is not None:
+        # A crashed row was closed by the next start: how long it had lasted nobody knows.
+        crashed = values["status"] == Status.GATEWAY_CRASH
+        if (finished_at := values["finished_at"]) is not None and not crashed:
             failed = (("error.type", values["status"]),) if values["success"] == 0 else ()
             seconds = (finished_at - values["started_at"]) / 1e6
             self._observe(DURATION, (*by, *failed), seconds)

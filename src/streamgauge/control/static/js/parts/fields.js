@@ -93,8 +93,11 @@ export function ttft(row) {
   return orDash(duration(row.ttft_ms), noTime(row, "ttft"));
 }
 
-/** Return the whole time from the request to the row's end. */
+/** Return the whole time from the request to the row's end; a crashed row was closed by the next start. */
 export function took(row) {
+  if (row.status === "gateway_crash") {
+    return missing("the gateway died meanwhile: nobody knows when it ended");
+  }
   const ms = row.finished_at === null ? null : (row.finished_at - row.started_at) / 1000;
   return orDash(duration(ms), OPEN);
 }

@@ -35,7 +35,7 @@ function branch(attempt, last, request) {
         attempt.connected_ms === null ? null : `connected after ${duration(attempt.connected_ms)}`,
         attempt.first_byte_ms === null ? "no byte" : `first byte after ${duration(attempt.first_byte_ms)}`,
         attempt.usage_ms === null ? null : `usage after ${duration(attempt.usage_ms)}`,
-        ended === null ? "not ended" : `took ${duration(ended)}`,
+        attempt.outcome === "gateway_crash" ? "nobody knows how long it took" : ended === null ? "not ended" : `took ${duration(ended)}`,
       ]
         .filter(Boolean)
         .join(" · "),
