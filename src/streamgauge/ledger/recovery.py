@@ -26,7 +26,7 @@ _ATTEMPTS = """
 _LAST = "FROM attempts a WHERE a.request_id = requests.id ORDER BY a.n DESC LIMIT 1"
 _REQUESTS = f"""
     UPDATE requests SET status = :crash, success = 0, error_code = NULL,
-        finished_at = max(:now, started_at),
+        finished_at = max(:now, started_at), usage_source = 'none', input_source = 'none',
         attempts = ifnull((SELECT a.n {_LAST}), attempts),
         upstream = ifnull((SELECT a.upstream {_LAST}), upstream),
         upstream_model = ifnull((SELECT a.model {_LAST}), upstream_model)
