@@ -144,6 +144,16 @@ def test_tokens_are_told_apart_by_their_kind_and_source_and_costs_by_currency() 
     assert costs["USD"] == sum(in_dollars) > 0
 
 
+def test_costs_of_a_small_currency_may_outgrow_64_bits() -> None:
+    rows, to = closed_rows(3, cost_nano=2**62, currency="msat"), OtlpReceiver()
+    with sending(to) as destination:
+        state = destination.conclude(rows[:1], None)
+        assert sum(point.as_int for point in to.points["streamgauge.cost_nano"]) == 2**62
+        destination.conclude(rows[1:], state)
+    points = to.points["streamgauge.cost_nano"]
+    assert sum(point.as_double or point.as_int for point in points) == 3.0 * 2**62
+
+
 def test_made_up_models_are_forgotten_and_each_span_is_still_its_rows() -> None:
     rows = [(i, i, {**row[2], "requested_model": f"made-up-{i % 1300}"})
             for i, row in enumerate(closed_rows(1500))]  # fmt: skip

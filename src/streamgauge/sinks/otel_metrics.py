@@ -29,6 +29,8 @@ _WHAT = {
 }
 _CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
+_LARGEST = 2**63 - 1
+
 
 class MetricEncoder:
     """Makes metrics of totals. What a point has each time is encoded once and copied."""
@@ -57,7 +59,10 @@ class MetricEncoder:
             number = metrics[key[0]].sum.data_points.add()
             number.CopyFrom(self._number_point(key))
             number.start_time_unix_nano, number.time_unix_nano = start_ns, now_ns
-            number.as_int = total
+            if abs(total) <= _LARGEST:
+                number.as_int = total
+            else:  # nano-units of a small currency outgrow 64 bits; a double is off by 1e-16 of it
+                number.as_double = total
         for name, metric in metrics.items():
             _describe(metric, name)
         body: bytes = request.SerializeToString()
