@@ -123,3 +123,21 @@ def test_retention_waits_for_exporters_that_are_configured_and_for_no_other(
 def test_a_column_that_there_is_not_is_refused(books: sqlite3.Connection, path: Path) -> None:
     with pytest.raises(ValueError, match="no columns of requests: prompt"):
         ClosedRows(path, ["id", "prompt"])
+
+
+def test_retention_leaves_the_time_of_a_row_that_is_still_to_be_sent_as_it_was(
+    books: sqlite3.Connection, path: Path
+) -> None:
+    add(books, (ExchangeRecord(id=f"left-{n}", owner="b", started_at=START) for n in range(9)))
+    close_left_open(books, START)
+    roll_up(books)
+    before = all_rows(path, 500)
+    sent = before[-4][0]  # an outage began in the middle of what a crash had left open
+    with transaction(books):
+        serve_cursors(books, ["a"])
+        books.execute("UPDATE export_cursors SET seq = ?", (sent,))
+        while delete_older(books, FAR):
+            pass
+    after = all_rows(path, 500)
+    assert len(after) < len(before)
+    assert [row for row in after if row[0] > sent] == [row for row in before if row[0] > sent]

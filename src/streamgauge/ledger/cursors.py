@@ -17,7 +17,7 @@ __all__ = ["ClosedRows", "CursorKeeper", "serve_cursors"]
 
 # The rank tells rows of one µs apart: thousands may share it, where a start closes what a crash
 # left open. It is the same whenever it is asked for: rows of one µs are closed in one order, and
-# retention, which takes whole days, does not begin with those that an exporter still needs.
+# retention takes none of them while an exporter still needs one.
 _RANK = "(SELECT count(*) FROM closings b WHERE b.finished_at = c.finished_at AND b.seq < c.seq)"
 
 

@@ -13,10 +13,16 @@ BATCH = 200
 
 # Only what is in the roll-ups, or its sums would go with it, and what every exporter that is
 # configured has delivered: an outage loses nothing. In flight is never among closings.
+_DONE = (
+    "SELECT min(rolled_up_to, ifnull((SELECT min(seq) FROM export_cursors WHERE serving = 1), "
+    "rolled_up_to)) FROM rollup_state"
+)
+# Rows of one µs go together: an exporter tells them apart by how many were closed before
+# (cursors.py).
 _OLD = (
-    "SELECT seq, request_id FROM closings WHERE finished_at < ? "
-    "AND seq <= (SELECT min(rolled_up_to, ifnull((SELECT min(seq) FROM export_cursors "
-    "WHERE serving = 1), rolled_up_to)) FROM rollup_state) ORDER BY finished_at LIMIT ?"
+    "SELECT seq, request_id FROM closings c WHERE finished_at < :cutoff AND seq <= :done "
+    "AND NOT EXISTS (SELECT 1 FROM closings b WHERE b.finished_at = c.finished_at "
+    "AND b.seq > :done) ORDER BY finished_at LIMIT :limit"
 )
 
 
@@ -34,7 +40,9 @@ def delete_older(connection: sqlite3.Connection, cutoff: int, limit: int = BATCH
     Returns whether more may be left. Within a transaction, which also notes from when on all rows
     are kept: before it, rows and roll-ups are no longer expected to agree.
     """
-    old = connection.execute(_OLD, (cutoff, limit)).fetchall()
+    done = connection.execute(_DONE).fetchone()[0]
+    wanted = {"cutoff": cutoff, "done": done, "limit": limit}
+    old = connection.execute(_OLD, wanted).fetchall()
     if not old:
         return False
     ids = [(id,) for _, id in old]
