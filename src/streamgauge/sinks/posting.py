@@ -22,6 +22,8 @@ _WHOLE_SECONDS = 30.0
 """How long all of them may take: who answers a byte at a time is as good as away."""
 
 _MOST_ANSWER = 65_536
+_MOST_TOLD = 300
+"""Characters of an error, which holds what a stranger said: it goes into the log and on screens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Posting:
             told = f"{type(error).__name__}: {error}"
             if late.is_set():
                 told = f"no answer within {self._whole_seconds:g} s"
-            raise Unavailable(told) from error
+            raise Unavailable(" ".join(told[:_MOST_TOLD].split())) from error
         finally:
             timer.cancel()
             self._socket = None
