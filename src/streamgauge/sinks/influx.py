@@ -19,7 +19,7 @@ from streamgauge.sinks.dropped import Dropped
 from streamgauge.sinks.labels import NONE, Labels
 from streamgauge.sinks.line_protocol import PointShape
 from streamgauge.sinks.numbers import numbers_of
-from streamgauge.sinks.posting import Posting
+from streamgauge.sinks.posting import Answer, Posting
 
 __all__ = ["FIELDS", "SOURCE_COLUMNS", "TAGS", "InfluxDestination"]
 
@@ -51,7 +51,7 @@ class InfluxDestination:
         self._shape = PointShape(settings.measurement, TAGS, FIELDS)
         self._target = _path(settings)
         headers = {"content-type": "text/plain; charset=utf-8", **_credentials(settings)}
-        self._posting = Posting(settings.url, headers)
+        self._posting = Posting(settings.url, headers, _secrets(settings, headers))
 
     def send(self, rows: Sequence[Closed]) -> None:
         """Write the rows as points of one request."""
@@ -59,12 +59,15 @@ class InfluxDestination:
         answer = self._posting.post(self._target, body)
         if answer.accepted:
             return
-        message = f"HTTP {answer.status}: {_message(answer.body) or answer.reason}"
+        message = f"HTTP {answer.status}: {self._said(answer)}"
         if answer.status in _REFUSALS:
             if _FORGOTTEN in message:
                 return
             raise Refused(message)
         raise Unavailable(message, answer.after)
+
+    def _said(self, answer: Answer) -> str:
+        return self._posting.repeatable(_message(answer.body) or answer.reason)
 
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Nothing is made of a batch as a whole."""
@@ -115,8 +118,15 @@ def _credentials(settings: Influxdb) -> dict[str, str]:
     return {"authorization": f"Basic {pair}"}
 
 
+def _secrets(settings: Influxdb, headers: Mapping[str, str]) -> set[str]:
+    """Return token and password, also as they are sent."""
+    found = {headers.get("authorization", "").rpartition(" ")[2]}
+    told = (settings.token, settings.password)
+    return found | {secret.get_secret_value() for secret in told if secret is not None}
+
+
 def _message(answer: bytes) -> str:
-    """Return what a server says of itself, in one line and in bounds."""
+    """Return what a server says of itself."""
     text = answer.decode("utf-8", "replace")
     try:
         told = json.loads(text)
@@ -124,4 +134,4 @@ def _message(answer: bytes) -> str:
         told = None
     if isinstance(told, dict):
         text = str(told.get("error") or told.get("message") or text)
-    return " ".join(text.split())[:300]
+    return text.strip()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from streamgauge import __version__
 from streamgauge.config.exporters import Otlp
+from streamgauge.config.headers import header_secrets
 from streamgauge.sinks.cursor import Closed, Refused, Unavailable
 from streamgauge.sinks.dropped import Dropped
 from streamgauge.sinks.labels import Labels
@@ -35,8 +37,6 @@ SOURCE_COLUMNS = tuple(dict.fromkeys((*SPAN_COLUMNS, *TOTAL_COLUMNS)))
 """The columns that a row needs here."""
 
 _REFUSALS = frozenset({400, 413, 422})
-_MOST_REMARK = 300
-"""Characters of what a receiver says of itself."""
 
 
 class OtelDestination:
@@ -55,7 +55,7 @@ class OtelDestination:
         self._dropped: list[Dropped] = []
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         headers["content-type"] = "application/x-protobuf"
-        self._posting = Posting(settings.url, headers)
+        self._posting = Posting(settings.url, headers, header_secrets(settings.headers))
 
     def send(self, rows: Sequence[Closed]) -> None:
         """Send a span for each row."""
@@ -66,7 +66,7 @@ class OtelDestination:
             raise Refused(f"HTTP {answer.status}")
         _check("spans", answer)
         if answer.body:
-            self._dropped += _dropped_spans(answer.body)
+            self._dropped += self._told(_dropped_spans(answer.body))
 
     def conclude(self, rows: Sequence[Closed], state: str | None) -> str | None:
         """Send the metrics of all rows so far; return their totals as the new state."""
@@ -78,10 +78,14 @@ class OtelDestination:
         answer = self._posting.post("/v1/metrics", body)
         _check("metrics", answer)
         if answer.body:
-            self._dropped += _dropped_points(answer.body)
+            self._dropped += self._told(_dropped_points(answer.body))
         concluded = totals.as_state()
         self._concluded = concluded, totals
         return concluded
+
+    def _told(self, dropped: Iterable[Dropped]) -> Iterator[Dropped]:
+        for each in dropped:
+            yield replace(each, reason=self._posting.repeatable(each.reason) or "-")
 
     def dropped(self) -> Sequence[Dropped]:
         """Return what answers told of: partial success (OTLP specification, OTLP/HTTP response)."""
@@ -141,4 +145,4 @@ def _dropped_points(body: bytes) -> Iterator[Dropped]:
 def _dropped(what: str, count: int, message: str) -> Iterator[Dropped]:
     """Yield what was thrown away, or remarked upon; a message that is all zeros is neither."""
     if count > 0 or message:
-        yield Dropped(what, max(0, count), " ".join(message.split())[:_MOST_REMARK] or "-")
+        yield Dropped(what, max(0, count), message)

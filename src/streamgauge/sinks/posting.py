@@ -6,11 +6,12 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from streamgauge.core.refusal import redacted
 from streamgauge.sinks.cursor import Unavailable
 
 __all__ = ["Answer", "Posting"]
@@ -23,7 +24,7 @@ _WHOLE_SECONDS = 30.0
 
 _MOST_ANSWER = 65_536
 _MOST_TOLD = 300
-"""Characters of an error, which holds what a stranger said: it goes into the log and on screens."""
+"""Characters of what a stranger said: it goes into the log and on screens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,20 @@ class Posting:
     """One connection a body: batches are seconds apart. No proxy is asked, no redirect followed."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], whole_seconds: float = _WHOLE_SECONDS
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        secrets: Iterable[str] = (),
+        whole_seconds: float = _WHOLE_SECONDS,
     ) -> None:
-        """`url` may have a path of its own; what is posted goes below it."""
+        """`url` may have a path of its own; what is posted goes below it.
+
+        `secrets`: what the server knows from the headers and may repeat.
+        """
         self._url = urlsplit(url)
         self._below = self._url.path.rstrip("/")
         self._headers = dict(headers)
+        self._secrets = frozenset(secrets)
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
         self._whole_seconds = whole_seconds
         self._socket: socket.socket | None = None
@@ -76,12 +85,16 @@ class Posting:
             told = f"{type(error).__name__}: {error}"
             if late.is_set():
                 told = f"no answer within {self._whole_seconds:g} s"
-            raise Unavailable(" ".join(told[:_MOST_TOLD].split())) from error
+            raise Unavailable(self.repeatable(told)) from error
         finally:
             timer.cancel()
             self._socket = None
             connection.close()
         return Answer(response.status, response.reason, answer, _seconds(after))
+
+    def repeatable(self, text: str) -> str:
+        """Return what the server said in one line, in bounds, without our secrets (FAULTS S11)."""
+        return " ".join(redacted(text, self._secrets).split())[:_MOST_TOLD]
 
     def close(self) -> None:
         """Cut a request that is under way, and begin no other; from any thread."""
