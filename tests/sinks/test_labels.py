@@ -193,3 +193,24 @@ def test_a_name_that_a_reload_brings_is_told_from_the_next_exchange_on() -> None
     counts.write(_exchange(3, "new"))
     told = _told(counts, "attempts")
     assert told == {(OTHER, "", "local"): 1, ("new", "", "local"): 2}
+
+
+class _Reloading(str):
+    """A name during whose look-up in the old names a reload takes place, as on another thread."""
+
+    labels: Labels
+    looks = 0
+
+    def __hash__(self) -> int:
+        self.looks += 1
+        if self.looks == 2:  # the first one asks what is remembered
+            self.labels.serve(CONFIG)
+        return super().__hash__()
+
+
+def test_a_reload_in_the_middle_of_a_look_up_is_not_forgotten() -> None:
+    labels = Labels()
+    name = _Reloading("gpt-5")
+    name.labels = labels
+    labels.model(name)
+    assert labels.model("gpt-5") == "gpt-5"

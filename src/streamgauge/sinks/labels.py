@@ -79,12 +79,15 @@ class Labels:
         return found
 
     def _look_up(self, name: str) -> str:
+        # A reload on another thread begins a new dict last: what was found in old names while it
+        # came goes into the old one, and is forgotten with it.
+        looked_up = self._looked_up
         found = name if name in self._names else OTHER
         if found == OTHER:
             found = next((glob for glob, fits in self._globs if fits(name)), OTHER)
-        if len(self._looked_up) >= _REMEMBERED:
-            self._looked_up = {}
-        self._looked_up[name] = found
+        if len(looked_up) >= _REMEMBERED:
+            looked_up.clear()
+        looked_up[name] = found
         return found
 
     def _add_models(self, models: Iterable[str]) -> None:
