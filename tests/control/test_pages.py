@@ -241,3 +241,14 @@ def test_readers_that_do_not_read_do_not_delay_others() -> None:
         assert listener.get("/metrics").status == 200
         for connection in stuck:
             connection.close()
+
+
+def test_a_fault_of_ours_is_told_as_json_without_its_cause() -> None:
+    plane = FakePlane(outcome=KeyError("canary-8f1c"))
+    with listening(plane) as listener:
+        answer = listener.reload()
+        after = listener.get("/admin/runtime")
+    assert (answer.status, after.status) == (500, 200)
+    assert "log" in answer.json()["error"]["message"]
+    assert b"canary" not in answer.body
+    assert answer.headers["x-content-type-options"] == "nosniff"

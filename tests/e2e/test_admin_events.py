@@ -165,3 +165,18 @@ async def test_the_gateway_is_asked_once_a_second_for_all_and_not_at_all_for_nob
         late = [at for at in plane.asked if at > left + 1.2]
     assert 2 <= asked <= 2 + lasted / 0.9
     assert late == []
+
+
+@pytest.mark.asyncio
+async def test_who_asks_for_the_head_of_the_events_gets_it_and_the_next_page(
+    tmp_path: Path,
+) -> None:
+    async with admin_stand(tmp_path) as admin:
+        streams = await asyncio.open_connection("127.0.0.1", admin.port)
+        asked = Reader(*streams)
+        for method, path in (("HEAD", "events"), ("GET", "doctor")):
+            head = f"{method} {API}/{path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+            asked.writer.write(head.encode())
+            async with asyncio.timeout(SOON):
+                assert await asked.head() == 200
+        asked.writer.transport.abort()

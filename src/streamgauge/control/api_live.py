@@ -75,7 +75,9 @@ class LiveApi:
             raise Refused(503, str(error)) from None
 
     async def events(self, request: Request) -> Response:
-        """Send events until the reader leaves."""
+        """Send events until the reader leaves; who asks for the head alone gets no more."""
+        if request.method == "HEAD":
+            return Response(None, 200, _HEADERS, "text/event-stream")
         try:
             source = self._events.watch()
         except NotNow as error:

@@ -55,7 +55,11 @@ def control_app(
     if books is not None:
         api = api_routes(plane, books, NoCaptures() if captures is None else captures, doctor)
         routes += [*_served(api), *_described(api), *page_routes(login=access.token is not None)]
-    handlers: Mapping[Any, Any] = {HTTPException: _http_error, Refused: _refused}
+    handlers: Mapping[Any, Any] = {
+        HTTPException: _http_error,
+        Refused: _refused,
+        Exception: _failed,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers)
     return Guard(app, access, door, login_page())
 
@@ -107,3 +111,8 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 def _refused(request: Request, error: Refused) -> Response:
     return refusal(error)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """A fault of ours. Starlette raises it again behind this answer, so that the log has it."""
+    return refusal(Refused(500, "the gateway failed to answer this; its log has the cause"))
