@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import csv
 import io
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from ..faults.upstream import scripted
 from .browser import Sight, chromium, sight
 from .control_client import admin
 from .dashboard_world import HOSTILE, World, world
+from .stand import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -237,6 +240,42 @@ async def test_what_verify_finds_in_a_capture_is_marked_at_its_frame(
     assert "✗ gap: frames missing" in await client.inner_text()
     upstream = seen.page.get_by_role("table", name="Frames, upstream")
     assert await upstream.locator("tr.flagged").count() == 0
+
+
+async def test_a_capture_cut_inside_characters_is_read_as_it_was_sent(
+    seen: Sight, played: Played
+) -> None:
+    it = played.it
+    words = "Größe – 水位 🌊 "
+    await it.ask("gpt-5-mini", sim={"text": words * 3, "fault": "split_bytes", "gap_ms": 1})
+    row = max(await it.settle(), key=lambda each: each["finished_at"])
+    file = it.folder / "captures" / f"{row['id']}.jsonl"
+    await until(lambda: '"closed":' in file.read_text()[-5000:] and file.read_text()[-1] == "\n")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    cut = list(_in_pieces(lines))
+    assert any("b64" in line for line in cut)
+    file.write_text("".join(json.dumps(line) + "\n" for line in cut))
+    await seen.go(f"/requests/{row['id']}/frames")
+    text = await seen.text()
+    assert "✓ equal, worked out here" in text
+    for side in ("client", "upstream"):
+        table = seen.page.get_by_role("table", name=f"Frames, {side}")
+        titles = await table.locator(".payload").evaluate_all("all => all.map(one => one.title)")
+        assert "水位" in "".join(titles)
+        assert not any(odd in "".join(titles) for odd in ("Ã", "æ", "\ufffd"))
+
+
+def _in_pieces(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Cut each body in the middle of each of its characters, as a recorder may have got it."""
+    for line in lines:
+        if "data" not in line:
+            yield line
+            continue
+        rest = {name: value for name, value in line.items() if name != "data"}
+        raw = line["data"].encode()
+        ends = [at for at in range(1, len(raw)) if raw[at] & 0xC0 == 0x80]
+        for begin, end in itertools.pairwise([0, *ends, len(raw)]):
+            yield rest | {"b64": base64.b64encode(raw[begin:end]).decode()}
 
 
 async def test_an_upstream_is_drained_and_enabled_after_a_question(

@@ -1,4 +1,5 @@
 // Reads a capture file (docs/capture.md) and cuts each side's bytes into frames. Knows no page.
+// Bytes are kept as strings of one character each: a piece may end, and another begin, inside a character of UTF-8.
 
 const VERSION = 1;
 const LINE_END = /\r\n|\r|\n/;
@@ -42,10 +43,8 @@ function framesOf(lines) {
   }
   const frames = [];
   for (const line of lines) {
-    const text = line.data ?? (line.b64 === undefined ? null : atob(line.b64));
-    if (text !== null) {
-      frames.push(...cut(text).map((frame) => ({ ...frame, t: line.t })));
-    }
+    const raw = line.b64 === undefined ? bytesOf(line.data ?? "") : atob(line.b64);
+    frames.push(...cut(raw).map((frame) => ({ ...frame, t: line.t })));
   }
   return numbered(frames);
 }
@@ -57,17 +56,17 @@ function contentType(head) {
 
 function lineCutter() {
   let rest = "";
-  return (text) => {
-    const lines = (rest + text).split("\n");
+  return (raw) => {
+    const lines = (rest + raw).split("\n");
     rest = lines.pop();
-    return lines.filter((line) => line.trim() !== "").map((line) => ({ event: "line", payload: line, bytes: sizeOf(line) + 1, stamp: null }));
+    return lines.filter((line) => line.trim() !== "").map((line) => ({ event: "line", raw: line, payload: textOf(line), bytes: line.length + 1, stamp: null }));
   };
 }
 
 function eventCutter() {
   let rest = "";
-  return (text) => {
-    const blocks = (rest + text).split(/\r\n\r\n|\n\n|\r\r/);
+  return (raw) => {
+    const blocks = (rest + raw).split(/\r\n\r\n|\n\n|\r\r/);
     rest = blocks.pop();
     return blocks.map(eventOf).filter((frame) => frame !== null);
   };
@@ -82,12 +81,13 @@ function eventOf(block) {
   if (data.length === 0 || event === "ping") {
     return null;
   }
-  return { event: event ?? "message", payload: data.join("\n"), bytes: sizeOf(block) + 2, stamp: stampOf(lines) };
+  const raw = data.join("\n");
+  return { event: event ?? "message", raw, payload: textOf(raw), bytes: block.length + 2, stamp: stampOf(lines) };
 }
 
 function stampOf(lines) {
   const comment = lines.find((line) => line.startsWith(": streamgauge-frame "));
-  return comment === undefined ? null : (parsed(comment.slice(20)) ?? null);
+  return comment === undefined ? null : (parsed(textOf(comment.slice(20))) ?? null);
 }
 
 const LONG_PAYLOAD = 48;
@@ -101,8 +101,28 @@ function numbered(frames) {
   });
 }
 
-function sizeOf(text) {
-  return new TextEncoder().encode(text).length;
+const AT_ONCE = 8192;
+
+/** Return a text's bytes in UTF-8. */
+function bytesOf(text) {
+  if (/^[\x00-\x7f]*$/.test(text)) {
+    return text;
+  }
+  const bytes = new TextEncoder().encode(text);
+  let raw = "";
+  for (let at = 0; at < bytes.length; at += AT_ONCE) {
+    raw += String.fromCharCode(...bytes.subarray(at, at + AT_ONCE));
+  }
+  return raw;
+}
+
+function packed(raw) {
+  return Uint8Array.from(raw, (byte) => byte.charCodeAt(0));
+}
+
+/** Return the text that bytes are; what is no UTF-8 shows as U+FFFD. */
+function textOf(raw) {
+  return new TextDecoder().decode(packed(raw));
 }
 
 /** Return the SHA-1 over all payloads, each followed by LF (SPEC §12.1), or null where the browser hashes nothing. */
@@ -110,7 +130,6 @@ export async function streamHash(frames) {
   if (globalThis.crypto?.subtle === undefined) {
     return null;
   }
-  const bytes = new TextEncoder().encode(frames.map(({ payload }) => `${payload}\n`).join(""));
-  const digest = await crypto.subtle.digest("SHA-1", bytes);
+  const digest = await crypto.subtle.digest("SHA-1", packed(frames.map(({ raw }) => `${raw}\n`).join("")));
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
