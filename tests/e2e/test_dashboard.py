@@ -497,6 +497,30 @@ async def test_rows_stay_where_they_are_and_a_selection_outlives_updates(
     await played.it.hang_up()
 
 
+LONG = "a-model-whose-name-is-long/with-a-provider-and-a-quantisation-Q4_K_M-instruct-preview" * 2
+
+
+@pytest.mark.parametrize("width", [360, 900, 1440])
+async def test_no_screen_is_wider_than_the_window_whatever_names_are_long(
+    browser: Browser, played: Played, width: int
+) -> None:
+    it = played.it
+    headers = {"x_streamgauge_session": LONG[:120], "user_agent": "u" * 300}
+    await it.ask(f"cloud/{LONG}", sim={"tokens": 3}, **headers)
+    row = max(await it.settle(), key=lambda each: each["finished_at"])
+    screens = ["/", "/requests", f"/requests/{row['id']}", f"/requests/{row['id']}/frames"]
+    screens += ["/sessions", f"/sessions/{LONG[:120]}".replace("/with", "%2Fwith"), "/upstreams"]
+    screens += ["/usage?by=app", "/usage?by=model&metric=cost", "/keys", "/health"]
+    window = {"width": width, "height": 800}
+    async with sight(browser, it.origin, viewport=window) as page:
+        beyond = {}
+        for path in screens:
+            await page.go(path)
+            beyond[path] = await page.page.evaluate("document.documentElement.scrollWidth")
+        page.is_clean()
+    assert {path: wide for path, wide in beyond.items() if wide > width} == {}
+
+
 async def test_scripts_in_texts_of_others_stay_text(browser: Browser, tmp_path: Path) -> None:
     said = json.dumps({"error": {"message": HOSTILE, "type": "x"}}).encode()
     head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"

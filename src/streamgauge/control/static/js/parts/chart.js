@@ -56,7 +56,7 @@ function legendOf(names) {
   return h(
     "ul",
     { class: "legend" },
-    names.map((name, at) => h("li", null, h("i", { class: `swatch swatch-${(at % 8) + 1}` }), name)),
+    names.map((name, at) => h("li", { title: name }, h("i", { class: `swatch swatch-${(at % 8) + 1}` }), name)),
   );
 }
 

@@ -48,7 +48,7 @@ export function bill({ cost }) {
   if (cost.terms.length === 0) {
     return h("div", { class: "stack" }, h("p", null, booked), h("p", { class: "dim" }, cost.note ?? "No terms are kept with this row."));
   }
-  return h("div", { class: "stack" }, formula(cost, booked), cost.note === null ? null : h("p", { class: "dim" }, cost.note), provenance(cost));
+  return h("div", { class: "stack" }, h("div", { class: "scrolls" }, formula(cost, booked)), cost.note === null ? null : h("p", { class: "dim" }, cost.note), provenance(cost));
 }
 
 function formula(cost, booked) {

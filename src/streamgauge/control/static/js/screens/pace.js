@@ -38,7 +38,7 @@ function scale(known, row) {
   return h(
     "figure",
     { class: "chart", role: "group", "aria-label": summary },
-    drawing(known),
+    h("div", { class: "scrolls" }, drawing(known)),
     h("details", { class: "twin" }, h("summary", null, "Table"), table({ label: summary, columns, rows: known })),
   );
 }

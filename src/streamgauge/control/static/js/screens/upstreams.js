@@ -82,12 +82,12 @@ function speeds(upstream) {
   const titles = ["", "p50", "p95", "p99", "of"];
   return [
     h("p", { class: "dim" }, `${count(upstream.exchanges)} exchanges, errors `, failures(upstream)),
-    h(
+    h("div", { class: "scrolls" }, h(
       "table",
       { class: "quantiles", "aria-label": `Times and speeds of ${upstream.name}` },
       h("thead", null, h("tr", null, titles.map((title, at) => h("th", { scope: "col", class: at > 0 ? "num" : null }, title)))),
       h("tbody", null, line("First token", upstream.ttft_ms, duration, ""), line("Whole stream", upstream.stream_duration_ms, duration, ""), line("Writing", upstream.generation_tps, speed, "tok/s"), line("Reading the prompt", upstream.prompt_tps, speed, "tok/s")),
-    ),
+    )),
   ];
 }
 
