@@ -341,6 +341,49 @@ async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played
             assert await figure.locator("details table tbody tr").count() >= 1
 
 
+_CUT_OFF = """() => {
+    const whole = document.querySelector(".gaps").getBoundingClientRect();
+    const texts = [...document.querySelectorAll(".gaps text")];
+    return texts.filter((text) => {
+        const at = text.getBoundingClientRect();
+        return at.left < whole.left || at.right > whole.right;
+    }).map((text) => text.textContent);
+}"""
+
+
+async def test_the_shortest_and_the_longest_gap_are_named_in_full(
+    seen: Sight, played: Played
+) -> None:
+    it = played.it
+    await it.ask("gpt-5-mini", sim={"tokens": 9, "gap_ms": 0})
+    short = max(await it.settle(), key=lambda each: each["finished_at"])
+    longest = max(played.rows, key=lambda row: row["gap_max_ms"] or 0)
+    for row in (short, longest):
+        await seen.go(f"/requests/{row['id']}")
+        assert await seen.page.evaluate(_CUT_OFF) == []
+
+
+_LABELS = """async () => {
+    const { durationAxis, countAxis } = await import("/static/js/parts/chart.js");
+    const { incrs, values } = durationAxis();
+    const labels = [4, 46, 700, 9000, 80000, 4e6].map((end) => {
+        const step = incrs.find((each) => end / each <= 16);
+        const marks = Array.from({ length: Math.floor(end / step) + 1 }, (_, at) => at * step);
+        return values(null, marks);
+    });
+    return [labels, countAxis().incrs[0]];
+}"""
+
+
+async def test_no_two_marks_of_an_axis_have_the_same_label(seen: Sight) -> None:
+    await seen.go("/")
+    axes, least = await seen.page.evaluate(_LABELS)
+    for labels in axes:
+        assert len(set(labels)) == len(labels) > 4
+    assert axes[1][:4] == ["0.0 ms", "5.0 ms", "10 ms", "15 ms"]
+    assert least == 1
+
+
 async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:
     press = seen.page.keyboard.press
     await seen.go("/")

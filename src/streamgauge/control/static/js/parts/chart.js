@@ -2,6 +2,7 @@
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { h } from "./dom.js";
+import { duration } from "./format.js";
 import { table } from "./table.js";
 
 const FONT_PX = 11;
@@ -84,6 +85,19 @@ export function oneTwoFive(low, high) {
     marks.push(...[1, 2, 5].map((digit) => digit * 10 ** power));
   }
   return marks.filter((mark) => mark >= low * 0.999 && mark <= high * 1.001);
+}
+
+const STEPS_MS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5];
+
+/** Return an axis of lengths of time, in steps that the labels can tell in full. */
+export function durationAxis(more = {}) {
+  return axis({ incrs: STEPS_MS, space: 72, values: (_, ticks) => ticks.map((tick) => duration(tick)), ...more });
+}
+
+/** Return an axis of things that are counted: no marks between two of them. */
+export function countAxis(more = {}) {
+  const incrs = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+  return axis({ incrs, ...more });
 }
 
 /** Return thin bars, one a point, however near the points lie. */

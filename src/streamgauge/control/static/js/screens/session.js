@@ -1,7 +1,7 @@
 // One session: how its context grew, who cut whom, and its turns.
 
 import { read } from "../parts/api.js";
-import { QUIET, axis, figure, line } from "../parts/chart.js";
+import { QUIET, axis, countAxis, figure, line } from "../parts/chart.js";
 import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { count, duration, short } from "../parts/format.js";
@@ -65,7 +65,7 @@ function growth(rows, signal) {
     options: {
       ...QUIET,
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high * 1.08] } },
-      axes: [axis({ values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) }), axis({ size: 50, values: (_, ticks) => ticks.map(short) })],
+      axes: [countAxis(), axis({ size: 50, values: (_, ticks) => ticks.map(short) })],
       series: [{}, line("context used", 0, { points: { show: true, size: 5 } }), line("from the cache", 1, { points: { show: true, size: 5 } })],
     },
   });

@@ -1,6 +1,6 @@
 // The frames of one captured answer over time: how many so far, the gap before each, and the stalls among the gaps.
 
-import { QUIET, axis, figure, line, needles } from "../parts/chart.js";
+import { QUIET, countAxis, durationAxis, figure, line, needles } from "../parts/chart.js";
 import { count, duration } from "../parts/format.js";
 
 const SHOWN = 1000;
@@ -24,7 +24,7 @@ export function tokenTimeline(frames, signal) {
     options: {
       ...QUIET,
       scales: { x: { time: false }, y: { range: fromZero }, gap: { range: fromZero } },
-      axes: [axis({ values: (_, ticks) => ticks.map((tick) => duration(tick)) }), axis({ scale: "y", size: 44 }), axis({ scale: "gap", side: 1, size: 62, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => duration(tick)) })],
+      axes: [durationAxis(), countAxis({ scale: "y", size: 44 }), durationAxis({ scale: "gap", side: 1, size: 62, space: 30, grid: { show: false } })],
       series: [{}, line("frames", 0), needles("gap", 1, { scale: "gap" })],
     },
   });
