@@ -196,6 +196,15 @@ def test_off_a_terminal_it_looks_once_and_sends_no_control_sequence(fake: FakeCo
     assert fake.looks == 1
 
 
+def test_a_model_asked_for_by_its_place_is_named_once(fake: FakeControl) -> None:
+    row = fake.streams[0]
+    row |= {"upstream": "local", "requested_model": "local/qwen", "upstream_model": "qwen"}
+    lines = top("--control", fake.url).stdout.splitlines()
+    words = next(line for line in lines if row["id"] in line).split()
+    assert "qwen" in words
+    assert not any("local/" in word for word in words)
+
+
 def test_once_json_is_one_object_with_the_pages_of_the_api(fake: FakeControl) -> None:
     done = top("--once", "--json", "--control", fake.url)
     (line,) = done.stdout.splitlines()

@@ -341,6 +341,16 @@ async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played
             assert await figure.locator("details table tbody tr").count() >= 1
 
 
+async def test_a_model_asked_for_by_its_place_is_named_once(seen: Sight, played: Played) -> None:
+    id = played.id_of(requested_model="local/llama-guard")
+    await seen.go(f"/requests/{id}")
+    assert await seen.text("main h1") == "llama-guard"
+    assert "local/llama-guard" in await seen.text()
+    other = played.id_of(requested_model="steady")
+    await seen.go(f"/requests/{other}")
+    assert await seen.text("main h1") == "steady → gpt-5-mini"
+
+
 _CUT_OFF = """() => {
     const whole = document.querySelector(".gaps").getBoundingClientRect();
     const texts = [...document.querySelectorAll(".gaps text")];

@@ -183,7 +183,7 @@ def _columns(frame: Frame, speeds: Speeds) -> list[Column]:
         Column("key", 11, lambda row: _short(row["key_label"] or row["key_id"], signs)),
         Column("session", 13, lambda row: _short(row["session_id"], signs)),
         Column("dialect", 12, lambda row: _changed(row, "dialect", "upstream_dialect", signs)),
-        Column("model", 2, lambda row: _changed(row, "requested_model", "upstream_model", signs)),
+        Column("model", 2, lambda row: _model(row, signs)),
         Column("upstream", 4, lambda row: _short(row["upstream"], signs)),
         Column("try", 14, lambda row: _count(row["attempt"]), right=True),
         Column("ttft", 6, lambda row: duration(row["ttft_ms"]), right=True),
@@ -204,6 +204,13 @@ def _state(row: Page, signs: Signs) -> Cell:
         return Text("in flight", "cyan")
     sign, letter, colour = _STATES.get(state, ("?", "?", ""))
     return Text(printable(f"{letter if signs.ascii_only else sign} {state}"), colour)
+
+
+def _model(row: Page, signs: Signs) -> str | None:
+    """Return the models; `upstream/model` asks for the one that is served, by its place."""
+    if row["requested_model"] == f"{row['upstream']}/{row['upstream_model']}":
+        return _short(row["upstream_model"], signs)
+    return _changed(row, "requested_model", "upstream_model", signs)
 
 
 def _changed(row: Page, before: str, after: str, signs: Signs) -> str | None:

@@ -34,6 +34,12 @@ export function shortId(id, length = 10) {
   return h("span", { class: "mono", title: id }, id.length > length ? `${id.slice(0, length)}…` : id);
 }
 
+/** Whether another model served than was asked for; `upstream/model` asks for this one, by its place. */
+export function isRenamed(row, served) {
+  const asked = row.requested_model;
+  return asked !== null && served !== null && asked !== served && asked !== `${row.upstream}/${served}`;
+}
+
 /** Return the model that served, with the one asked for where it is another. */
 export function models(row) {
   const served = row.upstream_model ?? row.response_model;
@@ -41,8 +47,8 @@ export function models(row) {
   if (asked === null && served === null) {
     return missing("the request named no model");
   }
-  if (asked === null || served === null || asked === served) {
-    return h("span", { title: asked ?? served }, asked ?? served);
+  if (!isRenamed(row, served)) {
+    return h("span", { title: asked ?? served }, served ?? asked);
   }
   return h("span", { title: `asked for ${asked}, served by ${served}` }, h("span", { class: "dim" }, `${asked} → `), served);
 }

@@ -4,7 +4,7 @@
 import { send } from "../parts/api.js";
 import { ask, notice } from "../parts/dialog.js";
 import { fill, h, nextFrame, setMark, setText, svg } from "../parts/dom.js";
-import { clientName, clientTitle, dialects } from "../parts/fields.js";
+import { clientName, clientTitle, dialects, isRenamed } from "../parts/fields.js";
 import { age, bytes, count, duration, short, speed } from "../parts/format.js";
 import { isEstimate, signOf } from "../parts/marks.js";
 import { makeOpen } from "../parts/table.js";
@@ -187,7 +187,8 @@ class LiveRow {
 /** Return each cell's text and what hovering tells: the reason of a dash, or what is cut off. */
 function textsOf(stream) {
   const served = stream.upstream_model ?? stream.response_model;
-  const renamed = served !== null && stream.requested_model !== null && served !== stream.requested_model;
+  const asked = stream.requested_model;
+  const renamed = isRenamed(stream, served);
   const dialect = dialects(stream);
   const exactness = isEstimate(stream.usage_source) ? "so far, counted here: at most the tokens" : "the upstream's number";
   return {
@@ -195,7 +196,7 @@ function textsOf(stream) {
     client: [clientName(stream), clientTitle(stream)],
     session: [stream.session_id, "the request named no session"],
     dialect: [typeof dialect === "string" ? dialect : null, "not known"],
-    model: [renamed ? `${stream.requested_model} → ${served}` : (stream.requested_model ?? served), "the request named no model"],
+    model: [renamed ? `${asked} → ${served}` : (served ?? asked), renamed ? `asked for ${asked}, served by ${served}` : (asked ?? "the request named no model")],
     upstream: [stream.upstream, "no upstream has been called yet"],
     attempt: [stream.attempt === null ? null : String(stream.attempt), "no attempt yet"],
     ttft: [duration(stream.ttft_ms), "no content yet"],
