@@ -202,6 +202,17 @@ async def test_an_estimate_stands_apart_from_exact_totals(seen: Sight) -> None:
     assert int(await estimate.inner_text()) > 0
 
 
+async def test_a_cost_has_the_sign_of_an_estimate_where_no_exact_total_has_it(
+    seen: Sight, played: Played
+) -> None:
+    cut = played.id_of(requested_model="qwen3-32b", status="client_disconnected")
+    whole = played.id_of(requested_model="claude-sonnet-4-5", status="completed")
+    for id, signs in ((cut, 1), (whole, 0)):
+        await seen.go(f"/requests/{id}")
+        cost = seen.page.locator(".strip > div", has_text="Cost")
+        assert await cost.locator(".estimate").count() == signs
+
+
 async def test_a_captured_exchange_shows_each_frame_and_its_hash(
     seen: Sight, played: Played
 ) -> None:

@@ -87,8 +87,18 @@ export function source(row) {
   return row.status === "in_flight" ? missing(OPEN) : sourceBadge(row.usage_source);
 }
 
+/** Whether a row's cost is in the totals that are called exact: both counts are the provider's final ones. */
+function isFinal(row) {
+  return row.usage_source === "provider" && row.input_source === "provider";
+}
+
+/** Return what a row cost; one that rests on other counts has the sign of an estimate. */
 export function price(row) {
-  return row.status === "in_flight" ? missing(OPEN) : cost(row.cost_nano, row.currency, row.cost_reason);
+  if (row.status === "in_flight") {
+    return missing(OPEN);
+  }
+  const shown = cost(row.cost_nano, row.currency, row.cost_reason);
+  return row.cost_nano === null || isFinal(row) ? shown : h("span", { class: "estimate" }, shown);
 }
 
 export function priceSource(row) {

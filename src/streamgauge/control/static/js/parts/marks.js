@@ -54,7 +54,7 @@ export function state(name, title = null) {
 
 const SOURCES = {
   provider: ["exact", "the upstream's own final numbers"],
-  timings: ["exact", "llama.cpp's timings: the upstream's own numbers"],
+  timings: ["own", "llama.cpp's timings in place of usage: the upstream's own numbers, and not in exact totals"],
   running: ["guess", "the upstream's running count when the stream was cut: not in exact totals"],
   counted: ["guess", "counted here: frames with content, at most the tokens; not in exact totals"],
   none: ["warn", "nobody stated a number"],

@@ -17,7 +17,7 @@ export function estimated(sum) {
   if (sum?.estimated === null || sum?.estimated === undefined) {
     return missing("nothing is estimated");
   }
-  return h("span", { class: "estimate", title: `${count(sum.estimated)} tokens, counted here or cut off: at most the truth` }, short(sum.estimated));
+  return h("span", { class: "estimate", title: `${count(sum.estimated)} tokens, not the provider's final numbers: counted here or cut off (at most the truth), or from timings` }, short(sum.estimated));
 }
 
 /** Return how many exchanges had no number, as a badge; nothing when each had one. */

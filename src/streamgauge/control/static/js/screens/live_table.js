@@ -190,7 +190,7 @@ function textsOf(stream) {
   const asked = stream.requested_model;
   const renamed = isRenamed(stream, served);
   const dialect = dialects(stream);
-  const exactness = isEstimate(stream.usage_source) ? "so far, counted here: at most the tokens" : "the upstream's number";
+  const exactness = stream.usage_source === "counted" ? "so far, counted here: at most the tokens" : stream.usage_source === "running" ? "so far, the upstream's running count" : "the upstream's number";
   return {
     age: [age(stream.age_ms), null],
     client: [clientName(stream), clientTitle(stream)],

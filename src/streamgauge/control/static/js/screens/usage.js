@@ -94,7 +94,7 @@ function groupTable(page, by) {
     { title: "Errors", num: true, cell: (row) => sums.failures(row) },
     { title: "Read, exact", num: true, cell: (row) => sums.exact(row.input), hint: "tokens, the provider's final numbers" },
     { title: "Written, exact", num: true, cell: (row) => sums.exact(row.output), hint: "tokens, the provider's final numbers" },
-    { title: "Written, estimated", num: true, cell: (row) => sums.estimated(row.output), hint: "counted here or cut off: at most the truth, never in an exact total" },
+    { title: "Written, estimated", num: true, cell: (row) => sums.estimated(row.output), hint: "counted here, cut off, or from timings: never in an exact total" },
     { title: "No number", num: true, cell: (row) => (row.output.unknown ? sums.unknowns(row.output) : "0"), hint: "exchanges without a count of written tokens" },
     { title: "Cache hits", num: true, cell: (row) => sums.cacheHits(row), hint: "share of the tokens read" },
     { title: "Cost, exact", num: true, cell: (row) => sums.costs(row) },
