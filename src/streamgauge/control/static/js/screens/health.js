@@ -57,7 +57,7 @@ function gateway({ version, started_at: started, runtime }) {
   return facts([
     ...rows,
     ["Data loop late by", duration(runtime.loop_lag_ms)],
-    ["Streams", `${count(runtime.streams)}, ${count(runtime.drains)} of them drained`],
+    ["Streams", `${count(runtime.streams)}, ${count(runtime.drains)} of them read on without their client`],
     ["Connections", `${count(runtime.sockets_client)} of clients, ${count(runtime.sockets_upstream)} to upstreams (${count(runtime.pool_idle)} idle)`],
     ["Descriptors", orDash(count(runtime.descriptors), "this system does not tell")],
     ["Ledger queue", count(runtime.ledger_queue)],
