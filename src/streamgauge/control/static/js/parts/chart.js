@@ -111,7 +111,7 @@ export function line(label, at, more = {}) {
 }
 
 /** What every chart here has in common. */
-export const QUIET = { legend: { show: false }, cursor: { drag: { x: true, y: false }, points: { size: 6 } }, padding: [8, 8, 0, 0] };
+export const QUIET = { legend: { show: false }, cursor: { drag: { x: true, y: false }, points: { size: 6 } }, padding: [8, 24, 0, 0] };
 
 /** Return data and series of bars that stand on each other: the last series is drawn first, as their sum. */
 export function stacked(labels, columns, widest = 40) {
