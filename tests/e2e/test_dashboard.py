@@ -321,6 +321,33 @@ async def test_the_doctor_is_called_from_its_screen_and_his_report_stays(seen: S
     await expect(panel).to_contain_text("Examined")
 
 
+async def test_the_health_screen_follows_a_configuration_that_was_changed_or_refused(
+    browser: Browser, played: Played
+) -> None:
+    it = played.it
+    file = it.folder / "streamgauge.yaml"
+    before = file.read_text()
+    async with sight(browser, it.origin) as page:
+        await page.go("/health")
+        try:
+            file.write_text(before.replace('"max_streams": 400', '"max_streams": 399'))
+            row = page.page.locator("tr", has_text="server.max_streams")
+            await expect(row).to_contain_text("399")
+            file.write_text("upstreams: 7")
+            await expect(page.page.locator(".notice.bad")).to_contain_text("not in use")
+        finally:
+            file.write_text(before)
+        await expect(row).to_contain_text("400")
+        page.is_clean()
+
+
+async def test_an_address_that_cannot_be_read_is_no_page(browser: Browser, played: Played) -> None:
+    async with sight(browser, played.it.origin) as page:
+        await page.page.goto(f"{played.it.origin}/requests/%zz")
+        await expect(page.page.locator("main")).to_contain_text("There is no such page.")
+        page.is_clean()
+
+
 async def test_budgets_of_day_and_month_are_bars_beside_each_other(
     seen: Sight, played: Played
 ) -> None:

@@ -77,7 +77,7 @@ class Dashboard {
   /** Put up the screen of this address. `moved`: by a person, so the focus goes with it. */
   async show(moved) {
     const { path } = here();
-    const [pattern, screen, home] = ROUTES.find(([tried]) => tried.test(path)) ?? [null, null, null];
+    const [pattern, screen, home] = ROUTES.find(([tried]) => isLegal(path) && tried.test(path)) ?? [null, null, null];
     this.#leaving.abort();
     this.#leaving = new AbortController();
     const { signal } = this.#leaving;
@@ -144,6 +144,15 @@ class Dashboard {
     this.#feed.open();
     addEventListener("pagehide", () => this.#feed.close());
     addEventListener("pageshow", (event) => (event.persisted ? this.#feed.open() : undefined));
+  }
+}
+
+/** Whether each name in a path can be read; a stray % cannot. */
+function isLegal(path) {
+  try {
+    return decodeURIComponent(path) !== null;
+  } catch {
+    return false;
   }
 }
 

@@ -11,7 +11,23 @@ import { facts, panel, table } from "../parts/table.js";
 import { doctorPanel } from "./doctor.js";
 import { ago } from "./strip.js";
 
-async function open({ root, signal }) {
+async function open({ root, signal, feed }) {
+  let shown = await show(root, signal);
+  feed.on(
+    "config",
+    async ({ version, error }) => {
+      if (version !== shown.version || error !== shown.error) {
+        shown = { ...shown, version, error };
+        shown = await show(root, signal);
+      }
+    },
+    signal,
+  );
+  return { filtered: () => shown.draw() };
+}
+
+/** Ask for everything and draw it; return which configuration it is, and how to draw its settings again. */
+async function show(root, signal) {
   const settings = h("div", { class: "stack" });
   const [health, config, doctor] = await Promise.all([read("/health", {}, signal), read("/config", {}, signal), doctorPanel(signal)]);
   fill(
@@ -25,7 +41,7 @@ async function open({ root, signal }) {
   );
   const draw = () => fill(settings, settingsTable(config, here().query.get("q") ?? "", here().query.get("defaults") === "yes"));
   draw();
-  return { filtered: draw };
+  return { version: config.version, error: config.error, draw };
 }
 
 function ledger(ledger) {
