@@ -376,6 +376,20 @@ async def test_a_reader_that_reads_now_and_then_is_not_cut() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_reader_that_reads_a_little_each_time_is_not_cut_for_the_kernels_gulps() -> None:
+    async with pouring(1 << 30) as (app, client):
+        await send(app, client, GET)
+        await app.blocked.wait()
+        loop, kernel = asyncio.get_running_loop(), app.open._socket
+        for number in range(1, 5):
+            app.tick_at(number * 70.0)
+            assert not app.gone.is_set()
+            taken = kernel._watch.written - app.pending - kernel._queued()
+            while kernel._watch.written - app.pending - kernel._queued() == taken:
+                await loop.sock_recv(client, 4096)
+
+
+@pytest.mark.asyncio
 async def test_the_unread_end_of_an_answer_is_not_waited_for_longer_than_that() -> None:
     close = GET[:-2] + b"Connection: close\r\n\r\n"
     async with pouring(1 << 20) as (app, client):
@@ -437,6 +451,7 @@ def test_hosts_are_compared_in_one_form() -> None:
         test_a_reader_that_goes_on_gets_every_byte,
         test_a_reader_that_reads_nothing_for_write_seconds_is_cut,
         test_a_reader_that_reads_now_and_then_is_not_cut,
+        test_a_reader_that_reads_a_little_each_time_is_not_cut_for_the_kernels_gulps,
         test_the_unread_end_of_an_answer_is_not_waited_for_longer_than_that,
         test_the_next_pipelined_request_waits_until_the_client_has_read,
     ],

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 
 __all__ = ["ClientSocket", "WriteWatch"]
 
 # The kernel doubles what is asked for: its own bound is then SPEC §4.3's 256 KiB.
 _SEND_BUFFER = 128 * 1024
+_INT = struct.Struct("i")
 
 
 class WriteWatch:
     """Compares what was written with what still waits, from one look to the next.
 
-    The kernel takes bytes only while its send buffer has room, and it has room only when the peer
-    reads: bytes that wait while none is taken mean a peer that reads nothing.
+    What the peer has taken is counted up to what its own kernel has acknowledged. Ours takes bytes
+    in gulps, once a third of its send buffer is free: by those, a slow reader reads nothing for long.
     `written`: bytes handed to the transport so far.
     """
 
@@ -26,12 +30,12 @@ class WriteWatch:
         self._taken = 0
         self._since: float | None = None
 
-    def stalled_for(self, pending: int, now: float) -> float:
+    def stalled_for(self, pending: int, now: float, queued: int = 0) -> float:
         """Return for how many seconds nothing was taken, as far as looked at; 0.0 if nothing waits.
 
-        `pending`: bytes still in the transport's buffer.
+        `pending`: bytes still in the transport's buffer; `queued`: in the kernel's.
         """
-        taken = self.written - pending
+        taken = self.written - pending - queued
         if not pending or taken != self._taken or self._since is None:
             self._since = now if pending else None
             self._taken = taken
@@ -84,7 +88,20 @@ class ClientSocket:
 
     def stalled_for(self, now: float) -> float:
         """Return for how many seconds the client has taken nothing of what waits for it."""
-        return self._watch.stalled_for(self.pending, now)
+        pending = self.pending
+        return self._watch.stalled_for(pending, now, self._queued() if pending else 0)
+
+    def _queued(self) -> int:
+        """Return the bytes that our kernel holds and the client's has not acknowledged."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None:
+            return 0
+        try:
+            told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        except OSError:  # not every kernel tells it: then what ours takes is all there is to see
+            return 0
+        queued: int = _INT.unpack(told)[0]
+        return queued
 
     def write(self, data: bytes) -> None:
         """Hand `data` to the transport."""
