@@ -32,10 +32,13 @@ async def test_models_have_the_callers_shape(tmp_path: Path) -> None:
         anthropic = (await it.get("/models", anthropic_version="2023-06-01")).json()
         one = (await it.get("/v1/models/claude-local")).json()
         missing = await it.get("/v1/models/nothing")
+        refused = await it.get("/models/nothing", anthropic_version="2023-06-01")
     assert [model["id"] for model in openai["data"]] == ["claude-local", "sim"]
     assert (anthropic["first_id"], anthropic["has_more"]) == ("claude-local", False)
     assert one["object"] == "model"
     assert (missing.status, missing.json()["error"]["code"]) == (404, "no_route")
+    assert (refused.status, refused.json()["type"]) == (404, "error")
+    assert refused.json()["error"]["type"] == "not_found_error"
 
 
 @pytest.mark.asyncio

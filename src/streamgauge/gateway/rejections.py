@@ -19,10 +19,10 @@ _SOON = frozenset({ErrorCode.OVERLOADED, ErrorCode.LEDGER_UNAVAILABLE, ErrorCode
 
 
 def refusal(
-    path: str | None, error: GatewayError, request_id: str
+    path: str | None, error: GatewayError, request_id: str, name: str | None = None
 ) -> tuple[int, Sequence[Header], bytes]:
-    """Return status, headers and body of `error` in the dialect that `path` looks like."""
-    dialect = DIALECTS[dialect_name(path)]
+    """Return status, headers and body of `error` in dialect `name`, else in what `path` looks like."""
+    dialect = DIALECTS[dialect_name(path) if name is None else name]
     request_header = request_id.encode()
     headers: list[Header] = [
         *JSON_HEADERS,

@@ -118,23 +118,26 @@ class SidePages:
                 now_us = time.time_ns() // 1000
                 _send_raw(responder, *cost_answer(self._host, request, caller, now_us))
             case Route.MODELS:
-                self._run(self._models(endpoint, request, responder, caller), request, responder)
+                dialect = "anthropic" if _is_anthropic(request) else None
+                answer = self._models(endpoint, request, responder, caller)
+                self._run(answer, request, responder, dialect)
             case Route.COUNT_TOKENS:
                 self._run(self._count(request, responder, caller), request, responder)
             case _:
                 self._page(endpoint, request, responder)
 
     def _run(
-        self, answer: Coroutine[Any, Any, None], request: Request, responder: Responder
+        self,
+        answer: Coroutine[Any, Any, None],
+        request: Request,
+        responder: Responder,
+        dialect: str | None = None,
     ) -> None:
         async def run() -> None:
             try:
                 await answer
             except GatewayError as error:
-                status, headers, body = refusal(request.head.path, error, "-")
-                responder.send_head(status, headers, len(body))
-                responder.send(body)
-                responder.end()
+                _send_raw(responder, *refusal(request.head.path, error, "-", dialect))
 
         task = asyncio.create_task(run(), name=f"answer {request.head.path[:80]}")
         self._tasks.add(task)
@@ -207,7 +210,7 @@ class SidePages:
             names.update(m for m in upstream.config.models if not set(m) & set("*?["))
         if caller is not None:
             names = {name for name in names if caller.may_use(name)}
-        anthropic = request.head.header(b"anthropic-version") is not None
+        anthropic = _is_anthropic(request)
         if not endpoint.name:
             return _send(responder, 200, models_page(names, anthropic=anthropic))
         name = unquote(endpoint.name)
@@ -236,6 +239,11 @@ class SidePages:
 
 def _key_id(caller: Caller | None) -> str | None:
     return None if caller is None else caller.key_id
+
+
+def _is_anthropic(request: Request) -> bool:
+    """Whether who asks for models is a client of that dialect: the path is the same in both."""
+    return request.head.header(b"anthropic-version") is not None
 
 
 def _no_stream() -> RequestError:
