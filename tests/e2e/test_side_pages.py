@@ -77,10 +77,12 @@ async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_p
     async with stand(tmp_path) as it:
         unknown = await it.ask("/v1/messages/nothing", {})
         wrong = await it.get("/v1/chat/completions")
+        asked = await it.ask("/v1/models", {})
         typed = await it.ask("/v1/chat/completions", CHAT, content_type="text/plain")
         rows = await it.rows()
     assert (unknown.status, unknown.json()["type"]) == (404, "error")
     assert (wrong.status, wrong.json()["error"]["code"]) == (405, "bad_request")
+    assert (wrong.headers["allow"], asked.headers["allow"]) == ("POST", "GET, HEAD")
     assert typed.status == 415
     assert [(row["status"], row["http_status"]) for row in rows] == [("rejected", 415)]
 

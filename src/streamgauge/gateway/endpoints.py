@@ -9,11 +9,13 @@ from enum import Enum, auto
 
 from streamgauge.core.chat import ENDPOINTS, UpstreamDialect
 from streamgauge.core.dialects.codecs import UPSTREAMS
+from streamgauge.core.errors import RequestError
 
 __all__ = [
     "Endpoint",
     "Route",
     "beta_query",
+    "check_method",
     "dialect_name",
     "find_endpoint",
     "upstream_path",
@@ -81,6 +83,18 @@ def find_endpoint(path: str) -> Endpoint | None:
             return Endpoint(Route.STREAM_EVENTS, found[1], ("GET",))
         return Endpoint(Route.STREAM_STATE, found[1], _GET)
     return None
+
+
+def check_method(endpoint: Endpoint, method: str) -> None:
+    """Raise RequestError 405 for a method by which `endpoint` is not asked.
+
+    It names those that are (RFC 9110 §15.5.6).
+    """
+    if method in endpoint.methods:
+        return
+    error = RequestError(f"use {endpoint.methods[0]} here", status=405)
+    error.headers = ((b"allow", ", ".join(endpoint.methods).encode()),)
+    raise error
 
 
 def dialect_name(path: str | None) -> str:

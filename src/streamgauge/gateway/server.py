@@ -17,7 +17,7 @@ from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
+from streamgauge.gateway.endpoints import Endpoint, Route, check_method, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import (
@@ -233,8 +233,7 @@ class Gateway:
         metered = endpoint is not None and endpoint.route is Route.METERED
         if endpoint is None or not (metered or self._pages.exists(endpoint, head.method)):
             raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
-        if head.method not in endpoint.methods:
-            raise RequestError(f"use {endpoint.methods[0]} here", status=405)
+        check_method(endpoint, head.method)
         check_hop(head)
         self._caller(endpoint, head)
         if head.method == "POST":
