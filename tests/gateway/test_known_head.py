@@ -163,6 +163,33 @@ def requests(draw: st.DrawFn) -> bytes:
     return start + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
+_INSERTED = [
+    b"\r\n",
+    b" ",
+    b"\t",
+    b"9",
+    b"\r\nContent-Length: 3",
+    b"\r\nTransfer-Encoding: chunked",
+    b"\r\nHost: y",
+    b"\r\nConnection: close",
+    b"\r\n\r\nGET /smuggled HTTP/1.1",
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(requests(), st.data())
+def test_a_request_that_is_nearly_the_one_before_reads_as_if_it_were_the_first(
+    last: bytes, data: st.DataObject
+) -> None:
+    reader = RequestReader(ALLOWED, MAX_BODY)
+    outcomes(reader, last)
+    head = last.index(b"\r\n\r\n")
+    at = data.draw(st.integers(0, head))
+    gone = data.draw(st.integers(0, 2))
+    near = last[:at] + data.draw(st.sampled_from([b"", *_INSERTED])) + last[at + gone :]
+    assert outcomes(reader, near) == outcomes(RequestReader(ALLOWED, MAX_BODY), near)
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.lists(requests(), min_size=1, max_size=4), requests(), st.data())
 def test_a_request_reads_alike_behind_any_others(

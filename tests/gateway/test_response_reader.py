@@ -186,6 +186,48 @@ def test_reads_of_one_chunk_change_nothing(
     assert reader.state is ReaderState.COMPLETE
 
 
+SPOILS = [b"", b"\r\n", b"\n", b"\r", b"\0", b" ", b";a", b'="', b"0", b"F", b"-", b"0\r\n\r\n"]
+
+
+def read_on(parts: list[bytes], *, quickly: bool) -> tuple[object, ...]:
+    """Return what was read of `parts`, as an upstream call reads, up to a refusal."""
+    reader, told, refused = ResponseReader(), b"", False
+    try:
+        for part in parts:
+            whole = whole_chunk(part) if quickly and reader.between else None
+            if whole is None:
+                reader.feed(part)
+            told += reader.take() if whole is None else whole
+            if reader.state is ReaderState.COMPLETE:
+                break
+    except ResponseError:
+        refused = True
+        told += reader.take()
+    return told, refused, reader.state, reader.surplus
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    bodies=st.lists(PIECES, min_size=1, max_size=6),
+    spoils=st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 9), st.booleans(), st.sampled_from(SPOILS)),
+        max_size=3,
+    ),
+    cuts=st.lists(st.integers(1, 400), max_size=4),
+)
+def test_a_spoiled_wire_is_read_alike_with_and_without_the_quick_way(
+    bodies: list[bytes], spoils: list[tuple[int, int, bool, bytes]], cuts: list[int]
+) -> None:
+    chunks = [bytearray(one_chunk(body)) for body in bodies] + [bytearray(b"0\r\n\r\n")]
+    for place, at, insert, spoil in spoils:
+        chunks[place % len(chunks)][at : at if insert else at + 1] = spoil
+    wire = b"".join(chunks)
+    ends = {sum(map(len, chunks[:count])) for count in range(len(chunks) + 1)}
+    marks = sorted(ends | {cut for cut in cuts if cut < len(wire)})
+    parts = [CHUNKED, *(wire[start:end] for start, end in pairwise(marks) if start < end)]
+    assert read_on(parts, quickly=True) == read_on(parts, quickly=False)
+
+
 def test_a_whole_chunk_may_be_taken_where_a_size_line_begins_and_nowhere_else() -> None:
     reader = ResponseReader()
     reader.feed(CHUNKED + one_chunk(b"first"))
