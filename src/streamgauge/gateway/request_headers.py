@@ -19,6 +19,8 @@ _PASSED = frozenset(
 )
 _OWN = frozenset({b"authorization", b"x-api-key", b"host", b"content-length", b"connection"})
 _OURS = PREFIX.encode()
+_ACCOUNT = frozenset({b"openai-organization", b"openai-project"})
+"""They belong to a key: beside another one than their own, OpenAI answers 401."""
 _VENDORS = (b"anthropic-", b"openai-")
 _VERSION: Header = (b"anthropic-version", b"2023-06-01")
 # With it llama.cpp generates on after a disconnect, and «cancelled» would be a lie (SPEC §3.6).
@@ -52,7 +54,8 @@ class RequestWriter:
     ) -> None:
         own = {n.lower().encode("latin-1"): v.encode("latin-1") for n, v in (added or {}).items()}
         self._host = host
-        self._refused = _OWN | _NEVER | own.keys()
+        account = frozenset() if credentials.pass_through else _ACCOUNT - forward
+        self._refused = _OWN | _NEVER | own.keys() | account
         self._forward = (_PASSED | forward) - self._refused
         self._names_key = b"idempotency-key" not in own
         self._pass_through = credentials.pass_through
