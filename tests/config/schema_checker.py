@@ -11,7 +11,7 @@ __all__ = ["KEYWORDS", "accepts"]
 KEYWORDS = {
     "$schema", "title", "description", "default", "type", "enum", "const", "anyOf", "pattern", "properties",
     "required", "additionalProperties", "items", "maxItems", "minimum", "maximum",
-    "exclusiveMinimum",
+    "exclusiveMinimum", "if", "then", "not", "contains",
 }  # fmt: skip
 """All that may occur: `accepts` would overlook another."""
 
@@ -26,6 +26,10 @@ def accepts(node: dict[str, Any], value: Any) -> bool:
         return False
     if "anyOf" in node and not any(accepts(choice, value) for choice in node["anyOf"]):
         return False
+    if "not" in node and accepts(node["not"], value):
+        return False
+    if "if" in node and accepts(node["if"], value) and not accepts(node["then"], value):
+        return False
     if "enum" in node and not any(_same(value, allowed) for allowed in node["enum"]):
         return False
     if "const" in node and not _same(value, node["const"]):
@@ -38,10 +42,7 @@ def accepts(node: dict[str, Any], value: Any) -> bool:
         case str():
             return re.search(node.get("pattern", ""), value) is not None
         case list():
-            items = node.get("items", {})
-            return len(value) <= node.get("maxItems", len(value)) and all(
-                accepts(items, v) for v in value
-            )
+            return _array(node, value)
         case dict():
             return _object(node, value)
     return True
@@ -70,6 +71,13 @@ def _within(node: dict[str, Any], value: int | Decimal) -> bool:
         node.get("minimum", value) <= value <= node.get("maximum", value)
         and node.get("exclusiveMinimum", value - 1) < value
     )
+
+
+def _array(node: dict[str, Any], value: list[Any]) -> bool:
+    if "contains" in node and not any(accepts(node["contains"], item) for item in value):
+        return False
+    items = node.get("items", {})
+    return len(value) <= node.get("maxItems", len(value)) and all(accepts(items, v) for v in value)
 
 
 def _object(node: dict[str, Any], value: dict[str, Any]) -> bool:

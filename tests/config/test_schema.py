@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from streamgauge.cli.main import cli
 from streamgauge.config import Loaded
 from streamgauge.config.json_schema import json_schema
+from streamgauge.config.problems import ConfigError
 from streamgauge.config.reference import reference
 from streamgauge.config.reload import restart_keys
 from streamgauge.config.template import SCHEMA_FILE
@@ -28,7 +29,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "config.md"
 SEEN_BY_AN_EDITOR = {
     "a number out of range", "a negative number", "a number in quotes", "a number with a unit",
     "zero where there must be some", "a switch that is a word", "more workers than are served",
-    "a price that is no number", "an address without a scheme", "a mistyped section", "a mistyped key", "a mistyped word", "a mistyped kind",
+    "a price that is no number", "a price without a currency", "an address without a scheme", "a mistyped section", "a mistyped key", "a mistyped word", "a mistyped kind",
     "a setting that is missing", "no spool", "one value where a list is due", "a date that is none",
     "a mistyped strategy", "a mistyped scenario", "a model map without a target",
     "a rule without conditions", "a cap without a currency", "a threshold that is no number",
@@ -71,6 +72,49 @@ metering: "${H:-on}"
 """
     load_text(text, {"A": "1", "D": "sim"})
     assert accepts(json_schema(), read_yaml(text, "file").root)
+
+
+CHARGING = (
+    "{input: 0.15}",
+    '{input: "0.15"}',
+    "{input: 1e-6}",
+    "{input: 0, fee: 0.01}",
+    "{input: 0.15, currency: }",
+    "{input: 0, tiers: [{above: 9, input: 0}, {above: 10, input: 0, output: 2}]}",
+    "{input: 0, service_tiers: [{name: flex, input: 0, reasoning: 1}]}",
+    "{input: 0, service_tiers: [{name: flex, input: 0, tiers: [{above: 9, input: 1}]}]}",
+)
+FREE = (
+    "{input: 0}",
+    "{input: 0.0, output: 0e5}",
+    '{input: "0.00"}',
+    "{input: 0, tiers: [{above: 9, input: 0}], service_tiers: [{name: flex, input: 0}]}",
+    "{input: 0, currency: EUR}",
+    "{input: 0, currency: }",
+)
+
+
+@pytest.mark.parametrize("entry", CHARGING)
+def test_editor_and_gateway_want_a_currency_of_what_is_not_free(
+    entry: str, load_text: Callable[..., Loaded]
+) -> None:
+    text = f"prices: [{entry}]\n"
+    assert not accepts(json_schema(), read_yaml(text, "file").root)
+    with pytest.raises(ConfigError, match=r"prices\[0\]\.currency: is required"):
+        load_text(text)
+
+
+@pytest.mark.parametrize("entry", FREE)
+def test_editor_and_gateway_want_no_currency_of_what_is_free(
+    entry: str, load_text: Callable[..., Loaded]
+) -> None:
+    text = f"prices: [{entry}]\n"
+    assert accepts(json_schema(), read_yaml(text, "file").root)
+    assert load_text(text).config.prices[0].input == 0
+
+
+def test_the_schema_promises_no_currency() -> None:
+    assert "default" not in json_schema()["properties"]["prices"]["items"]["properties"]["currency"]
 
 
 @pytest.mark.parametrize(

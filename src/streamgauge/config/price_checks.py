@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from pydantic import JsonValue
+
 from streamgauge.config.document import Document
 from streamgauge.config.positions import Path
 
-__all__ = ["price_problems"]
+__all__ = ["currency_rule", "price_problems"]
 
 _AMOUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "fee")
+_NOT_ZERO: dict[str, JsonValue] = {
+    "anyOf": [
+        {"type": "number", "not": {"const": 0}},
+        {"type": "string", "pattern": r"^\s*\+?[0-9.]*[1-9]"},
+    ]
+}
+"""An amount that charges; what a variable will hold, nobody knows before it is read."""
 
 
 def price_problems(document: Document) -> Iterator[tuple[Path, str]]:
@@ -22,6 +31,25 @@ def price_problems(document: Document) -> Iterator[tuple[Path, str]]:
                 ("prices", index, "currency"),
                 "is required where a rate or fee is not 0; say currency: USD, or whatever it is in",
             )
+
+
+def currency_rule() -> dict[str, JsonValue]:
+    """Return what `price_problems` says of an entry in the words of a JSON schema, for editors."""
+    tier = _any_amount({})
+    service_tier = _any_amount({"tiers": tier})
+    return {
+        "if": _any_amount({"tiers": tier, "service_tiers": service_tier}),
+        "then": {"required": ["currency"], "properties": {"currency": {"type": "string"}}},
+    }
+
+
+def _any_amount(inner: dict[str, JsonValue]) -> JsonValue:
+    """Return a schema for what charges itself, or in one of the lists in it."""
+    found: dict[str, JsonValue] = dict.fromkeys(_AMOUNTS, _NOT_ZERO)
+    found |= {name: {"type": "array", "contains": item} for name, item in inner.items()}
+    return {
+        "anyOf": [{"required": [name], "properties": {name: part}} for name, part in found.items()]
+    }
 
 
 def _charges(entry: dict[str, Any]) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from streamgauge.config.fields import Count, Instant, NanoAmount, Section, Text, refuse
 from streamgauge.config.globs import Glob
+from streamgauge.config.price_checks import currency_rule
 from streamgauge.core.pricing import CONFIG_SOURCE, Price, Rates, ServiceTier, Tier
 
 __all__ = ["PriceEntry", "PriceTier", "ServiceTierEntry", "currency_name"]
@@ -30,6 +32,11 @@ def currency_name(name: str) -> str:
     if name.lower() in _SMALL_COINS:
         return name.lower()
     return name.upper() if len(name) == _ISO_LENGTH else name
+
+
+def _no_default(node: JsonDict) -> None:
+    """An editor must not promise a currency that only a price of nothing has."""
+    node.pop("default", None)
 
 
 def _service_tier(name: str) -> str:
@@ -116,11 +123,14 @@ def _told_apart(tiers: tuple[ServiceTierEntry, ...]) -> tuple[ServiceTierEntry, 
 class PriceEntry(_Rated, _Aimed):
     """What the matching models cost. Rates are for a million tokens, kept exact to 9 decimals."""
 
+    model_config = ConfigDict(json_schema_extra=currency_rule())
+
     fee: NanoAmount = Field(default=0, description="Charged for every request.")
     currency: Annotated[Text, AfterValidator(currency_name)] = Field(
         default="USD",
-        description="USD, EUR, sat, msat, …; unlike currencies are never added up. To be left out "
-        "only where every rate and fee is 0.",
+        description="USD, EUR, sat, msat, …; unlike currencies are never added up. Required unless "
+        "every rate and fee is 0.",
+        json_schema_extra=_no_default,
     )
     valid_from: Instant = Field(
         default=None, description="From when it holds; left out: ever since."
