@@ -240,6 +240,18 @@ def test_variables_override_the_file_and_flags_override_both(
     assert load_text(text, environ).config.server.port == 2
 
 
+def test_variables_may_name_more_than_ten_items_of_a_list(
+    load_text: Callable[..., Loaded],
+) -> None:
+    variables = {
+        f"STREAMGAUGE_UPSTREAMS__{n}__{key}": value
+        for n in range(12)
+        for key, value in (("NAME", f"u{n}"), ("KIND", "sim"), ("BASE_URL", "http://h"))
+    }
+    upstreams = load_text("", variables).config.upstreams
+    assert [upstream.name for upstream in upstreams] == [f"u{n}" for n in range(12)]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["PREFIX", "Flag", "apply_admin_token", "apply_environment", "apply_fl
 PREFIX = "STREAMGAUGE_"
 _SEPARATOR = "__"
 _ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
+_ITEM = re.compile(r"[0-9]{1,6}")
+"""The number of a list's item; more digits than any list has items are a name like others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,28 @@ def apply_environment(
     `STREAMGAUGE_CONFIG`, mean something else.
     """
     problems: list[Problem] = []
-    for name in sorted(environ):
+    for name in sorted(environ, key=_counted):
         steps = name.removeprefix(PREFIX).lower().split(_SEPARATOR)
         if not name.startswith(PREFIX) or (len(steps) == 1 and steps[0] not in sections):
             continue
         place = Place.variable(name)
-        path = tuple(int(step) if step.isdecimal() else step for step in steps)
+        path = _path(steps)
         if steps[0] not in sections:
             hint = did_you_mean(steps[0], sections)
             problems.append(Problem.at(place, path, f"no such section of the configuration{hint}"))
         else:
             problems += _lay(document, path, place, environ[name])
     return problems
+
+
+def _path(steps: Sequence[str]) -> Path:
+    return tuple(int(step) if _ITEM.fullmatch(step) else step for step in steps)
+
+
+def _counted(name: str) -> list[tuple[int, str]]:
+    """Sort item 10 behind item 2: a list takes one more at a time."""
+    steps = _path(name.split(_SEPARATOR))
+    return [(step, "") if isinstance(step, int) else (-1, step) for step in steps]
 
 
 def apply_admin_token(document: Document, environ: Mapping[str, str]) -> None:
