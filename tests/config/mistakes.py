@@ -61,6 +61,20 @@ _BOTH = (
         "[server]\n«port = 70000\n",
     ),
     (
+        "a number far out of range",
+        "capture.max_mb",
+        "must be at most 1048576; got 2000000",
+        "capture: {«max_mb: 2000000}\n",
+        "[capture]\n«max_mb = 2000000\n",
+    ),
+    (
+        "an address where a mapping is due",
+        "upstreams[0]",
+        "must be a mapping of keys to values",
+        f"control: {{token: {CANARY}}}\nupstreams: [«http://h]\n",
+        f'upstreams = [«"http://h"]\ncontrol.token = "{CANARY}"\n',
+    ),
+    (
         "a negative number",
         "server.max_streams",
         "must be at least 0; got -1",

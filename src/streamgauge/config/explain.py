@@ -57,7 +57,9 @@ def _wrong_word(path: Path, ctx: dict[str, Any], document: Document) -> str:
 
 def _limit(phrase: str, name: str) -> Callable[[Path, dict[str, Any], Document], str]:
     def explain(path: Path, ctx: dict[str, Any], document: Document) -> str:
-        return f"must be {phrase} {ctx[name]:g}{_got(document.get(path))}"
+        bound = ctx[name]
+        whole = int(bound) if bound == int(bound) else bound
+        return f"must be {phrase} {whole}{_got(document.get(path))}"
 
     return explain
 
@@ -68,7 +70,7 @@ def _fixed(message: str) -> Callable[[Path, dict[str, Any], Document], str]:
 
 def _no_mapping(path: Path, ctx: dict[str, Any], document: Document) -> str:
     value = document.get(path)
-    pair = isinstance(value, str) and re.match(r"\w+[:=]", value)
+    pair = isinstance(value, str) and re.match(r"\w+[:=](?!//)", value)
     hint = "; write a space behind the colon" if pair else ""
     return f"must be a mapping of keys to values{hint}"
 
