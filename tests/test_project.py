@@ -203,6 +203,19 @@ def test_help_answers_quickly_and_imports_no_verb() -> None:
     assert elapsed < 1.5  # five times the 0.3 s of SPEC §18
 
 
+def test_the_help_of_a_verb_imports_nothing_that_only_its_work_needs() -> None:
+    program = (
+        "import sys\n"
+        "from streamgauge.cli.main import VERBS\n"
+        "for verb in VERBS.values(): verb.load()\n"
+        "print({'pydantic', 'starlette', 'uvicorn', 'sqlite3', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_in_the_table_loads_and_explains_itself(verb: str) -> None:
     command = VERBS[verb].load()

@@ -42,7 +42,7 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = MappingProxyType(
     {
-        "serve": Verb("streamgauge.cli.serve:serve", "Run the gateway."),
+        "serve": Verb("streamgauge.cli.serve_command:serve", "Run the gateway."),
         "demo": Verb(
             "streamgauge.cli.demo:demo", "Gateway, simulator and an audit. No key needed."
         ),
