@@ -1,4 +1,4 @@
-"""A signal that comes the moment the ready line is written is a signal like any other (SPEC §18.0)."""
+"""A signal that comes while `serve` is about to be ready is a signal like any other (SPEC §18.0, §18.4)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ PROGRAM = """
 import os, signal, sys
 from streamgauge.cli.main import main
 
+moment, name = sys.argv[1:]
+
+def send(which):
+    os.kill(os.getpid(), getattr(signal, which))
+
+def send_last():
+    if moment == "ready": send(name)
+    elif name != "SIGTERM": send("SIGTERM")
+
 class Impatient:
     def __init__(self, stream): self.stream = stream
     def __getattr__(self, name): return getattr(self.stream, name)
@@ -20,21 +29,40 @@ class Impatient:
         written = self.stream.write(text)
         if text.startswith("ready "):
             self.stream.flush()
-            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+            send_last()
         return written
 
+class ControlIsOpened:
+    # Its server is imported when the data listener listens already.
+    def find_spec(self, module, path, target=None):
+        if module == "uvicorn" and moment == "listening":
+            send(name)
+
 sys.stderr = Impatient(sys.stderr)
+sys.meta_path.insert(0, ControlIsOpened())
 main(["serve", "--upstream", "llamacpp=http://127.0.0.1:9", "--port", "0"])
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_that_follows_the_ready_line_at_once_is_a_drain(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "name"),
+    [
+        ("ready", "SIGINT"),
+        ("ready", "SIGTERM"),
+        ("listening", "SIGTERM"),
+        ("listening", "SIGHUP"),
+        ("listening", "SIGUSR1"),
+    ],
+)
+def test_a_signal_from_the_first_moment_of_listening_on_ends_in_a_drain(
+    tmp_path: Path, moment: str, name: str
+) -> None:
     done = subprocess.run(
-        [RUN[0], "-c", PROGRAM, name],
+        [RUN[0], "-c", PROGRAM, moment, name],
         cwd=tmp_path, env={**ENVIRONMENT, "STREAMGAUGE_CONTROL__PORT": "0",
                            "STREAMGAUGE_LEDGER__SPOOL_MB": "1"},
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     assert "ready data=" in done.stderr
+    assert ("most recent call" in done.stderr) == (name == "SIGUSR1")
     assert done.returncode == 0, done.stderr

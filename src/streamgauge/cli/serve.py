@@ -124,7 +124,8 @@ async def _serve_ledger(
         gateway = Gateway(wiring, loop)
         keys.attach(gateway.callers, ledger.maintain, loop.call_later)
         gateway.limiting.remember(spent_this_month(config.ledger.path, now_us()))
-        host, port = await gateway.start()
+        signals = StopSignals()
+        url = url_of(*await gateway.start())
     except LedgerOpenError as error:
         return _cannot_start(str(error))
     except TlsSettingsError as error:
@@ -140,11 +141,10 @@ async def _serve_ledger(
     )
     upkeep.start()
     exporters.start()
-    learning = asyncio.create_task(
-        seed_ratios(config.ledger.path, boot_id, learner), name="ratios of the ledger"
-    )
+    seeding = seed_ratios(config.ledger.path, boot_id, learner)
+    learning = asyncio.create_task(seeding, name="ratios of the ledger")
     try:
-        return await _run_house(loaded, options, writer, gateway, exporters, url_of(host, port))
+        return await _run_house(loaded, options, writer, gateway, exporters, signals, url)
     except ControlPortTaken as error:
         await gateway.stop(0.0)
         return _cannot_start(str(error))
@@ -161,6 +161,7 @@ async def _run_house(
     writer: LogWriter,
     gateway: Gateway,
     exporters: Exporters,
+    signals: StopSignals,
     url: str,
 ) -> int:
     """Add what stands round a gateway that listens, serve, and take it down again in order."""
@@ -181,8 +182,7 @@ async def _run_house(
     kinds = {upstream.kind.value for upstream in config.upstreams}
     await asyncio.to_thread(gateway.generation.prices.warm, kinds)
     reloader.watch(loaded)
-    # Before the line: whoever reads it may send a signal at once.
-    signals = StopSignals(partial(reloader.wish, "SIGHUP"))
+    signals.reload_with(partial(reloader.wish, "SIGHUP"))
     _settle_down()
     shown = "-" if control is None else control.url
     _say(f"ready data={url} control={shown} pid={os.getpid()} ledger={config.ledger.path}")

@@ -16,14 +16,17 @@ __all__ = ["StopSignals"]
 class StopSignals:
     """From its making on, signals are heard: a first one asks for a drain, a second one for the end."""
 
-    def __init__(self, reload: Callable[[], None]) -> None:
-        """`reload` is what SIGHUP asks for. To be made on the loop that serves."""
+    def __init__(self) -> None:
+        """To be made on the loop that serves, before it listens: from then on there may be streams."""
         self._first, self._second = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, reload)
         loop.add_signal_handler(signal.SIGUSR1, _dump_stacks)
+
+    def reload_with(self, reload: Callable[[], None]) -> None:
+        """Let SIGHUP ask for a `reload`."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
     async def obeyed(self, gateway: Gateway) -> int:
         """Serve; at the first signal drain, at a second one stop at once. Return the exit code."""
