@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,30 @@ async def test_a_changed_file_takes_effect_and_running_streams_keep_theirs(tmp_p
     assert (old["upstream"], new["upstream"]) == ("sim", "renamed")
     assert (old["status"], new["status"]) == ("completed", "completed")
     assert old["config_version"] != new["config_version"] == line["version"]
+
+
+@pytest.mark.fault("F6")
+@pytest.mark.asyncio
+async def test_a_file_that_is_gone_makes_no_other_one_the_configuration(tmp_path: Path) -> None:
+    home = tmp_path / ".config" / "streamgauge"
+    home.mkdir(parents=True)
+    for file, name in (
+        (tmp_path / "streamgauge.yaml", "here"),
+        (home / "streamgauge.yaml", "home"),
+    ):
+        upstream = {"name": name, "kind": "sim", "base_url": "http://127.0.0.1:1"}
+        file.write_text(json.dumps({"upstreams": [upstream]}))
+    began = time.monotonic()
+    gateway = await GatewayProcess.launch("--port", "0", cwd=tmp_path)
+    try:
+        await gateway.ready(began)
+        (tmp_path / "streamgauge.yaml").unlink()
+        refused = await said(gateway, "config_refused")
+        page = (await gateway.get("/readyz")).json()
+    finally:
+        await gateway.kill()
+    assert "cannot read streamgauge.yaml: No such file or directory" in refused[0]["first"]
+    assert (list(page["upstreams"]), page["config"]["state"]) == (["here"], "stale")
 
 
 @pytest.mark.asyncio

@@ -56,6 +56,8 @@ class Reloader:
         self.loaded = loaded
         if loaded.origin is None:
             return
+        # Where it was looked for, another one may lie: that it is away is a mistake, no wish for that.
+        self._options = replace(self._options, config=loaded.origin)
         path = (self._options.cwd or Path.cwd()) / loaded.origin
         loop = asyncio.get_running_loop()
 
