@@ -67,3 +67,10 @@ def test_a_taken_port_is_said_and_exits_4() -> None:
         result = CliRunner().invoke(sim, ["--port", str(port)])
     assert result.exit_code == 4
     assert f"cannot listen on 127.0.0.1:{port}" in result.output
+
+
+def test_a_journal_that_cannot_be_written_is_named_and_exits_4(tmp_path: Path) -> None:
+    journal = tmp_path / "nowhere" / "journal.jsonl"
+    result = CliRunner().invoke(sim, ["--port", "0", "--journal", str(journal)])
+    assert result.output == f"cannot open {journal}: No such file or directory\n"
+    assert result.exit_code == 4

@@ -60,7 +60,10 @@ def sim(
     try:
         asyncio.run(_serve(host, port, flavour, journal, captures, cases))
     except OSError as error:
-        click.echo(cannot_listen(host, port, error), err=True)
+        of_a_file = f"cannot open {error.filename}: {error.strerror}"
+        click.echo(
+            cannot_listen(host, port, error) if error.filename is None else of_a_file, err=True
+        )
         raise SystemExit(4) from error
 
 
