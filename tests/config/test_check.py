@@ -74,6 +74,27 @@ def test_the_real_program_says_the_same(mistake: Mistake, verb: tuple[str, ...])
     assert (done.returncode, done.stdout, done.stderr) == (3, "", mistake.report(name) + "\n")
 
 
+@pytest.mark.parametrize("verb", ["config check", "serve --port 0 --config"])
+def test_files_that_hold_no_certificate_are_told_at_their_places(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text(CANARY)
+    junk, file = tmp_path / "junk.pem", tmp_path / "streamgauge.yaml"
+    file.write_text(
+        "upstreams:\n"
+        f"- {{name: a, kind: sim, base_url: https://h, tls: {{ca_file: {junk}}}}}\n"
+        f"- {{name: b, kind: sim, base_url: http://h, tls: {{ca_file: {junk}}}}}\n"
+        "- name: c\n  kind: sim\n  base_url: https://h\n"
+        f"  tls:\n    client_cert: {junk}\n"
+    )
+    result = CliRunner().invoke(cli, [*verb.split(), str(file)])
+    assert result.exit_code == 3
+    first, second = result.output.splitlines()
+    assert first.startswith(f"{file}:2:51: upstreams[0].tls.ca_file: '{junk}': ")
+    assert first.endswith("; must be a PEM file of certificates")
+    assert second.startswith(f"{file}:8:5: upstreams[2].tls.client_cert: '{junk}': ")
+    assert second.endswith("; must be a PEM file, and client_key its key")
+    assert CANARY not in result.output
+
+
 def test_a_good_file_is_summed_up_without_its_keys() -> None:
     Path("streamgauge.toml").write_text(
         'control.token = "${TOKEN}"\n[[upstreams]]\nname = "a"\nkind = "sim"\n'

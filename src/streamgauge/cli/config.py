@@ -35,7 +35,7 @@ def check(file: Path | None, insecure_no_auth: bool) -> None:
     """
     from streamgauge.config.load import LoadOptions
 
-    loaded = loaded_or_exit(LoadOptions(config=file, insecure_no_auth=insecure_no_auth))
+    loaded = loaded_or_exit(LoadOptions(config=file, insecure_no_auth=insecure_no_auth), files=True)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(_summary(loaded))

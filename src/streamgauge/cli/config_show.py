@@ -19,16 +19,23 @@ _WIDEST = 48
 """A longer value takes its room, and does not push the origins of all others to the right."""
 
 
-def loaded_or_exit(options: LoadOptions) -> Loaded:
-    """Return the configuration; its mistakes go to stderr and end with exit code 3."""
+def loaded_or_exit(options: LoadOptions, *, files: bool = False) -> Loaded:
+    """Return the configuration; its mistakes go to stderr and end with exit code 3.
+
+    `files`: read the certificates that it names, too.
+    """
+    from streamgauge.cli.tls_files import check_tls_files
     from streamgauge.config.load import load
     from streamgauge.config.problems import ConfigError
 
     try:
-        return load(options)
+        loaded = load(options)
+        if files:
+            check_tls_files(loaded)
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(_CONFIGURATION) from None
+    return loaded
 
 
 @click.command(short_help="Every setting, and where it comes from.")

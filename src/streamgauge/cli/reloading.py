@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from streamgauge.cli.tls_files import check_tls_files
 from streamgauge.config.load import Loaded, LoadOptions
 from streamgauge.config.positions import Place
 from streamgauge.config.prices import PriceBook
@@ -112,6 +113,7 @@ class Reloader:
 
     def _build(self, running: Generation) -> tuple[Reloaded, Generation]:
         found = reload(self._options, running.config)
+        check_tls_files(found.loaded)
         config = found.loaded.config
         prices = running.prices
         if config.prices != running.config.prices:

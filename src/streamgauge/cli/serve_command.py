@@ -55,6 +55,7 @@ def serve(
     When it listens it says `ready data=URL control=URL` on stderr; the dashboard is at the second.
     Ctrl-C lets running streams end, a second one ends them.
     """
+    from streamgauge.cli.tls_files import check_tls_files
     from streamgauge.config.environment import Flag
     from streamgauge.config.load import LoadOptions, load
     from streamgauge.config.problems import ConfigError
@@ -74,6 +75,7 @@ def serve(
     )
     try:
         loaded = load(options)
+        check_tls_files(loaded)
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(_CONFIGURATION) from None

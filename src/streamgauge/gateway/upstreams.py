@@ -19,7 +19,7 @@ from streamgauge.gateway.pool import Target
 from streamgauge.gateway.request_headers import Credentials, RequestWriter
 from streamgauge.gateway.upstream_tls import TlsSettings, tls_context
 
-__all__ = ["Learnt", "UpstreamRuntime", "none_left"]
+__all__ = ["Learnt", "UpstreamRuntime", "none_left", "tls_settings"]
 
 _FileStamp = tuple[int, int, int] | None
 
@@ -56,7 +56,7 @@ class UpstreamRuntime:
         self.breaker = Breaker()
         self._tls_files = _stamps(config)
         origin = config.origin
-        tls = tls_context(_tls_settings(config)) if origin.scheme == "https" else None
+        tls = tls_context(tls_settings(config)) if origin.scheme == "https" else None
         self.target = Target(
             origin.scheme, origin.host, origin.port, tls, connect_timeout=config.timeouts.connect
         )
@@ -191,7 +191,8 @@ def _writer_of(config: Upstream, host: str) -> RequestWriter:
     )
 
 
-def _tls_settings(config: Upstream) -> TlsSettings:
+def tls_settings(config: Upstream) -> TlsSettings:
+    """Return the settings of an upstream's connections, as they are configured."""
     tls = config.tls
     return TlsSettings(
         ca_file=tls.ca_file,
