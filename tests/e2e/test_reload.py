@@ -16,7 +16,7 @@ import pytest
 
 from streamgauge.cli.reloading import APPLIED, REFUSED, Reloader
 from streamgauge.config.environment import Flag
-from streamgauge.config.load import LoadOptions
+from streamgauge.config.load import LoadOptions, load
 from streamgauge.config.problems import ConfigError
 from streamgauge.gateway.runtime import open_descriptors, runtime_of
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -260,6 +260,17 @@ async def test_wishes_that_come_together_are_one_reload(tmp_path: Path) -> None:
         await change.reloader.reload("last")
         # The one that ran, at most one that was asked for meanwhile, and the last.
         assert 2 <= sum(change.reloader.counts.values()) <= 3
+
+
+@pytest.mark.asyncio
+async def test_a_change_between_reading_the_file_and_watching_it_is_noticed(tmp_path: Path) -> None:
+    async with changing(tmp_path) as change:
+        change.write()
+        loaded = load(LoadOptions(config=change.file, environ={}))
+        change.write(metadata="off")
+        change.reloader.watch(loaded)
+        await until(lambda: change.reloader.counts[APPLIED] == 1)
+        assert change.on.gateway.generation.config.metadata == "off"
 
 
 # -- many

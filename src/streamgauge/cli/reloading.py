@@ -66,7 +66,8 @@ class Reloader:
             loop.call_soon_threadsafe(self.wish, "file")
 
         self._watch = FileWatch(path, changed)
-        self._watch.start()
+        # Between reading it and this moment the house was built: a change meanwhile is one, too.
+        self._watch.start(loaded.stamp)
 
     async def aclose(self) -> None:
         """Stop watching, and drop the reloads that wait."""

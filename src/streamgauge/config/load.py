@@ -30,6 +30,7 @@ from streamgauge.config.schema import Config
 from streamgauge.config.toml_reader import read_toml
 from streamgauge.config.unserved import drop_unserved, known_keys
 from streamgauge.config.upstream import Kind
+from streamgauge.config.watch import Stamp, stamp_of
 from streamgauge.config.yaml_reader import read_yaml
 from streamgauge.config.zero import add_upstream_flags, add_upstreams_from_keys
 
@@ -63,6 +64,7 @@ class Loaded:
 
     `origins`: the places of the values that were given; what is missing there is a default.
     `version`: the first 12 hex digits of the SHA-256 of the settings without their secrets.
+    `stamp`: of the file, from just before it was read.
     """
 
     config: Config
@@ -70,11 +72,13 @@ class Loaded:
     warnings: list[str]
     version: str
     origins: Mapping[PathOfValue, Place] = field(default_factory=dict, repr=False)
+    stamp: Stamp = None
 
 
 def load(options: LoadOptions) -> Loaded:
     """Find, read, merge, expand and check. Raises ConfigError with every problem found."""
     origin, place = find_file(options)
+    stamp = _stamp((options.cwd or Path()) / origin) if origin else None
     document = _read(origin, place, options.cwd) if origin else Document("configuration")
     problems = [*document.problems, *_merge(document, options, has_file=origin is not None)]
     document.root, more, literals = expand_document(document, options.environ)
@@ -83,7 +87,7 @@ def load(options: LoadOptions) -> Loaded:
     problems += more
     problems += drop_unserved(document)
     config = _validated(document, problems, options)
-    return Loaded(config, origin, warnings, version_of(config), document.origins())
+    return Loaded(config, origin, warnings, version_of(config), document.origins(), stamp)
 
 
 def find_file(options: LoadOptions) -> tuple[Path | None, Place | None]:
@@ -101,6 +105,11 @@ def find_file(options: LoadOptions) -> tuple[Path | None, Place | None]:
     candidates = (folder / name for folder in folders for name in _NAMES)
     here = options.cwd or Path()
     return next((path for path in candidates if os.path.isfile(here / path)), None), None
+
+
+def _stamp(file: Path) -> Stamp:
+    """Return the stamp of a file; that of a pipe changes as it is read."""
+    return stamp_of(file) if file.is_file() else None
 
 
 def _read(origin: Path, place: Place | None, cwd: Path | None) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamgauge.config.fields import RESTART, Section
@@ -35,7 +35,7 @@ def reload(options: LoadOptions, running: Config) -> Reloaded:
         raise ConfigError([Problem.at(place, ("upstreams",), "no upstream is configured")])
     config, needs_restart = _effective(fresh.config, running)
     version = version_of(config)
-    loaded = Loaded(config, fresh.origin, fresh.warnings, version, fresh.origins)
+    loaded = replace(fresh, config=config, version=version)
     return Reloaded(loaded, config != running, needs_restart)
 
 
