@@ -51,6 +51,13 @@ def test_logfmt_is_the_line_of_the_spec_and_no_terminal_changes_it() -> None:
     assert Look("logfmt", colour=True).line(entry()) == SPEC_LINE
 
 
+@pytest.mark.parametrize(("streaming", "word"), [(True, "stream"), (False, "sync"), (None, "-")])
+def test_whether_a_stream_was_asked_for_is_a_dash_where_nobody_knows(
+    streaming: bool | None, word: str
+) -> None:
+    assert f" ctx:N/A {word} finish=" in Look("logfmt").line(entry(streaming=streaming))
+
+
 def test_pretty_is_one_aligned_line() -> None:
     done = Look("pretty").line(entry())
     assert done.split() == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -37,6 +37,10 @@ def _cost(record: ExchangeRecord) -> str:
     return f"{sign}{whole}.{part:09d}{record.currency or '-'}"
 
 
+_MODES: Mapping[bool | None, str] = {True: "stream", False: "sync", None: "-"}
+"""A request that was refused before it was read asked for neither (SPEC §6.4)."""
+
+
 def exchange_fields(record: ExchangeRecord) -> Fields:
     """Return the line's fields in SPEC §9.1's order; a name of "" stands for a bare word."""
     context = "N/A" if record.context_percent is None else f"{record.context_percent:.1f}%"
@@ -50,7 +54,7 @@ def exchange_fields(record: ExchangeRecord) -> Fields:
         ("tokens", f"{'-' if read is None else read}/{'-' if written is None else written}"),
         ("tps", speed),
         ("ctx", context),
-        ("mode", "stream" if record.streaming else "sync"),
+        ("mode", _MODES[record.streaming]),
         ("finish", record.finish_reason or "-"),
         ("status", str(record.status)),
         ("upstream", record.upstream or "-"),
