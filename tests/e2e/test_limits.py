@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anthropic
 import openai
@@ -21,6 +21,7 @@ import pytest
 from streamgauge.core.keys import Caller, ClientKey, KeyLimits, KeyRing, digest_of
 from streamgauge.core.price import Money
 from streamgauge.core.verdict import State
+from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.runtime import runtime_of
 from streamgauge.ledger.spent import spent_this_month
 
@@ -460,3 +461,24 @@ async def test_a_call_that_reached_no_upstream_uses_up_nothing(
             served = await it.ask({**body, "model": "sim/m"})
             again = await it.ask({**body, "model": "sim/m"})
     assert (nowhere.status, served.status, again.status) == (504, 200, 402)
+
+
+class Broken(Capturing):
+    """Fails as an error of our own would, behind the admission."""
+
+    def tapped(self, *told: Any) -> NoReturn:
+        raise LookupError("broken")
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_a_fault_of_our_own_ends_before_it_began_holds_nothing(
+    tmp_path: Path,
+) -> None:
+    async with keyed(tmp_path, KeyLimits(max_streams=1, per_day=usd(10**9))) as it:
+        gateway, whole = it.it.gateway, it.it.gateway.capturing
+        gateway.capturing = Broken(lambda: gateway.generation.config)
+        failed = await it.ask(chat(tokens=2), idempotency_key="one")
+        gateway.capturing = whole
+        assert (failed.status, it.holds) == (500, 0)
+        again = await it.ask(chat(tokens=2), idempotency_key="one")
+    assert again.status == 200

@@ -15,7 +15,7 @@ from streamgauge.core.attempt import Allowance, Attempt, Facts, Retries
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
-from streamgauge.core.errors import GatewayError, RequestError
+from streamgauge.core.errors import RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
@@ -27,7 +27,7 @@ from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import Endpoint, upstream_path
 from streamgauge.gateway.generation import Generation
-from streamgauge.gateway.http import Request, RequestHead, Responder
+from streamgauge.gateway.http import Header, Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.legs import Leg, Made
 from streamgauge.gateway.limiting import Admission, Call, Limiting
@@ -98,26 +98,40 @@ class Opening:
             host.discovery.refresh(now.upstreams[choice.upstream], choice.model)
         lane = lane_of(now.config.sessions.supersede, key_id, chat, head.header)
         admission = self._admit(call, request, lane)
-        frames = host.stream_log.frames(call.id)
-        told = _Told(decision.route, mode, retries, admission.allowance, frames)
-        facts = self._facts(now, request, call, told)
-        kept = host.resuming.keep(head, facts, now.config.sessions, responder)
-        if kept is not None:
-            facts, responder = with_ids(facts), kept
-        if frames is not None:
-            responder = LoggedResponder(responder, frames)
         try:
-            exchange = Exchange(facts, request.received_at)
-        except GatewayError:
+            frames = host.stream_log.frames(call.id)
+            told = _Told(decision.route, mode, retries, admission.allowance, frames)
+            facts = self._facts(now, request, call, told)
+            legs = _legs(now, endpoint.name, head, decision.choices)
+            relay = self._relay(request, responder, facts, legs, told, admission.headers)
+            if lane is not None:
+                host.sessions.begin(lane, facts.id)
+        except BaseException:  # a fault of our own, too: what it holds would be held for good
             host.limiting.withdrawn(call)
             raise
+        return relay
+
+    def _relay(
+        self,
+        request: Request,
+        responder: Responder,
+        facts: Facts,
+        legs: Sequence[Leg],
+        told: _Told,
+        limits: tuple[Header, ...],
+    ) -> Relay:
+        """Return the relay of `facts`, with those between it and its client who were asked for."""
+        host, sessions = self._host, self._host.generation.config.sessions
+        kept = host.resuming.keep(request.head, facts, sessions, responder)
+        if kept is not None:
+            facts, responder = with_ids(facts), kept
+        if told.frames is not None:
+            responder = LoggedResponder(responder, told.frames)
+        exchange = Exchange(facts, request.received_at)
         owner, responder = host.capturing.tapped(host, responder, request, facts)
-        legs = _legs(now, endpoint.name, head, decision.choices)
-        relay = Relay(owner, exchange, responder, legs, admission.headers)
+        relay = Relay(owner, exchange, responder, legs, limits)
         if kept is not None:
             kept.bind(relay)
-        if lane is not None:
-            host.sessions.begin(lane, facts.id)
         return relay
 
     def _admit(self, call: Call, request: Request, lane: Lane | None) -> Admission:
