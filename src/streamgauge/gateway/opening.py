@@ -21,11 +21,11 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
-from streamgauge.gateway.admission import asked_of, label_of, metadata_mode, read_chat
+from streamgauge.gateway.admission import asked_of, label_of, metadata_mode
 from streamgauge.gateway.callers import Caller, check_models
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, upstream_path
+from streamgauge.gateway.endpoints import upstream_path
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
@@ -79,14 +79,13 @@ class Opening:
         self._retrying = Retrying()
 
     def open(
-        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+        self, chat: ChatRequest, request: Request, responder: Responder, caller: Caller | None
     ) -> Relay:
-        """Return the relay of a request, not yet started. Raises GatewayError.
+        """Return the relay of a request, not yet started; `chat`: what it says. Raises GatewayError.
 
         The older stream of its session has ended by then (SPEC §11.3), unless this one is refused.
         """
         host, head, now = self._host, request.head, self._host.generation
-        chat = read_chat(head, endpoint.name, request.body)
         check_models(caller, chat.model, chat.fields)
         key_id, label = (None, None) if caller is None else (caller.key_id, caller.label)
         decision = plan(now.snapshot, asked_of(chat, head, label), now.live)
@@ -102,7 +101,7 @@ class Opening:
             frames = host.stream_log.frames(call.id)
             told = _Told(decision.route, mode, retries, admission.allowance, frames)
             facts = self._facts(now, request, call, told)
-            legs = _legs(now, endpoint.name, head, decision.choices)
+            legs = _legs(now, chat.endpoint, head, decision.choices)
             relay = self._relay(request, responder, facts, legs, told, admission.headers)
             if lane is not None:
                 host.sessions.begin(lane, facts.id)

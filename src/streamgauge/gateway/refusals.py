@@ -6,10 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.gateway.admission import label_of
 from streamgauge.gateway.callers import Caller, Unauthenticated
-from streamgauge.gateway.http import Header, Responder
+from streamgauge.gateway.http import Header, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.rejections import refusal, rejected_row
 from streamgauge.ledger.base import Ledger
@@ -46,11 +48,13 @@ class Refusals:
         *,
         row: bool = True,
         caller: Caller | None = None,
+        head: RequestHead | None = None,
+        chat: ChatRequest | None = None,
     ) -> tuple[int, Sequence[Header], bytes]:
         """Return status, headers and body of the answer; write the row where there is to be one.
 
         Broken framing never makes a row, nor does a path that is not metered, nor a caller whom
-        nobody knows. `caller`: whose row it is.
+        nobody knows. `caller`: whose row it is. `head`, `chat`: what was read before the refusal.
         """
         request_id = self._ids.next()
         status, headers, body = refusal(path, error, request_id)
@@ -58,20 +62,24 @@ class Refusals:
         unheard = error.code is ErrorCode.BAD_HTTP or isinstance(error, Unauthenticated)
         if row and not unheard:
             record = rejected_row(path, error, status, request_id, self._boot_id, self._now_us())
-        if record is not None and caller is not None:
-            record.key_id = caller.key_id
         if record is None:
             self.unrecorded[error.code.value] += 1
         else:
+            _tell_whose(record, caller, head, chat)
             self._ledger.insert(record)
             self.tell(record)
         return status, headers, body
 
     def answer(
-        self, responder: Responder, path: str, error: GatewayError, caller: Caller | None
+        self,
+        responder: Responder,
+        head: RequestHead,
+        error: GatewayError,
+        caller: Caller | None,
+        chat: ChatRequest | None,
     ) -> None:
         """Answer a whole request with its refusal."""
-        status, headers, body = self.refuse(path, error, caller=caller)
+        status, headers, body = self.refuse(head.path, error, caller=caller, head=head, chat=chat)
         responder.send_head(status, headers, len(body))
         responder.send(body)
         responder.end()
@@ -84,3 +92,21 @@ class Refusals:
             except Exception:
                 # A failing sink harms neither streams nor other sinks (DESIGN §3).
                 _log.exception("sink %r failed", sink)
+
+
+def _tell_whose(
+    record: ExchangeRecord,
+    caller: Caller | None,
+    head: RequestHead | None,
+    chat: ChatRequest | None,
+) -> None:
+    """Note who asked for what, as far as it was read: whoever was refused looks for it by that."""
+    if caller is not None:
+        record.key_id = caller.key_id
+    if head is not None:
+        named = head.header(b"x-request-id") or head.header(b"x-client-request-id")
+        record.client_request_id = label_of(named)
+        record.client_app = label_of(head.header(b"user-agent"))
+    if chat is not None:
+        record.requested_model, record.streaming = chat.model, chat.stream
+        record.session_id = chat.session_id

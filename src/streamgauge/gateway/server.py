@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.repeats import Repeats
-from streamgauge.gateway.admission import check_content_type
+from streamgauge.gateway.admission import check_content_type, read_chat
 from streamgauge.gateway.callers import Caller, callers_of
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
@@ -225,7 +226,8 @@ class Gateway:
         try:
             self._check_head(head)
         except GatewayError as error:
-            return EarlyAnswer(*self.refusals.refuse(head.path, error, row=head.method == "POST"))
+            row = head.method == "POST"
+            return EarlyAnswer(*self.refusals.refuse(head.path, error, row=row, head=head))
         return None
 
     def _check_head(self, head: RequestHead) -> None:
@@ -265,30 +267,29 @@ class Gateway:
         """Return headers and body of a refusal by the connection itself."""
         error = GatewayError(status, ErrorCode(code), message)
         row = posted and (accepted or not self.callers.required)
-        _, headers, body = self.refusals.refuse(path, error, row=row)
-        return headers, body
+        return self.refusals.refuse(path, error, row=row)[1:]
 
     def handle(self, request: Request, responder: Responder) -> None:
         """Answer one whole request."""
         endpoint = find_endpoint(request.head.path)
         if endpoint is None:
             raise RuntimeError("a path that was accepted is not there")
-        caller = None
+        caller = chat = None
         try:
             caller = self._caller(endpoint, request.head)  # a key may have died meanwhile
             if endpoint.route is Route.METERED:
                 self._check_room()  # others may have begun while the body came
-                self._begin(endpoint, request, responder, caller)
+                chat = read_chat(request.head, endpoint.name, request.body)
+                self._begin(chat, request, responder, caller)
             else:
                 self._pages.answer(endpoint, request, responder, caller)
         except GatewayError as error:
-            self.refusals.answer(responder, request.head.path, error, caller)
+            self.refusals.answer(responder, request.head, error, caller, chat)
 
     def _begin(
-        self, endpoint: Endpoint, request: Request, responder: Responder, caller: Caller | None
+        self, chat: ChatRequest, request: Request, responder: Responder, caller: Caller | None
     ) -> None:
-        relay = self._opening.open(endpoint, request, responder, caller)
-        exchange = relay.exchange
-        self.relays[exchange.facts.id] = relay
-        self.refusals.tell(exchange.record, start=True)
+        relay = self._opening.open(chat, request, responder, caller)
+        self.relays[relay.exchange.facts.id] = relay
+        self.refusals.tell(relay.exchange.record, start=True)
         relay.start(request.received_at)

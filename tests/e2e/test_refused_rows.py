@@ -1,0 +1,41 @@
+"""The row of a refusal says who asked for what, as far as it was read: its client looks it up by that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .stand import stand
+
+PATH = "/v1/embeddings"
+HEADERS = {
+    "x_request_id": "the-clients-own",
+    "x_session_id": "a-session",
+    "user_agent": "an-app/1.0",
+}
+BODY = {"model": "nobody-has-it", "input": "hi"}
+KNOWN = {"client_request_id": "the-clients-own", "client_app": "an-app/1.0"}
+ASKED = {"session_id": "a-session", "requested_model": "nobody-has-it", "streaming": False}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "told"),
+    [
+        (BODY, HEADERS, 404, KNOWN | ASKED),
+        (b"{", HEADERS, 400, KNOWN | dict.fromkeys(ASKED)),
+        (BODY, {**HEADERS, "content_type": "text/csv"}, 415, KNOWN | dict.fromkeys(ASKED)),
+        (BODY, {"x_client_request_id": "b"}, 404, {"client_request_id": "b", "client_app": None}),
+    ],
+    ids=["routed", "unreadable", "by its head", "other name"],
+)
+@pytest.mark.asyncio
+async def test_a_refused_request_is_found_by_what_its_client_called_it(
+    tmp_path: Path, body: Any, headers: dict[str, str], status: int, told: dict[str, Any]
+) -> None:
+    async with stand(tmp_path, kind="anthropic") as it:  # which has no embeddings
+        answer = await it.ask(PATH, body, **headers)
+        row = await it.row(answer.id)
+    assert (answer.status, row["status"]) == (status, "rejected")
+    assert {name: row[name] for name in told} == told
