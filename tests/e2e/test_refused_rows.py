@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from streamgauge.core.keys import KeyLimits
+
 from .stand import stand
+from .test_limits import keyed
 
 PATH = "/v1/embeddings"
 HEADERS = {
@@ -39,3 +42,15 @@ async def test_a_refused_request_is_found_by_what_its_client_called_it(
         row = await it.row(answer.id)
     assert (answer.status, row["status"]) == (status, "rejected")
     assert {name: row[name] for name in told} == told
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+@pytest.mark.asyncio
+async def test_a_known_key_is_told_whether_or_not_its_body_was_read(
+    tmp_path: Path, kind: str
+) -> None:
+    async with keyed(tmp_path, KeyLimits()) as it:
+        headers = {"authorization": "Bearer sk-sg-one", "content_type": kind}
+        answer = await it.it.ask("/v1/chat/completions", b"{", **headers)
+        row = await it.it.row(answer.id)
+    assert (row["status"], row["key_id"]) == ("rejected", "id-of-sk-sg-one")

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
 from streamgauge.core.dialects.codecs import CLIENTS
-from streamgauge.core.errors import RequestError
+from streamgauge.core.errors import ErrorCode, RequestError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.routing.plan import Asked
+from streamgauge.gateway.endpoints import Endpoint, Route, check_method, find_endpoint
+from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import RequestHead
 
-__all__ = ["asked_of", "check_content_type", "label_of", "metadata_mode", "read_chat"]
+__all__ = [
+    "asked_of",
+    "check_content_type",
+    "endpoint_of",
+    "label_of",
+    "metadata_mode",
+    "read_chat",
+]
 
 _META = ("off", "comment", "chunk", "event", "after_done")
 _MAX_LABEL = 256
@@ -22,6 +31,17 @@ _PROTOCOL = re.compile(r"(?:^|&)protocol=([^&]*)")
 _PROTOCOLS: Mapping[str, DialectName] = {"openai": "openai", "simple": "simple", "frames": "frames"}
 _ONE_ANSWER = frozenset({"simple", "frames"})
 _LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
+
+
+def endpoint_of(head: RequestHead, is_there: Callable[[Endpoint, str], bool]) -> Endpoint:
+    """Return what is asked for. `is_there`: whether a page is. Raises RequestError."""
+    endpoint = find_endpoint(head.path)
+    metered = endpoint is not None and endpoint.route is Route.METERED
+    if endpoint is None or not (metered or is_there(endpoint, head.method)):
+        raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
+    check_method(endpoint, head.method)
+    check_hop(head)
+    return endpoint
 
 
 def metadata_mode(head: RequestHead) -> str | None:

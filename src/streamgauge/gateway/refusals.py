@@ -70,6 +70,12 @@ class Refusals:
             self.tell(record)
         return status, headers, body
 
+    def refuse_head(
+        self, head: RequestHead, error: GatewayError, caller: Caller | None
+    ) -> tuple[int, Sequence[Header], bytes]:
+        """Return the answer to a request whose body is not read; only a POST leaves a row."""
+        return self.refuse(head.path, error, row=head.method == "POST", caller=caller, head=head)
+
     def answer(
         self,
         responder: Responder,

@@ -8,19 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 
 from streamgauge.core.chat import ChatRequest
-from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
+from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.repeats import Repeats
-from streamgauge.gateway.admission import check_content_type, read_chat
+from streamgauge.gateway.admission import check_content_type, endpoint_of, read_chat
 from streamgauge.gateway.callers import Caller, callers_of
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, check_method, find_endpoint
+from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
-from streamgauge.gateway.hop import check_hop
 from streamgauge.gateway.http import (
     Header,
     Request,
@@ -223,25 +222,17 @@ class Gateway:
 
     def accept_head(self, head: RequestHead) -> EarlyAnswer | None:
         """Refuse what needs no body to be refused."""
+        caller = None
         try:
-            self._check_head(head)
+            endpoint = endpoint_of(head, self._pages.exists)
+            caller = self._caller(endpoint, head)
+            if head.method == "POST":
+                check_content_type(head)
+                if endpoint.route is Route.METERED:
+                    self._check_room()
         except GatewayError as error:
-            row = head.method == "POST"
-            return EarlyAnswer(*self.refusals.refuse(head.path, error, row=row, head=head))
+            return EarlyAnswer(*self.refusals.refuse_head(head, error, caller))
         return None
-
-    def _check_head(self, head: RequestHead) -> None:
-        endpoint = find_endpoint(head.path)
-        metered = endpoint is not None and endpoint.route is Route.METERED
-        if endpoint is None or not (metered or self._pages.exists(endpoint, head.method)):
-            raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
-        check_method(endpoint, head.method)
-        check_hop(head)
-        self._caller(endpoint, head)
-        if head.method == "POST":
-            check_content_type(head)
-            if metered:
-                self._check_room()
 
     def _caller(self, endpoint: Endpoint, head: RequestHead) -> Caller | None:
         """Return who asks. Raises GatewayError for who may not, before any of the body is read."""
