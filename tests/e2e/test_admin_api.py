@@ -247,6 +247,7 @@ NOT_LEGAL = (
     ("usage?by=session&by=model", "session"), ("usage?since=20&until=10", "since"),
     ("times?metric=cost", "metric"), ("times?by=key", "by"), ("upstreams?hours=0", "hours"),
     ("sessions?limit=101", "limit"), ("sessions?after=x", "after"),
+    ("requests?limit=00000001999", "limit"), ("requests?limit=" + "0" * 8 + "1" + "9" * 5000, "limit"),
 )  # fmt: skip
 
 
@@ -257,6 +258,23 @@ async def test_a_query_that_is_not_legal_is_refused_by_name(tmp_path: Path) -> N
             answer = await admin.get(path)
             assert answer.status == 422, (path, answer.body)
             assert word in answer.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_the_last_moment_there_is_may_be_asked_for(admin: Admin) -> None:
+    last = 2**63 - 1
+    pages = (
+        f"usage?by=hour&since={last - 7}&until={last}",
+        f"usage?until={last}",
+        f"times?by=day&since=0&until={last}",
+        f"requests?until={last}",
+        f"sessions?after={last}",
+    )
+    told = {path: await admin.get(path) for path in pages}
+    statuses = {path: answer.status for path, answer in told.items()}
+    assert statuses == dict(zip(pages, (422, 200, 200, 200, 200), strict=True))
+    assert len(told[pages[3]].json()["rows"]) == 4
+    assert "since must be before until" in told[pages[0]].json()["error"]["message"]
 
 
 @pytest.mark.asyncio

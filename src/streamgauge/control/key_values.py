@@ -9,6 +9,7 @@ from typing import Any
 from streamgauge.config.globs import is_closed
 from streamgauge.config.money import read_money
 from streamgauge.control.guard import Refused
+from streamgauge.control.params import LAST_US
 from streamgauge.core.keys import Caller, KeyLimits
 from streamgauge.core.pricing import Money
 
@@ -18,7 +19,6 @@ _MAX_COUNT = 10**12
 _MAX_LABEL = 100
 _MAX_GLOBS, _MAX_GLOB = 100, 200
 _MAX_GRACE_SECONDS = 30 * 86_400
-_MAX_US = 2**63 - 1
 
 
 def caller_of(told: Mapping[str, Any]) -> Caller:
@@ -118,7 +118,7 @@ def _money(name: str, value: Any) -> Money | None:
 def _expiry(name: str, value: Any) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_US:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LAST_US:
         raise Refused(422, f"{name} must be a time in µs since the epoch, or null")
     return value
 

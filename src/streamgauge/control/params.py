@@ -9,10 +9,13 @@ from starlette.requests import Request
 
 from streamgauge.control.guard import Refused
 
-__all__ = ["choices", "moment", "number", "text"]
+__all__ = ["LAST_US", "choices", "moment", "number", "text"]
 
 _MAX_TEXT = 300
+_MAX_DIGITS = 19
 _MAX_US = 2**63 - 1
+LAST_US = 253_402_214_400_000_000
+"""The last day of the year 9999: no calendar can write, in any zone, what lies a day behind it."""
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -30,9 +33,10 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     value = request.query_params.get(name)
     if value is None or value == "":
         return default
-    if not value.isascii() or not value.isdecimal() or not 1 <= int(value[:9]) <= most:
+    found = _whole(value)
+    if found is None or not 1 <= found <= most:
         raise Refused(422, f"{name} must be a whole number from 1 to {most}")
-    return int(value)
+    return found
 
 
 def moment(request: Request, name: str) -> int | None:
@@ -40,9 +44,16 @@ def moment(request: Request, name: str) -> int | None:
     value = request.query_params.get(name)
     if value is None or value == "":
         return None
-    if not value.isascii() or not value.isdecimal() or len(value) > 19 or int(value) > _MAX_US:
+    found = _whole(value)
+    if found is None or found > _MAX_US:
         raise Refused(422, f"{name} must be a time in µs since the epoch")
-    return int(value)
+    return min(found, LAST_US)
+
+
+def _whole(value: str) -> int | None:
+    """Return what is written in at most so many digits: Python refuses to read some thousands."""
+    legal = value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS
+    return int(value) if legal else None
 
 
 def choices(request: Request, name: str, allowed: Sequence[Choice]) -> list[Choice]:
