@@ -229,6 +229,19 @@ async def test_a_probe_tells_whether_the_upstream_is_there(tmp_path: Path) -> No
 
 
 @pytest.mark.asyncio
+async def test_the_last_error_of_an_upstream_is_told_after_it_has_recovered(tmp_path: Path) -> None:
+    async with admin_stand(tmp_path) as admin:
+        before = (await admin.get("upstreams")).json()["upstreams"][0]
+        await admin.on.ask(CHAT, chat(fault="http_503"), odd=True)
+        await admin.on.ask(CHAT, chat(tokens=2))
+        (after,) = (await admin.get("upstreams")).json()["upstreams"]
+        ready = await admin.on.get("/readyz")
+    assert (before["usable"], before["last_error"]) == (True, None)
+    assert (after["usable"], after["last_error"]) == (True, "status 503")
+    assert ready.json()["upstreams"]["sim"]["last_error"] is None
+
+
+@pytest.mark.asyncio
 async def test_unknown_models_come_with_what_gives_them_a_price(admin: Admin) -> None:
     unknown = (await admin.get("health")).json()["unknown_models"]
     assert [(each["upstream"], each["model"], each["exchanges"]) for each in unknown] == [

@@ -56,6 +56,7 @@ class UpstreamDetail:
     """How one upstream stands. `response_ms`: moving mean until an answer's head. None is unknown.
 
     `admits`: whether a call may begin there now; drained, its circuit and its own wish are looked at.
+    `last_error`: how a call or probe failed last, also where it has answered since.
     """
 
     name: str
@@ -119,7 +120,7 @@ def _detail(upstream: UpstreamRuntime) -> UpstreamDetail:
         usable=upstream.usable,
         admits=upstream.admits(time.monotonic()),
         drained=upstream.drained,
-        last_error=upstream.last_error,
+        last_error=upstream.newest_error,
         in_flight=upstream.in_flight,
         drains=upstream.drains,
         response_ms=None if seconds is None else round(seconds * 1000, 1),

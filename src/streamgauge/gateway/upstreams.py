@@ -69,6 +69,7 @@ class UpstreamRuntime:
         self.usable = True
         self.drained = False
         self.last_error: str | None = None
+        self.newest_error: str | None = None
         self.drains = 0
         self.longest_wait = 60.0
         self.in_flight = 0
@@ -89,9 +90,14 @@ class UpstreamRuntime:
         return not self.drained and self.breaker.allows(now)
 
     def note_call(self, error: str | None) -> None:
-        """Remember how the last call or probe went; `error` None: it answered."""
+        """Remember how the last call or probe went; `error` None: it answered.
+
+        `last_error` is forgotten with that, `newest_error` stays for those who ask what it was.
+        """
         self.usable = error is None
         self.last_error = error
+        if error is not None:
+            self.newest_error = error
 
     def bound(self, failures: int, open_seconds: float, longest_wait: float) -> None:
         """Give the circuit its bounds; where it stands and what was counted remain.

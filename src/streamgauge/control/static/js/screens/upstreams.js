@@ -48,7 +48,7 @@ function card(upstream, reload) {
         ["Address", h("span", { class: "mono" }, upstream.base_url)],
         ["Circuit", [state(upstream.circuit), upstream.usable ? null : h("span", { class: "badge bad" }, "✗ not usable")]],
         ["In flight", [count(upstream.in_flight), upstream.drains ? h("span", { class: "dim" }, ` and ${count(upstream.drains)} drained`) : null]],
-        ["Last error", orDash(upstream.last_error, "nothing made it unusable since the start")],
+        ["Last error", orDash(upstream.last_error, "no call and no probe has failed since the start")],
         ["Models", models(upstream)],
         ["Context", contextSizes(upstream)],
       ]),
