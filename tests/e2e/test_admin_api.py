@@ -236,6 +236,10 @@ async def test_the_last_error_of_an_upstream_is_told_after_it_has_recovered(tmp_
         await admin.on.ask(CHAT, chat(tokens=2))
         (after,) = (await admin.get("upstreams")).json()["upstreams"]
         ready = await admin.on.get("/readyz")
+        await admin.on.ask(CHAT, chat(tokens=9, fault="cut", after=3), odd=True)
+        await admin.on.rows()
+        (cut,) = (await admin.get("upstreams")).json()["upstreams"]
+    assert cut["last_error"] == "status 200, then stream_incomplete"
     assert (before["usable"], before["last_error"]) == (True, None)
     assert (after["usable"], after["last_error"]) == (True, "status 503")
     assert ready.json()["upstreams"]["sim"]["last_error"] is None

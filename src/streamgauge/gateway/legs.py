@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, overload
 import msgspec
 
 from streamgauge.core.record import AttemptRecord
-from streamgauge.core.routing.outcome import outcome_of
+from streamgauge.core.routing.outcome import Outcome, outcome_of
 from streamgauge.gateway.http import FailKind, Header
 from streamgauge.gateway.response_headers import seconds_of
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -97,8 +97,12 @@ class Trial:
     def over(self, attempt: AttemptRecord, now: float) -> None:
         """The attempt has ended."""
         if self._ticket is not None:
-            self._upstream.ended(outcome_of(attempt), self._ticket, now)
+            outcome = outcome_of(attempt)
+            self._upstream.ended(outcome, self._ticket, now)
             self._ticket = None
+            status = attempt.http_status
+            if outcome is Outcome.FAULTY and status is not None and status < _ANSWERED_BADLY:
+                self._upstream.newest_error = f"status {status}, then {attempt.outcome}"
 
 
 def header_text(headers: Sequence[Header], name: bytes) -> str | None:
