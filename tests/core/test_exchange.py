@@ -16,6 +16,7 @@ from streamgauge.core.actions import (
     SendRequest,
 )
 from streamgauge.core.record import Delivered, Disposition, Status
+from streamgauge.core.sse import READ_UP_TO
 
 from .playbook import DONE, FINISH, ROLE, SSE, USAGE, Play, chat_request, chunk, text
 
@@ -220,6 +221,12 @@ def test_a_call_without_arguments_is_an_answer() -> None:
     play.stream(ROLE, chunk(choices=[{"delta": {"tool_calls": [call]}}]), FINISH, USAGE, DONE)
     play.do("upstream_end", "complete")
     assert (play.row.status, play.row.anomalies) == (Status.COMPLETED, [])
+
+
+def test_a_stream_whose_content_was_not_read_is_not_called_empty() -> None:
+    play = Play(ASKED)
+    play.stream(ROLE, text("x" * READ_UP_TO), FINISH, USAGE, DONE, end="complete")
+    assert (play.row.status, play.row.anomalies) == (Status.COMPLETED, ["oversize_line"])
 
 
 def test_an_exchange_shows_its_id_and_where_it_stands() -> None:

@@ -27,6 +27,8 @@ from streamgauge.core.verdict import Verdict
 __all__ = ["Books"]
 
 _ANSWERS = frozenset({"chat/completions", "messages", "completions", "responses"})
+_UNREAD = frozenset({Anomaly.OVERSIZE_LINE, Anomaly.METER_ERROR})
+"""With these, content may have passed that the meter has not seen."""
 
 
 class Books:
@@ -192,5 +194,7 @@ class Books:
         request = self._facts.request
         if not self._facts.reads(attempt) or request.endpoint not in _ANSWERS:
             return False
-        # A call without arguments says all it has with its name.
-        return self.meter.content_frames == 0 and self.meter.calls is None
+        meter = self.meter
+        if meter.content_frames or not _UNREAD.isdisjoint(meter.anomalies):
+            return False
+        return meter.calls is None  # a call without arguments says all it has with its name
