@@ -6,9 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from streamgauge.core.chat import ChatRequest, read_chat_request, upstream_body
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.routing.breaker import Circuit
+from streamgauge.core.usage import MAX_COUNT
 from streamgauge.gateway.admission import asked_of
 from streamgauge.gateway.callers import Caller, check_model
 from streamgauge.gateway.endpoints import beta_query
@@ -24,7 +27,7 @@ __all__ = ["CountingHost", "count_answer"]
 
 _ESTIMATED: Header = (b"x-streamgauge-count", b"estimated")
 _COUNTING = frozenset({"anthropic", "llamacpp", "sim", "vllm"})
-"""Kinds that may count tokens themselves; a 404 of theirs is answered with an estimate."""
+"""Kinds that may count tokens themselves; what of theirs is no count gives way to an estimate."""
 
 
 class CountingHost(Protocol):
@@ -35,6 +38,12 @@ class CountingHost(Protocol):
     @property
     def generation(self) -> Generation:
         """The configuration in use."""
+
+
+class _Count(msgspec.Struct):
+    """What is read of an upstream's count."""
+
+    input_tokens: int
 
 
 async def count_answer(
@@ -65,9 +74,10 @@ async def _upstreams_own(
     body = upstream_body(chat, model=choice.model)
     try:
         page = await fetch(host.pool, upstream, "POST", path, body, client=head.headers)
-    except FetchError:
+        count = msgspec.json.decode(page.body, type=_Count).input_tokens
+    except (FetchError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return page.body if page.status == 200 else None
+    return page.body if page.status == 200 and 0 <= count <= MAX_COUNT else None
 
 
 def _is_well(upstream: UpstreamRuntime) -> bool:
