@@ -29,4 +29,4 @@ def test_output_that_finds_no_room_is_an_error_and_no_trace(
         )
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
-    assert line == "Error: what was to be written is not whole: No space left on device"
+    assert line == "Error: cannot write: No space left on device"

@@ -88,8 +88,8 @@ class LogWriter:
         try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            return  # whoever read our stderr is gone: streams go on
+        except (OSError, ValueError):
+            return  # whoever read our stderr is gone, or its disk is full: streams go on
 
 
 def _from(level: str) -> frozenset[str]:

@@ -5,11 +5,7 @@ A verb's module is imported only when that verb runs, so that `--help` needs non
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -18,11 +14,9 @@ from types import MappingProxyType
 import click
 
 from streamgauge import __version__
+from streamgauge.cli.standard_streams import standard_streams
 
 __all__ = ["VERBS", "LazyGroup", "Verb", "cli", "main"]
-
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +114,6 @@ def cli() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the verb's code; a full disk is no fault of ours."""
-    try:
+    """Run the command line and exit with the verb's code."""
+    with standard_streams():
         cli.main(args=None if args is None else list(args), prog_name="streamgauge")
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        click.echo(f"Error: what was to be written is not whole: {error.strerror}", err=True)
-        _forget_stdout()
-        sys.exit(1)
-
-
-def _forget_stdout() -> None:
-    """Let what stdout still holds go nowhere: at the exit it would fail once more, with a trace."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

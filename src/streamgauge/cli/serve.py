@@ -218,4 +218,5 @@ def _settle_down() -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # as with the log: nobody may read it, and its disk may be full
+        print(line, file=sys.stderr, flush=True)
