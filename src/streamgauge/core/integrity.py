@@ -21,11 +21,11 @@ from streamgauge.core.integrity_stamp import (
     without_ids,
 )
 from streamgauge.core.ndjson import NdjsonSplitter
+from streamgauge.core.pings import PING_PAYLOADS, is_ping
 from streamgauge.core.sse import READ_UP_TO, Frame, FrameKind, FrameSplitter, FrameTooLarge
 
-__all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "is_ping", "short_sha1"]
+__all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
 
-_PINGS = (b'{"type":"ping"', b'{"type": "ping"')
 _OURS = b"streamgauge"
 _DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
 
@@ -50,7 +50,7 @@ class Marker:
     """The same with those of a ping and of our record: none of them is a plain frame's."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "told_payloads", (*_PINGS, *self.payloads))
+        object.__setattr__(self, "told_payloads", (*PING_PAYLOADS, *self.payloads))
         object.__setattr__(self, "told_events", self.events | {b"ping", _OURS})
 
     def is_met(self, payload: bytes | None, event: bytes) -> bool:
@@ -216,7 +216,7 @@ class Stamper:
                 kept = without_ids(raw).rstrip(b"\r\n")
                 return kept + b"\n" if kept else b""
             return raw
-        if is_ping(frame):
+        if is_ping(frame.payload, frame.event):
             return without_ids(raw) if self._style.ids else raw
         if self._over or (frame.event == _OURS and self._own_stamps):
             self._unnumbered += 1
@@ -277,10 +277,3 @@ class Stamper:
         if self._style.comments:
             lines += b": streamgauge-frame " + stamp.as_json(self.stream_id) + b"\n"
         return lines + raw
-
-
-def is_ping(frame: Frame) -> bool:
-    """Return whether a frame with data says no more than that somebody is there."""
-    if frame.event:
-        return frame.event == b"ping"
-    return frame.payload is not None and frame.payload.startswith(_PINGS)

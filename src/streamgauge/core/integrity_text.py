@@ -11,9 +11,10 @@ import msgspec
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.dialects.simple import SIGNS_OF_LIFE
 from streamgauge.core.events import ReasoningDelta, TextDelta, ToolCallDelta
-from streamgauge.core.integrity import Integrity, Marker, Stamper, Style, is_ping
+from streamgauge.core.integrity import Integrity, Marker, Stamper, Style
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_stamp import AddedText
+from streamgauge.core.pings import is_ping
 from streamgauge.core.sse import Frame, FrameKind
 
 __all__ = [
@@ -58,7 +59,7 @@ class Protocol:
 
     def counts(self, frame: Frame) -> bool:
         """Return whether a frame has a number: one with data that is no sign of life (SPEC §4.4)."""
-        if frame.kind is not FrameKind.DATA or is_ping(frame):
+        if frame.kind is not FrameKind.DATA or is_ping(frame.payload, frame.event):
             return False
         return frame.payload not in self.alive
 

@@ -17,6 +17,7 @@ from streamgauge.core.events import (
     UsageReported,
 )
 from streamgauge.core.meter import Meter
+from streamgauge.core.pings import is_ping
 from streamgauge.core.record import Anomaly
 from streamgauge.core.replay_watch import ReplayWatch
 from streamgauge.core.sse import Frame, FrameKind, FrameSplitter
@@ -123,7 +124,7 @@ class StreamReading:
             meter.frames += 1
             meter.note(Anomaly.OVERSIZE_LINE)
             return Piece(PieceKind.DATA, raw)
-        if _is_ping(event, payload):
+        if is_ping(payload, event):
             return Piece(PieceKind.KEEPALIVE, raw)  # it counts in nothing, whatever it says
         events: Sequence[Event] = ()
         content = False
@@ -166,9 +167,3 @@ def _kind_of(events: Sequence[Event], content: bool) -> PieceKind:
         elif isinstance(event, UsageReported) and event.alone and kind is PieceKind.DATA:
             kind = PieceKind.USAGE
     return kind
-
-
-def _is_ping(event: bytes, payload: bytes) -> bool:
-    return event == b"ping" or (
-        not event and payload.startswith((b'{"type":"ping"', b'{"type": "ping"'))
-    )
