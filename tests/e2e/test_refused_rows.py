@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from streamgauge.core.keys import KeyLimits
 
-from .stand import stand
+from .stand import stand, until
 from .test_limits import keyed
 
+CHAT = "/v1/chat/completions"
 PATH = "/v1/embeddings"
 HEADERS = {
     "x_request_id": "the-clients-own",
@@ -54,3 +56,37 @@ async def test_a_known_key_is_told_whether_or_not_its_body_was_read(
         answer = await it.it.ask("/v1/chat/completions", b"{", **headers)
         row = await it.it.row(answer.id)
     assert (row["status"], row["key_id"]) == ("rejected", "id-of-sk-sg-one")
+
+
+@pytest.mark.parametrize("half_close", [False, True])
+@pytest.mark.parametrize("ending", ["fin", "reset"])
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_before_its_body_has_come_has_a_row(
+    tmp_path: Path, ending: str, half_close: bool
+) -> None:
+    config = {"server": {"half_close": half_close}}
+    async with keyed(tmp_path, KeyLimits(), config=config) as made:
+        it = made.it
+        for path in (CHAT, "/v1/messages/count_tokens", CHAT):
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+            writer.write(
+                b"POST %b HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-sg-one\r\n"
+                b"x-request-id: cut\r\ncontent-length: 100\r\n\r\n{" % path.encode()
+            )
+            await writer.drain()
+            if ending == "fin":
+                writer.write_eof()
+                assert await reader.read() == b""
+            else:
+                await until(lambda: it.gateway.client_sockets == 1)
+                writer.transport.abort()
+            await until(lambda: it.gateway.client_sockets == 0)
+            writer.close()
+        rows = await it.rows()
+        assert [seen for seen in it.simulator.requests if seen.method == "POST"] == []
+    assert [(row["status"], row["http_status"], row["error_code"]) for row in rows] == [
+        ("client_disconnected", None, None)
+    ] * 2
+    assert {(row["key_id"], row["client_request_id"], row["attempts"]) for row in rows} == {
+        ("id-of-sk-sg-one", "cut", 0)
+    }

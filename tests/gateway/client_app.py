@@ -56,6 +56,7 @@ class App:
         self.requests: list[Request] = []
         self.responders: list[ClientResponder] = []
         self.refusals: list[tuple[str | None, int, str]] = []
+        self.lost: list[str] = []
         self.open: list[ClientConnection] = []
         self.handled = asyncio.Semaphore(0)
         self.opened = asyncio.Semaphore(0)
@@ -84,6 +85,9 @@ class App:
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [(b"content-type", b"application/json")], json.dumps({"code": code}).encode()
+
+    def request_lost(self, head: RequestHead) -> None:
+        self.lost.append(head.path)
 
     def connection_opened(self, connection: object) -> None:
         assert isinstance(connection, ClientConnection)

@@ -105,6 +105,9 @@ class Pourer:
         self.refusals.append((path, status, code))
         return [], b"{}"
 
+    def request_lost(self, head: RequestHead) -> None:
+        self.lost = head.path
+
     def connection_opened(self, connection: object) -> None:
         assert isinstance(connection, ClientConnection)
         self.connection = connection

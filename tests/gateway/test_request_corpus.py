@@ -60,6 +60,9 @@ class Echo:
     ) -> tuple[Sequence[Header], bytes]:
         return [], json.dumps({"error": {"code": code}}).encode()
 
+    def request_lost(self, head: RequestHead) -> None:
+        self.lost = head.path
+
     def connection_opened(self, connection: OpenConnection) -> None:
         self.connection = connection
 

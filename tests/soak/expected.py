@@ -73,7 +73,7 @@ _BY_WAY = {
     Way.STOP: _of("cancelled completed"),
     Way.BAD_JSON: _of("rejected"),
     Way.DOUBLED_KEY: _of("rejected"),
-    Way.CUT_BODY: _of("rejected"),
+    Way.CUT_BODY: _of("client_disconnected"),
 }
 
 

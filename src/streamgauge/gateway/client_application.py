@@ -117,6 +117,9 @@ class Application(Protocol):
         `accepted`: `accept_head` let it pass, so that its key, if one is needed, is valid.
         """
 
+    def request_lost(self, head: RequestHead) -> None:
+        """The connection is gone before the body of a request that `accept_head` let pass has come."""
+
     def connection_opened(self, connection: OpenConnection) -> None:
         """A client has connected."""
 

@@ -49,6 +49,7 @@ class ClientServing:
         "_responder",
         "_settings",
         "_socket",
+        "_unread",
         "write",
     )
 
@@ -68,6 +69,7 @@ class ClientServing:
         self._reader = RequestReader(settings.allowed_hosts, settings.max_body)
         self._responder: ClientResponder | None = None
         self._head: RequestHead | None = None
+        self._unread: RequestHead | None = None  # of the request whose body is still coming
         self._deadline = math.inf
         self._linger: Linger | None = None
         self._pace: BodyPace | None = None
@@ -151,6 +153,7 @@ class ClientServing:
         if body is None or self._head is None:
             self._wait_for_body()
             return False
+        self._unread = None
         request = Request(self._head, body, self._clock())
         self._answering()
         responder = self._respond(self._reader.keep_alive)
@@ -163,6 +166,7 @@ class ClientServing:
     def _wait_for_body(self) -> None:
         settings = self._settings
         if self._phase is not Phase.BODY:
+            self._unread = self._head
             self._enter(Phase.BODY, settings.body_seconds)
         if self._pace is None:
             self._pace = BodyPace(settings.body_rate, settings.body_window, self._clock())
@@ -189,7 +193,7 @@ class ClientServing:
 
     def _refuse(self, status: int, code: ErrorCode, message: str) -> None:
         """Answer in the dialect that the path looks like, and close."""
-        reader = self._reader
+        reader, self._unread = self._reader, None
         headers, body = self._application.bad_request(
             reader.path,
             status,
@@ -255,10 +259,13 @@ class ClientServing:
         self._socket.close()
 
     def _leave(self) -> None:
-        """Become closed; the owner of an answer in progress is told, once."""
+        """Become closed; the owner of an answer in progress, or of a request, is told, once."""
+        unread, self._unread = self._unread, None
         self._phase = Phase.CLOSED
         self._reader.drop()
         responder, self._responder = self._responder, None
         self._head = None
         if responder is not None:
             responder.lost()
+        elif unread is not None:
+            self._application.request_lost(unread)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError
-from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.gateway.admission import label_of
 from streamgauge.gateway.callers import Caller, Unauthenticated
 from streamgauge.gateway.http import Header, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
-from streamgauge.gateway.rejections import refusal, rejected_row
+from streamgauge.gateway.rejections import refusal, row_of
 from streamgauge.ledger.base import Ledger
 from streamgauge.sinks.base import Sink
 
@@ -61,14 +61,32 @@ class Refusals:
         record = None
         unheard = error.code is ErrorCode.BAD_HTTP or isinstance(error, Unauthenticated)
         if row and not unheard:
-            record = rejected_row(path, error, status, request_id, self._boot_id, self._now_us())
+            record = row_of(path, request_id, self._boot_id, self._now_us())
         if record is None:
             self.unrecorded[error.code.value] += 1
         else:
-            _tell_whose(record, caller, head, chat)
-            self._ledger.insert(record)
-            self.tell(record)
+            record.error_code, record.error_message = error.code.value, error.message[:1000]
+            record.http_status = status
+            self._write_row(record, caller, head, chat)
         return status, headers, body
+
+    def lost(self, head: RequestHead, status: Status, caller: Caller | None) -> None:
+        """Write the row of a request whose body never came whole: nobody is there to be answered."""
+        record = row_of(head.path, self._ids.next(), self._boot_id, self._now_us())
+        if record is not None:
+            record.status = status
+            self._write_row(record, caller, head, None)
+
+    def _write_row(
+        self,
+        record: ExchangeRecord,
+        caller: Caller | None,
+        head: RequestHead | None,
+        chat: ChatRequest | None,
+    ) -> None:
+        _tell_whose(record, caller, head, chat)
+        self._ledger.insert(record)
+        self.tell(record)
 
     def refuse_head(
         self, head: RequestHead, error: GatewayError, caller: Caller | None

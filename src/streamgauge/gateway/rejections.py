@@ -12,7 +12,7 @@ from streamgauge.gateway.endpoints import Route, dialect_name, find_endpoint
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.response_headers import JSON_HEADERS
 
-__all__ = ["refusal", "rejected_row"]
+__all__ = ["refusal", "row_of"]
 
 _SOON = frozenset({ErrorCode.OVERLOADED, ErrorCode.LEDGER_UNAVAILABLE, ErrorCode.SERVER_SHUTDOWN})
 """What may have passed in a second."""
@@ -39,15 +39,11 @@ def refusal(
     return dialect.error_status(error), headers, dialect.error_body(error, request_id)
 
 
-def rejected_row(
-    path: str | None,
-    error: GatewayError,
-    http_status: int,
-    request_id: str,
-    owner: str,
-    now_us: int,
-) -> ExchangeRecord | None:
-    """Return the single row of a refused request, or None for paths that leave none (SPEC §8.1)."""
+def row_of(path: str | None, request_id: str, owner: str, now_us: int) -> ExchangeRecord | None:
+    """Return the single row of a request that no upstream was called for: `rejected`, without why.
+
+    None for paths that leave none (SPEC §8.1).
+    """
     endpoint = None if path is None else find_endpoint(path)
     if endpoint is None or endpoint.route is not Route.METERED:
         return None
@@ -60,9 +56,6 @@ def rejected_row(
         endpoint=endpoint.name,
         status=Status.REJECTED,
         success=False,
-        error_code=error.code.value,
-        error_message=error.message[:1000],
-        http_status=http_status,
         delivered=Delivered.NONE,
         usage_source="none",
         input_source="none",

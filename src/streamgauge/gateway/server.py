@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.exchange import Exchange
-from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.core.repeats import Repeats
 from streamgauge.gateway.admission import check_content_type, endpoint_of, read_chat
 from streamgauge.gateway.callers import Caller, callers_of
@@ -259,6 +259,17 @@ class Gateway:
         error = GatewayError(status, ErrorCode(code), message)
         row = posted and (accepted or not self.callers.required)
         return self.refusals.refuse(path, error, row=row)[1:]
+
+    def request_lost(self, head: RequestHead) -> None:
+        """A client left before its request's body had come, or we did: its row says so."""
+        try:
+            endpoint = endpoint_of(head, self._pages.exists)
+            caller = self._caller(endpoint, head)
+        except GatewayError:
+            return  # its key has died since: nobody's request leaves no row
+        if head.method == "POST":
+            status = Status.SHUTDOWN if self.stopping else Status.CLIENT_DISCONNECTED
+            self.refusals.lost(head, status, caller)
 
     def handle(self, request: Request, responder: Responder) -> None:
         """Answer one whole request."""
