@@ -101,6 +101,16 @@ def test_lines_may_come_cut_anywhere_and_with_blanks() -> None:
     assert play.exchange.parsed_frames == 4
 
 
+@pytest.mark.parametrize("end", ["complete", "cut"])
+def test_the_last_line_of_a_body_that_is_whole_needs_no_line_end(end: str) -> None:
+    *lines, last = UPSTREAMS["ollama"].stream()
+    play = answering("anthropic", "ollama", *lines, last.rstrip(b"\n"))
+    play.do("upstream_end", end)
+    whole = end == "complete"
+    assert play.row.status is (Status.COMPLETED if whole else Status.STREAM_INCOMPLETE)
+    assert play.row.usage_source == ("provider" if whole else "counted")
+
+
 # --- requests ------------------------------------------------------------------------------------
 
 

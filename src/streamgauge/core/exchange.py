@@ -171,6 +171,14 @@ class Exchange(UpstreamSide):
         """The body is over; `kind`: complete, cut, reset or protocol."""
         if self.state is _DONE or not self._upstream_open:
             return []
+        if kind == "complete" and self.attempt.dialect == "ollama" and self._relaying is not None:
+            # A body that is whole needs no line end behind its last line; a blank line says nothing.
+            return [*self._relay(self._relaying, b"\n", now), *self._after_body(kind, now)]
+        return self._after_body(kind, now)
+
+    def _after_body(self, kind: str, now: float) -> list[Action]:
+        if self.state is _DONE or not self._upstream_open:
+            return []
         self._upstream_open = False
         meter, answer = self._books.meter, self._answer
         if meter.ended and kind != "complete":
