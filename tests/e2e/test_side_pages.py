@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,16 @@ async def test_made_up_models_are_not_kept_for_ever(tmp_path: Path) -> None:
         assert (await it.ask("/v1/chat/completions", body)).status == 200
         await it.gateway.discovery.settle()
         assert len(learnt.contexts) < 10
+
+
+@pytest.mark.asyncio
+async def test_a_refused_page_has_an_id_of_its_own(tmp_path: Path) -> None:
+    version = {"anthropic_version": "2023-06-01"}
+    async with stand(tmp_path) as it:
+        unknown = await it.get("/v1/models/nobody-has-it", **version)
+        broken = await it.ask("/v1/cost", b"{", **version)
+    for answer in (unknown, broken):
+        assert answer.json()["request_id"] == answer.id
+        assert re.fullmatch(r"[A-Za-z0-9_-]{16,64}", answer.id)
+    assert (unknown.status, broken.status) == (404, 400)
+    assert unknown.id != broken.id

@@ -19,6 +19,7 @@ from streamgauge.gateway.admission import asked_of
 from streamgauge.gateway.callers import Caller, check_model
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Header, Request
+from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.pages import encoded
 from streamgauge.gateway.rejections import refusal
 from streamgauge.gateway.response_headers import JSON_HEADERS
@@ -31,6 +32,8 @@ _MESSAGES_ONLY = frozenset({"system", "stop_sequences", "thinking", "output_conf
 
 class PricingHost(Protocol):
     """What an estimate needs of the gateway."""
+
+    ids: IdSource
 
     @property
     def generation(self) -> Generation:
@@ -47,7 +50,8 @@ def cost_answer(
         dialect: DialectName = "anthropic" if anthropic else "openai"
         page = cost_page(host, dialect, request, caller, now_us)
     except GatewayError as error:
-        return refusal("/v1/messages" if anthropic else request.head.path, error, "-")
+        path = "/v1/messages" if anthropic else request.head.path
+        return refusal(path, error, host.ids.next())
     return 200, JSON_HEADERS, encoded(page)
 
 

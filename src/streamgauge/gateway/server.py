@@ -78,11 +78,11 @@ class Gateway:
         self.stopping = False
         self.parsed_frames = 0
         self.config_state = ConfigState(wiring.config_version)
-        self._ids = IdSource()
+        self.ids = IdSource()
         sinks = (*wiring.sinks, self._current.habits)
-        self.refusals = Refusals(wiring.ledger, sinks, wiring.boot_id, wiring.now_us, self._ids)
+        self.refusals = Refusals(wiring.ledger, sinks, wiring.boot_id, wiring.now_us, self.ids)
         self.callers = callers_of(wiring.config, wiring.now_us, wiring.insecure_no_auth)
-        self._opening = Opening(self, self._ids, wiring.boot_id, wiring.now_us)
+        self._opening = Opening(self, self.ids, wiring.boot_id, wiring.now_us)
         self._overload = Overload(loop, wiring.ledger, wiring.now_us, self.pool, self._connections)
         self.ledger: Ledger = self._overload.ledger
         self._pages = SidePages(self)

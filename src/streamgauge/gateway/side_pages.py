@@ -18,6 +18,7 @@ from streamgauge.gateway.endpoints import Endpoint, Route
 from streamgauge.gateway.fetch import FetchError, fetch
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, Responder
+from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.pages import encoded, model_entry, models_page
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.rejections import refusal
@@ -41,6 +42,7 @@ _PUBLIC = (Route.HEALTH, Route.READY)
 class Host(Protocol):
     """What these pages need of the gateway."""
 
+    ids: IdSource
     pool: Pool
     discovery: Discovery
     relays: dict[str, Relay]
@@ -137,7 +139,7 @@ class SidePages:
             try:
                 await answer
             except GatewayError as error:
-                _send_raw(responder, *refusal(request.head.path, error, "-", dialect))
+                _send_raw(responder, *refusal(request.head.path, error, self._host.ids.next(), dialect))
 
         task = asyncio.create_task(run(), name=f"answer {request.head.path[:80]}")
         self._tasks.add(task)
