@@ -142,7 +142,6 @@ class ClientSide(Ending):
         """Return the row as it stands, with what has been read until `now`; a copy."""
         if self.state is State.DONE:
             return self.record
-        self._settle()
         row, relaying = self._books.so_far(self.attempt, now), self._relaying
         if relaying is not None and self.facts.reads(self.attempt):
             row.frames_out = relaying.frames_out if relaying.released else 0

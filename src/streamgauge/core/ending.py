@@ -121,7 +121,6 @@ class Ending(ABC):
     @property
     def parsed_frames(self) -> int:
         """Frames decoded so far; 0 where `metering: off` reads none (SPEC §4.9)."""
-        self._settle()
         return 0 if self._relaying is None else self._relaying.parsed
 
     @property
@@ -139,7 +138,6 @@ class Ending(ABC):
     def _send(self, data: bytes, now: float, *, alive: bool = False) -> list[Action]:
         """Send `data`; `alive`: it ends with a sign of life. The one way of bytes of a stream."""
         self._told_at = now
-        self._settle()
         if (stamper := self._stamper) is not None:
             data = stamper.alive(data) if alive else stamper.stamp(data)
             if not data:
@@ -213,7 +211,6 @@ class Ending(ABC):
         """The one place where an exchange ends."""
         if self._away and verdict.status is _COMPLETED:
             return self._park()
-        self._settle()
         disposition = self._disposition()
         closing = self._close_upstream()
         self.state = _DONE
@@ -231,11 +228,6 @@ class Ending(ABC):
             disposition=disposition,
         )
         return [*closing, commit]
-
-    def _settle(self) -> None:
-        """Count what passed without being looked at, before somebody looks."""
-        if self._steady is not None:
-            self._steady.settle()
 
     def _park(self) -> list[Action]:
         """All is read but by the client, who may still come for it: the row waits (SPEC §11.5)."""

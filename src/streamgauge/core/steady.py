@@ -2,8 +2,8 @@
 
 A stream mostly says the same JSON round ever new words. The frame that was decoded is the pattern;
 of the next ones what stands round the text is compared, byte by byte, and nothing is searched for.
-Translated, the client's frame is such a pattern too. It counts what the whole way counts, several
-frames at a time where nobody looks, and knows no action.
+Translated, the client's frame is such a pattern too. It counts what the whole way counts, and knows
+no action.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streamgauge.core.integrity import Stamper
 from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly
 from streamgauge.core.relaying import Relaying
-from streamgauge.core.replay_watch import LONG_FRAME, ReplayWatch, TextRun
+from streamgauge.core.replay_watch import LONG_FRAME, TextRun
 from streamgauge.core.sse import plain_frame
 from streamgauge.core.translating import Translating
 
@@ -33,8 +33,6 @@ _MOST_POOR = 8
 """So many poor ones in a row, and this stream's frames differ in more than their text."""
 _SHORTEST = 32
 """Bytes of payload before the text, which tell an end marker and a ping from a frame of text."""
-_HASHED_AT_ONCE = 2047
-"""Bytes: for more than these hashlib lets go of the interpreter's lock, and waits to have it back."""
 
 
 class Steady:
@@ -43,8 +41,7 @@ class Steady:
     `ready`: all that came so far has been passed on, and the last read was a frame of the pattern.
     Whoever gives the stream a read that `take` refused sets it to False first, and calls `learn`
     after it where the read was one whole frame of content. Signs of life between two reads change
-    nothing: they are whole. What `take` passed is counted and hashed by `settle`, which is called
-    before anybody looks at a count or sends anything else.
+    nothing: they are whole.
     """
 
     __slots__ = (
@@ -54,18 +51,17 @@ class Steady:
         "_encoder",
         "_end",
         "_end_at",
-        "_hash_between",
-        "_hash_first",
-        "_hash_last",
+        "_hash_at",
         "_passage",
         "_poor",
-        "_proof",
         "_reading",
         "_run",
         "_said_begin",
         "_said_end",
-        "_unsettled",
+        "_stamper",
+        "_update",
         "_used",
+        "_watch",
         "meter",
         "ready",
     )
@@ -75,28 +71,26 @@ class Steady:
         passage: Relaying | Translating,
         decoder: PlainDecoder,
         encoder: PlainEncoder | None,
-        proof: tuple[Stamper, ReplayWatch] | None,
+        stamper: Stamper | None,
     ) -> None:
-        """`encoder`: what translates; without one frames are sent as they came.
-
-        `proof`: what hashes them and looks for a replay in them, where somebody wants that.
-        """
+        """`encoder`: what translates; without one frames are sent as they came."""
         self.ready = False
         self.meter = passage.meter
         self._passage = passage
         self._reading = passage.reading
         self._decoder = decoder
         self._encoder = encoder
+        self._watch = passage.reading.watch
         self._run: TextRun | None = None
-        self._proof = proof
+        self._stamper = stamper
+        self._update = None if stamper is None else stamper.update
         self._begin = self._end = self._said_begin = self._said_end = b""
-        self._hash_first = self._hash_between = self._hash_last = b""
-        self._begin_size = 0
+        self._begin_size = self._hash_at = 0
         self._end_at = -1
-        self._unsettled = self._used = self._poor = 0
+        self._used = self._poor = 0
 
     def take(self, data: bytes, now: float) -> bytes | None:
-        """Return what to send for `data`, if it is one frame of the pattern; it is counted later.
+        """Count `data` and return what to send, if it is one frame of the pattern.
 
         None: it is not, and nothing has changed.
         """
@@ -114,37 +108,25 @@ class Steady:
             return None
         if self._encoder is not None:
             data = b"".join((self._said_begin, inside, self._said_end))
-        self._unsettled += 1
+        self._used += 1
+        self._reading.parsed += 1
+        self._passage.frames_out += 1
+        self.meter.frames += 1
         try:
-            if (run := self._run) is not None:
+            if (stamper := self._stamper) is not None and (update := self._update) is not None:
+                stamper.seq += 1
+                update(data[self._hash_at : -1])  # the payload, and the LF behind it
+            self.meter.observe_text(now)
+            if (watch := self._watch) is not None and (run := self._run) is not None:
+                watch.frames += 1
                 run.parts.append(text)
                 run.size += len(text)
-            self.meter.observe_text(now)
-            if run is not None and run.size >= run.wanted and self._proof is not None:
-                self.settle()  # before the watch lets go of the texts
-                self._proof[1].look(run)
+                if run.size >= run.wanted:
+                    watch.look(run)
         except Exception:
             # As round the meter in reading.py (SPEC §4.8): the frame is whole, and passes.
             self.meter.note(Anomaly.METER_ERROR)
         return data
-
-    def settle(self) -> None:
-        """Count and hash what has passed since the last time."""
-        count, self._unsettled = self._unsettled, 0
-        if not count:
-            return
-        self._used += count
-        self._reading.parsed += count
-        self._passage.frames_out += count
-        self.meter.frames += count
-        if (run := self._run) is not None and self._proof is not None:
-            stamper, watch = self._proof
-            texts = [text.encode() for text in run.parts[-count:]]
-            hashed = self._hash_first + self._hash_between.join(texts) + self._hash_last
-            for at in range(0, len(hashed), _HASHED_AT_ONCE):
-                stamper.update(hashed[at : at + _HASHED_AT_ONCE])
-            stamper.seq += count
-            watch.frames += count
 
     def learn(self, data: bytes, said: bytes) -> None:
         """Make `data` the pattern if it can be one: a read, for which the client was sent `said`."""
@@ -168,7 +150,7 @@ class Steady:
         if self._encoder is not None:
             inside = data[self._begin_size : self._end_at]
             sent = b"".join((self._said_begin, inside, self._said_end))
-        return sent == said and (self._proof is None or self._proof[0].fast)
+        return sent == said and (self._stamper is None or self._stamper.fast)
 
     def _cut(self, data: bytes, payload: bytes, event: bytes, said: bytes) -> bool:
         """Find where the text of a frame stands; return whether that is certain."""
@@ -184,38 +166,30 @@ class Steady:
         probe = self._decoder.plain(b"".join((before, _QUOTED, behind)), event)
         if type(probe) is not type(told) or probe is None or probe.text != _PROBE:
             return False
-        begin = data[: len(data) - len(payload) - 2] + before + b'"'
-        end = b'"' + behind + b"\n\n"
-        if not self._cut_said(data, told, said, begin, end):
+        if not self._cut_said(data, told, said):
             return False
-        self._begin, self._begin_size = begin, len(begin)
-        self._end, self._end_at = end, -len(end)
-        if self._proof is not None:
-            self._run = self._proof[1].run_of(told)
+        self._begin = data[: len(data) - len(payload) - 2] + before + b'"'
+        self._begin_size = len(self._begin)
+        self._end = b'"' + behind + b"\n\n"
+        self._end_at = -len(self._end)
+        if self._watch is not None:
+            self._run = self._watch.run_of(told)
         return True
 
-    def _cut_said(
-        self, data: bytes, told: TextDelta | ReasoningDelta, said: bytes, begin: bytes, end: bytes
-    ) -> bool:
-        """Find the text in what the client is sent; return whether that is certain.
-
-        `begin` and `end` are what stands round it in the upstream's frame.
-        """
+    def _cut_said(self, data: bytes, told: TextDelta | ReasoningDelta, said: bytes) -> bool:
+        """Find the text in what the client is sent; return whether that is certain."""
         if self._encoder is not None:
             probe = self._encoder.plain(type(told)(_PROBE)) or b""
             begin, _, end = probe.partition(_QUOTED)
-            begin, end = begin + b'"', b'"' + end
-            self._said_begin, self._said_end = begin, end
-            said = b"".join((begin, told.text.encode(), end))
+            self._said_begin, self._said_end = begin + b'"', b'"' + end
+            said = b"".join((self._said_begin, told.text.encode(), self._said_end))
         elif said is not data:
             return False
         plain = plain_frame(said)
         if plain is None:
             return False
-        self._hash_first = begin[len(said) - len(plain[0]) - 2 :]
-        self._hash_last = end[:-1]  # an LF stands behind each payload in the hash
-        self._hash_between = self._hash_last + self._hash_first
-        return self._proof is None or self._proof[0].hands_on(*plain)
+        self._hash_at = len(said) - len(plain[0]) - 2
+        return self._stamper is None or self._stamper.hands_on(*plain)
 
 
 def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
@@ -228,11 +202,8 @@ def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
     elif not isinstance(passage, Relaying) or not passage.reading.hands_on:
         return None
     decoder = passage.reading.decoder
-    if not isinstance(decoder, ChatDecoder | MessagesDecoder):
+    if not isinstance(decoder, ChatDecoder | MessagesDecoder) or (
+        stamper is not None and not stamper.plain
+    ):
         return None
-    watch = passage.reading.watch
-    if stamper is None and watch is None:
-        return Steady(passage, decoder, encoder, None)
-    if stamper is None or watch is None or not stamper.plain:
-        return None
-    return Steady(passage, decoder, encoder, (stamper, watch))
+    return Steady(passage, decoder, encoder, stamper)

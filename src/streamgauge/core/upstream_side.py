@@ -113,7 +113,6 @@ class UpstreamSide(ClientSide):
         steady = self._steady
         if steady is not None:
             steady.ready = False
-            steady.settle()
         marked = meter.ended
         stamp, stamps.progress = stamps.progress, now
         try:

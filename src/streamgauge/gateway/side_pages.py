@@ -139,7 +139,9 @@ class SidePages:
             try:
                 await answer
             except GatewayError as error:
-                _send_raw(responder, *refusal(request.head.path, error, self._host.ids.next(), dialect))
+                _send_raw(
+                    responder, *refusal(request.head.path, error, self._host.ids.next(), dialect)
+                )
 
         task = asyncio.create_task(run(), name=f"answer {request.head.path[:80]}")
         self._tasks.add(task)
