@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from streamgauge.core.integrity import is_ping
 from streamgauge.core.ndjson import NdjsonSplitter
+from streamgauge.core.pings import is_ping
 from streamgauge.core.sse import FrameKind, FrameSplitter
 from streamgauge.gateway.capture.format import Closing, Line, Opening, Side, Way, encode_line
 from streamgauge.tools.capture.reading import CaptureReader, message_of
@@ -76,7 +76,7 @@ class Captured:
         waiting = b""
         for frame in splitter.feed(told.body):
             waiting += frame.raw
-            if frame.kind is FrameKind.DATA and not is_ping(frame):
+            if frame.kind is FrameKind.DATA and not is_ping(frame.payload, frame.event):
                 frames.append(waiting)
                 payloads.append(frame.payload)
                 waiting = b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from streamgauge.core.keys import Caller
 from streamgauge.gateway.costs import cost_answer, cost_page
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import Request, RequestHead
+from streamgauge.gateway.ids import IdSource
 
 NOW_US = 1_780_000_000_000_000
 CONFIG = {
@@ -31,6 +32,7 @@ class Host:
     """A gateway of which only the configuration in use is there."""
 
     generation: Generation
+    ids: IdSource = field(default_factory=IdSource)
 
 
 @pytest.fixture
