@@ -13,7 +13,7 @@ import pytest
 
 from streamgauge.cli.log import LogWriter
 
-from .books import ENVIRONMENT, RUN
+from .books import ENVIRONMENT, RUN, an_exchange, write
 
 FULL = Path("/dev/full")
 TELLS_WHERE = """
@@ -76,11 +76,15 @@ def test_a_gateway_whose_log_cannot_be_written_serves_on(tmp_path: Path) -> None
 
 
 @NO_FULL
-def test_data_that_cannot_be_written_is_a_failure_in_one_line() -> None:
+@pytest.mark.parametrize(
+    "verb", ["config schema", "ls --json --ledger books.db", "ledger export csv --ledger books.db"]
+)
+def test_data_that_cannot_be_written_is_a_failure_in_one_line(tmp_path: Path, verb: str) -> None:
+    write(tmp_path / "books.db", (an_exchange("an-exchange-or-so"), []))
     with FULL.open("w") as stdout:
         done = subprocess.run(
-            [*RUN, "config", "schema"],
-            env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+            [*RUN, *verb.split()],
+            cwd=tmp_path, env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert done.stderr == "Error: cannot write: No space left on device\n"
     assert done.returncode == 1

@@ -111,6 +111,14 @@ def test_the_last_line_of_a_body_that_is_whole_needs_no_line_end(end: str) -> No
     assert play.row.usage_source == ("provider" if whole else "counted")
 
 
+def test_an_error_in_a_last_line_without_its_end_is_told_once() -> None:
+    play = answering("anthropic", "ollama", b'{"error": "out of memory"}')
+    play.do("upstream_end", "complete")
+    assert play.row.status is Status.UPSTREAM_ERROR
+    assert play.told == "answer"
+    assert play.whole.status == 502
+
+
 # --- requests ------------------------------------------------------------------------------------
 
 

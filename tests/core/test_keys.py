@@ -12,6 +12,7 @@ from streamgauge.core.keys import (
     PREFIX,
     Caller,
     ClientKey,
+    KeyLimits,
     KeyRing,
     KeyState,
     digest_of,
@@ -20,6 +21,7 @@ from streamgauge.core.keys import (
     key_text,
     shown_part,
 )
+from streamgauge.core.price import Money
 
 SECRET = b"s" * 32
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -84,6 +86,15 @@ def test_what_is_no_whole_key_is_told_apart(cut: object) -> None:
 def test_what_is_shown_of_a_key_is_its_beginning_alone() -> None:
     text = key_text(b"\x07" * 32)
     assert shown_part(text) == text[:10]
+
+
+def test_limits_of_money_in_two_currencies_are_a_mistake() -> None:
+    day, month = Money(5 * 10**9, "USD"), Money(9 * 10**9, "EUR")
+    assert KeyLimits().mistake is KeyLimits(per_day=day).mistake is None
+    assert KeyLimits(per_day=day, per_month=Money(1, "USD")).mistake is None
+    mistake = KeyLimits(per_day=day, per_month=month).mistake
+    assert mistake is not None
+    assert "one currency" in mistake
 
 
 def test_a_ring_finds_whose_key_was_shown_and_nothing_else() -> None:

@@ -188,8 +188,7 @@ class UpstreamSide(ClientSide):
         verdict = refused(error_of_stream(failure, self.attempt), status)
         if (following := self._follow(verdict, now)) is not None:
             return following
-        if self._books.stream_end is None:
-            self._books.stream_end = now  # what is read on for are numbers
+        self._books.stream_end = now  # what is read on for are numbers
         # The client is there: a relay that is over, or muted, tells of no error.
         own = relaying.own_error(self._dialect.name) if self._head_sent else None
         if own is not None:

@@ -18,6 +18,7 @@ from streamgauge.gateway.http import RequestHead
 __all__ = [
     "asked_of",
     "check_content_type",
+    "client_request_id",
     "endpoint_of",
     "label_of",
     "metadata_mode",
@@ -42,6 +43,11 @@ def endpoint_of(head: RequestHead, is_there: Callable[[Endpoint, str], bool]) ->
     check_method(endpoint, head.method)
     check_hop(head)
     return endpoint
+
+
+def client_request_id(head: RequestHead) -> str | None:
+    """Return what the client calls its request, None where it does not (SPEC §8.3)."""
+    return label_of(head.header(b"x-request-id") or head.header(b"x-client-request-id"))
 
 
 def metadata_mode(head: RequestHead) -> str | None:

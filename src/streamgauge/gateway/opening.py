@@ -21,7 +21,7 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Choice, Decision, plan
 from streamgauge.core.sessions import Lane, lane_of
-from streamgauge.gateway.admission import asked_of, label_of, metadata_mode
+from streamgauge.gateway.admission import asked_of, client_request_id, label_of, metadata_mode
 from streamgauge.gateway.callers import Caller, check_models
 from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
@@ -190,9 +190,7 @@ class Opening:
             attempts=call.attempts,
             route=told.route,
             conversation=call.conversation,
-            client_request_id=label_of(
-                head.header(b"x-request-id") or head.header(b"x-client-request-id")
-            ),
+            client_request_id=client_request_id(head),
             client_app=label_of(head.header(b"user-agent")),
             key_id=key_id,
             config_version=now.version,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import ExchangeRecord, Status
-from streamgauge.gateway.admission import label_of
+from streamgauge.gateway.admission import client_request_id, label_of
 from streamgauge.gateway.callers import Caller, Unauthenticated
 from streamgauge.gateway.http import Header, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
@@ -128,8 +128,7 @@ def _tell_whose(
     if caller is not None:
         record.key_id = caller.key_id
     if head is not None:
-        named = head.header(b"x-request-id") or head.header(b"x-client-request-id")
-        record.client_request_id = label_of(named)
+        record.client_request_id = client_request_id(head)
         record.client_app = label_of(head.header(b"user-agent"))
     if chat is not None:
         record.requested_model, record.streaming = chat.model, chat.stream
