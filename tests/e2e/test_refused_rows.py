@@ -90,3 +90,31 @@ async def test_a_client_that_leaves_before_its_body_has_come_has_a_row(
     assert {(row["key_id"], row["client_request_id"], row["attempts"]) for row in rows} == {
         ("id-of-sk-sg-one", "cut", 0)
     }
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "row"),
+    [
+        (b'2\r\n{"\r\n0\r\n\r\n', b"400", "rejected"),
+        (b"no size\r\n", b"400", None),
+        (b"ffffffff\r\n", b"413", "rejected"),
+    ],
+    ids=["read", "broken", "too large"],
+)
+@pytest.mark.asyncio
+async def test_a_body_that_came_later_leaves_one_row_at_most(
+    tmp_path: Path, rest: bytes, status: bytes, row: str | None
+) -> None:
+    async with stand(tmp_path) as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
+        writer.write(
+            b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n" % CHAT.encode()
+        )
+        assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")  # the head is read
+        writer.write(rest)
+        assert (await reader.readuntil(b"\r\n")).split()[1] == status
+        writer.close()
+        await until(lambda: it.gateway.client_sockets == 0)
+        rows = await it.rows()
+    assert [each["status"] for each in rows] == ([] if row is None else [row])
