@@ -19,8 +19,6 @@ from .stand import PATIENT, Stand, stand
 
 __all__ = ["Pair", "pair", "started"]
 
-_IMPATIENT = {"connect": 0.3, "first_token": 0.3}
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -94,7 +92,7 @@ async def pair(
 ) -> AsyncIterator[Pair]:
     """Run a gateway whose models go to a first upstream that fails, and to a second that serves.
 
-    `timeouts`: of the first; the second has all the time it wants.
+    `timeouts`: of the first, in place of the failure's own; the second has all the time it wants.
     """
     with contextlib.ExitStack() as stack:
         async with (
@@ -103,7 +101,7 @@ async def pair(
             started() as second,
         ):
             urls = {"openai": chat_url, "anthropic": messages_url}
-            limits = dict(timeouts or _IMPATIENT)
+            limits = failure.timeouts if timeouts is None else dict(timeouts)
             ups = [_upstream("first", d, url, timeouts=limits) for d, url in urls.items()]
             ups += [_upstream("second", d, second.url) for d in DIALECTS]
             routes = {"models": list(_models()), **PATIENT, **(routing or {})}

@@ -28,7 +28,8 @@ class Failure:
     """How a first upstream fails, and what its attempt's row says then.
 
     `script` is of dialect and streaming; None: it is not reached, and `url` says where it would be.
-    `only`: for streamed answers, or for whole ones.
+    `only`: for streamed answers, or for whole ones. `waits`: the timeout that it is noticed by; all
+    others are long, since a busy machine must not fail before the upstream does.
     """
 
     outcome: str
@@ -36,6 +37,12 @@ class Failure:
     script: Callable[[str, bool], Script] | None = None
     url: Callable[[], contextlib.AbstractContextManager[str]] | None = None
     only: bool | None = None
+    waits: str | None = None
+
+    @property
+    def timeouts(self) -> dict[str, float]:
+        """Return the first upstream's timeouts, which no other failure than this one meets."""
+        return {} if self.waits is None else {self.waits: 0.3}
 
     def ways(self) -> list[Way]:
         """Return the ways on which it can happen."""
@@ -102,9 +109,11 @@ ERROR, TIMEOUT = "upstream_error", "upstream_timeout"
 CUT, PROTOCOL = "stream_incomplete", "upstream_protocol_error"
 FAILURES: Mapping[str, Failure] = {
     "refuses": Failure(ERROR, False, url=absent),
-    "does not accept": Failure(TIMEOUT, False, url=deaf),
-    "hangs before the head": Failure(TIMEOUT, True, _hangs),
-    "hangs behind role and pings": Failure(TIMEOUT, True, _pings_on, only=True),
+    "does not accept": Failure(TIMEOUT, False, url=deaf, waits="connect"),
+    "hangs before the head": Failure(TIMEOUT, True, _hangs, waits="first_token"),
+    "hangs behind role and pings": Failure(
+        TIMEOUT, True, _pings_on, only=True, waits="first_token"
+    ),
     "408": Failure(ERROR, False, partial(_status, "408 Request Timeout")),
     "429": Failure(ERROR, False, partial(_status, "429 Too Many Requests")),
     "500": Failure(ERROR, False, partial(_status, "500 Internal Server Error")),
