@@ -5,7 +5,6 @@ Between relay and connection: to the relay it is a responder, to a connection wh
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Sequence
 from enum import Enum
 
@@ -13,6 +12,7 @@ from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.resume import FrameBuffer
 from streamgauge.gateway.http import ClientEvents, Header, Responder
 from streamgauge.gateway.resume_seams import ResumeEvents, StreamStore
+from streamgauge.gateway.timers import Timer
 
 __all__ = ["KeptStream"]
 
@@ -97,7 +97,7 @@ class KeptStream:
         self._events: ResumeEvents | None = None
         self._headers: list[Header] = []
         self._paused = False
-        self._timer: TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<KeptStream {self.id} {self._state.value} {self.buffer!r}>"

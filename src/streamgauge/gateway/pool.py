@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from streamgauge.gateway.dial import DialError, Target, dial
 from streamgauge.gateway.http import FailKind, UpstreamCall, UpstreamEvents
+from streamgauge.gateway.timers import FairTimer, Timer
 from streamgauge.gateway.upstream_call import PooledCall
 from streamgauge.gateway.upstream_connection import UpstreamConnection
 
@@ -45,7 +46,7 @@ class _Dialling:
     """A connect in progress and its deadline."""
 
     task: asyncio.Task[None]
-    deadline: asyncio.TimerHandle | None
+    deadline: Timer | None
 
 
 def _nobody(events: UpstreamEvents) -> None:
@@ -158,7 +159,9 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
         deadline = None
         if target.connect_timeout:
-            deadline = self._loop.call_later(target.connect_timeout, self._expire, call)
+            deadline = FairTimer(
+                self._loop, target.connect_timeout, functools.partial(self._expire, call)
+            )
         self._dialling[call] = _Dialling(task, deadline)
 
     def abandon(self, call: PooledCall) -> None:

@@ -5,7 +5,6 @@ It belongs to the server, not to the client's connection: a client that leaves c
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -39,6 +38,7 @@ from streamgauge.gateway.response_headers import (
     retry_after,
     stream_headers,
 )
+from streamgauge.gateway.timers import Timer
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import LedgerError
 
@@ -84,7 +84,7 @@ class Relay:
         self._head: tuple[Header, ...] = ()
         self._history: list[str] = []
         self._drains = False
-        self._wake: TimerHandle | None = None
+        self._wake: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<Relay {self.exchange!r}>"

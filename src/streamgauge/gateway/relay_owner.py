@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import Protocol
 
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.http import UpstreamCall, UpstreamEvents
+from streamgauge.gateway.timers import Timer
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
 
@@ -25,7 +25,7 @@ class RelayOwner(Protocol):
     def open_upstream(self, upstream: UpstreamRuntime, events: UpstreamEvents) -> UpstreamCall:
         """Begin a call that tells `events`."""
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> TimerHandle:
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Run `call` in `delay` seconds, unless the handle is cancelled before."""
 
     def relay_ended(self, exchange: Exchange, record: ExchangeRecord) -> None:

@@ -5,12 +5,12 @@ Nothing here does anything.
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import Protocol
 
 from streamgauge.core.resume import FrameBuffer
 from streamgauge.gateway.http import ClientEvents, Responder
+from streamgauge.gateway.timers import Timer
 
 __all__ = ["Kept", "ResumeEvents", "StreamStore"]
 
@@ -59,7 +59,7 @@ class StreamStore(Protocol):
 
     bytes: int
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> TimerHandle:
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Run `call` in `delay` seconds, unless the handle is cancelled before."""
 
     def opened(self, stream: Kept) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from streamgauge.core.resume import asked_after
 from streamgauge.gateway.http import RequestHead, Responder
 from streamgauge.gateway.kept_stream import KeptStream
 from streamgauge.gateway.resume_seams import Kept
+from streamgauge.gateway.timers import Timer
 
 __all__ = ["Bounds", "Resuming", "with_ids"]
 
@@ -37,7 +37,7 @@ class Resuming:
     """The kept streams by their ids, within `bounds`. `bytes`: what all of them hold."""
 
     def __init__(
-        self, call_later: Callable[[float, Callable[[], None]], TimerHandle], bounds: Bounds
+        self, call_later: Callable[[float, Callable[[], None]], Timer], bounds: Bounds
     ) -> None:
         self.call_later = call_later
         self.bytes = 0

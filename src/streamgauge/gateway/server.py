@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.errors import ErrorCode, GatewayError
@@ -39,6 +40,7 @@ from streamgauge.gateway.resuming import Bounds, Resuming
 from streamgauge.gateway.runtime import ConfigState
 from streamgauge.gateway.sessions import SessionRegistry
 from streamgauge.gateway.side_pages import SidePages
+from streamgauge.gateway.timers import FairTimer, Timer
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.gateway.wiring import Wiring
 from streamgauge.ledger.base import Ledger
@@ -61,9 +63,9 @@ class Gateway:
         self._current = generation_of(wiring.config, wiring.config_version, wiring.prices)
         self._current.take_effect()
         self._loop = loop
-        self.call_later = loop.call_later
+        self.call_later = partial(FairTimer, loop)
         self._server: asyncio.Server | None = None
-        self._ticker: asyncio.TimerHandle | None = None
+        self._ticker: Timer | None = None
         self._connections: set[OpenConnection] = set()
         self._empty = asyncio.Event()
         self.stream_log = wiring.stream_log
@@ -73,7 +75,7 @@ class Gateway:
         self.limiting = Limiting(self.relays)
         self.sessions = SessionRegistry(self.relays)
         self.repeats = Repeats()
-        self.resuming = Resuming(loop.call_later, Bounds())
+        self.resuming = Resuming(self.call_later, Bounds())
         self.capturing = Capturing(lambda: self._current.config)
         self.stopping = False
         self.parsed_frames = 0
@@ -152,7 +154,7 @@ class Gateway:
         for connection in list(self._connections):
             connection.tick(now)
         self.discovery.tick(self.upstreams.values(), now)
-        self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
+        self._ticker = self.call_later(TICK_SECONDS, self._tick)
 
     # --- the configuration in use --------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
 
 from streamgauge.core.exchange import Exchange
@@ -20,6 +19,7 @@ from streamgauge.gateway.http import (
     UpstreamEvents,
 )
 from streamgauge.gateway.relay_owner import RelayOwner
+from streamgauge.gateway.timers import Timer
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import Ledger
 
@@ -171,7 +171,7 @@ class TappedOwner:
         call = self._inner.open_upstream(upstream, told)
         return _TappedCall(call, tape, (Side.UPSTREAM, Way.OUT, n))
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> TimerHandle:
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Run `call` in `delay` seconds."""
         return self._inner.call_later(delay, call)
 
