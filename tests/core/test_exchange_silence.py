@@ -212,6 +212,32 @@ def test_the_total_deadline_runs_from_the_start(place: str) -> None:
     late(play, 60.0)
 
 
+@pytest.mark.parametrize("limits", [{"idle": 20}, {"total": 20}], ids=str)
+@pytest.mark.parametrize("usage", [(), (USAGE,)], ids=["no usage", "usage"])
+def test_behind_a_finish_a_deadline_ends_the_stream_without_an_error(
+    limits: dict[str, float], usage: tuple[bytes, ...]
+) -> None:
+    """The client has its answer whole: an error would make it ask for all of it again (SPEC §5.3)."""
+    play = limited(**limits)
+    play.stream(ROLE, text("a"), FINISH, *usage)
+    assert play.do("tick", at=20.0) == []
+    play.do("tick", at=20.001)
+    row = play.row
+    assert play.body == b"".join((ROLE, text("a"), FINISH, *usage))
+    assert (play.told.split()[-1], play.closes) == ("end", 1)
+    assert (row.status, row.success, row.error_code) == (Status.UPSTREAM_TIMEOUT, False, None)
+    assert row.anomalies == ["finished_without_marker"]
+    assert row.usage_source == ("provider" if usage else "counted")
+
+
+def test_with_several_choices_a_deadline_is_an_error_until_each_has_finished() -> None:
+    none = {"first_token": 0.0, "total": 0.0, "idle": 20.0}
+    play = Play(chat_request(n=2), attempt={"limits": Limits(**none)}, keepalive_seconds=0)
+    play.stream(ROLE, text("a"), FINISH)
+    late(play, 20.0)
+    assert last_payload(play.body)["error"]["code"] == "upstream_timeout"
+
+
 def test_a_whole_answer_has_its_head_as_first_token() -> None:
     play = limited(first_token=10, idle=20)
     play.head(200, "application/json")

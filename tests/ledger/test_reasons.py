@@ -65,6 +65,11 @@ def test_whatever_a_row_holds_there_are_sentences(status: Status) -> None:
         ({"status": Status.STREAM_INCOMPLETE, "anomalies": ["finished_without_marker"]},
          "The upstream gave a finish reason (stop), but closed the stream without its end marker; "
          "the client's stream ended likewise, without an error."),
+        ({"status": Status.UPSTREAM_TIMEOUT, "anomalies": ["finished_without_marker"],
+          "disposition": Disposition.CANCELLED},
+         "The upstream gave a finish reason (stop), then neither its end marker nor an end before "
+         "a deadline passed; the client's stream ended without an error. "
+         "The upstream's connection was closed, its answer unfinished."),
         ({"status": Status.STREAM_INCOMPLETE, "streaming": False, "http_status": 502},
          "The upstream broke off its answer; the client got HTTP 502."),
         ({"status": Status.CLIENT_DISCONNECTED, "disposition": Disposition.DRAINED, "success": True,

@@ -5,6 +5,8 @@ It never reads the upstream's bytes; `exchange.py` does.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from streamgauge.core.actions import Action, PauseUpstream, ResumeUpstream, WakeAt
 from streamgauge.core.ending import Ending
 from streamgauge.core.record import Anomaly, ExchangeRecord, Status
@@ -160,9 +162,17 @@ class ClientSide(Ending):
         if self._client_over:
             return []
         verdict = self._stamps.overdue(self.attempt.limits, now)
-        if verdict is not None:
-            return self._fail(verdict, now)
-        return self._keep_alive(now)
+        if verdict is None:
+            return self._keep_alive(now)
+        if self._finished():  # the client has its whole answer: no error is added to it (§5.3)
+            verdict = replace(verdict, error=None, quiet=True)
+        return self._fail(verdict, now)
+
+    def _finished(self) -> bool:
+        """Whether all was said but the end marker; a translation's encoder knows, by choice."""
+        if self.attempt.dialect is not None:
+            return self._relaying is not None and self._relaying.awaits_marker
+        return self._relaying is not None and self._books.meter.finish_reason is not None
 
     def _keep_alive(self, now: float) -> list[Action]:
         """After a silence the client gets a line that counts in nothing (SPEC §4.4)."""

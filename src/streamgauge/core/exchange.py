@@ -196,12 +196,6 @@ class Exchange(UpstreamSide):
             return [EndClient(), *self._finish(COMPLETED, now)]
         return self._fail(after_end(kind, finished=self._finished(), began=meter.frames > 0), now)
 
-    def _finished(self) -> bool:
-        """Whether all was said but the end marker; a translation's encoder knows, by choice."""
-        if self.attempt.dialect is not None:
-            return self._relaying is not None and self._relaying.awaits_marker
-        return self._books.meter.finish_reason is not None
-
     def _whole(self, answer: Answer, kind: str, now: float) -> list[Action]:
         """A JSON answer has come whole, or was cut (SPEC §5.1)."""
         if kind != "complete":

@@ -93,6 +93,11 @@ def _upstream_error(row: Row) -> str:
 
 
 def _upstream_timeout(row: Row) -> str:
+    if Anomaly.FINISHED_WITHOUT_MARKER in row["anomalies"]:
+        return (
+            f"the upstream gave a finish reason{_named(row['finish_reason'])}, then neither its end "
+            f"marker nor an end before a deadline passed; the client's stream ended without an error"
+        )
     return f"a deadline passed {_progress(row)}{_message(row)}; {_told(row)}"
 
 
