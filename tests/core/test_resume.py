@@ -12,6 +12,7 @@ from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_text import new_stamper
 from streamgauge.core.record import Delivered, Status
 from streamgauge.core.resume import FRAME_OVERHEAD, FrameBuffer, asked_after
+from streamgauge.core.sse import FrameSplitter
 
 from .playbook import DONE, FINISH, ROLE, USAGE, Play, text
 
@@ -271,12 +272,17 @@ def test_an_absent_client_is_left_like_any_other_when_its_time_is_up() -> None:
     assert it.closes == 1
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("cuts", [(), (0,), (1,), (0, 1)], ids=str)
 def test_a_ping_before_a_frame_comes_again_to_whom_has_not_that_frame(
-    cuts: tuple[int, ...],
+    cuts: tuple[int, ...], end: bytes
 ) -> None:
     ping = b'event: ping\ndata: {"type":"ping","streamgauge":{}}\n\n'
-    wires = [b"id: s:1\ndata: a\n\n", ping + b"id: s:2\ndata: b\n\n", b"id: s:3\ndata: c\n\n"]
+    wires = [
+        b"id: s:1\ndata: a" + end * 2,
+        ping + b"id: s:2\ndata: b" + end * 2,
+        b"id: s:3\ndata: c" + end * 2,
+    ]
     writes, waiting = [], b""
     for place, wire in enumerate(wires):
         waiting += wire
@@ -292,3 +298,26 @@ def test_a_ping_before_a_frame_comes_again_to_whom_has_not_that_frame(
     place = buffer.place_after(2)
     assert place is not None
     assert buffer.take(place, 1 << 20)[0] == wires[2]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 1000])
+def test_an_upstream_with_other_line_ends_can_be_taken_up_behind_each_frame(cut: int) -> None:
+    ping = b'event: ping\r\ndata: {"type":"ping"}\r\n\r\n'
+    wire = b"".join(b"data: {}\r\n\r\n" + ping for _ in range(3)) + b"data: [DONE]\r\n\r\n"
+    stamper = new_stamper(ID, "openai", "chat/completions", Proof(ids=True))
+    assert stamper is not None
+    splitter = FrameSplitter()
+    buffer, sent = FrameBuffer(ID), []
+    for at in range(0, len(wire), cut):
+        for frame_ in splitter.feed(wire[at : at + cut]):  # as they are passed on
+            if said := stamper.stamp(frame_.raw):
+                buffer.append(said)
+                sent.append(said)
+    assert buffer.seq == 4
+    body = b"".join(sent)
+    for seq in range(4):
+        rest = behind(buffer, seq)
+        assert rest is not None
+        assert body.endswith(rest)
+        assert rest.startswith((b"event: ping", b"id: "))
+    assert behind(buffer, 4) in (b"", b"\n")

@@ -18,7 +18,8 @@ FRAME_OVERHEAD = 128
 _AFTER = re.compile(r"(?:^|&)after=([^&]*)")
 _SEQ = re.compile(r"[0-9]{1,15}")
 _LINE_ENDS = b"\r\n"
-_BLANK = b"\n\n"
+_BLANK = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r(?!\n)|\n)")
+"""What ends a frame: an upstream's own line ends pass as they came."""
 
 
 class FrameBuffer:
@@ -60,7 +61,7 @@ class FrameBuffer:
                 self._inside = True
                 self._frames.append(place)
             at = data.find(mark, at + len(mark))
-        self._inside = self._inside and _BLANK not in data[start:]
+        self._inside = self._inside and _blank_end(data, start) < 0
         self._add(data[start:])
 
     def _add_before(self, piece: bytes) -> int:
@@ -68,13 +69,14 @@ class FrameBuffer:
 
         A ping between both has no number, and may carry our record: it belongs to what follows it.
         """
-        own, blank, ping = piece.partition(_BLANK) if self._inside else (b"", b"", piece)
-        if _BLANK not in ping:
+        # Else what may stand first is the LF of a CR that was the last byte before.
+        end = _blank_end(piece, 0) if self._inside else int(piece.startswith(b"\n"))
+        if end < 0 or _blank_end(piece, end) < 0:
             self._add(piece)
             return self.end
-        self._add(own + blank)
+        self._add(piece[:end])
         place = self.end
-        self._add(ping)
+        self._add(piece[end:])
         return place
 
     def _begins(self, data: bytes, at: int) -> bool:
@@ -119,6 +121,15 @@ class FrameBuffer:
         while self._frames and self._frames[0] < self.base:
             self._frames.popleft()
             self._first += 1
+
+
+def _blank_end(data: bytes, start: int) -> int:
+    """Return where the first blank line from `start` on ends, -1 where there is none."""
+    at = data.find(b"\n\n", start)
+    if b"\r" not in data:
+        return at + 2 if at >= 0 else -1
+    found = _BLANK.search(data, start)
+    return found.end() if found else -1
 
 
 def asked_after(stream_id: str, query: str, last_event_id: str | None) -> int:
