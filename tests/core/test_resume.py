@@ -188,6 +188,18 @@ def test_an_upstreams_own_ids_give_way(mode: Integrity) -> None:
     assert (behind(buffer, 2) or b"").endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize(
+    "named", [b"event: ping\n\n", b"retry: 9\r\nevent:x\r\nid: 7\r\n\r\n", b"event\r\r"]
+)
+def test_a_name_without_data_does_not_name_the_next_frame(named: bytes) -> None:
+    stamper = new_stamper(ID, "openai", "chat/completions", Proof(ids=True))
+    assert stamper is not None
+    sent = stamper.stamp(b"data: {}\n\n" + named + b'data: {"a":1}\n\n')
+    assert b"event" not in sent
+    assert (b"retry: 9\n" in sent) is (b"retry" in named)
+    assert kept(sent).seq == 2
+
+
 # --- the exchange --------------------------------------------------------------------------------
 
 

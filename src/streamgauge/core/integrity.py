@@ -14,6 +14,7 @@ from streamgauge.core.integrity_stamp import (
     AddedText,
     LastRead,
     Stamp,
+    between_frames,
     characters,
     short_sha1,
     text_bytes,
@@ -211,11 +212,8 @@ class Stamper:
             raw = b"".join([*self._held, raw])
             self._held.clear()
         if frame.kind is not _DATA:
-            if self._style.ids and frame.kind is _SILENT:
-                # In a stream with ids it would be an event.
-                kept = without_ids(raw).rstrip(b"\r\n")
-                return kept + b"\n" if kept else b""
-            return raw
+            # In a stream with ids it would be an event.
+            return between_frames(raw) if self._style.ids and frame.kind is _SILENT else raw
         if is_ping(frame.payload, frame.event):
             return without_ids(raw) if self._style.ids else raw
         if self._over or (frame.event == _OURS and self._own_stamps):

@@ -18,6 +18,7 @@ __all__ = [
     "AddedText",
     "LastRead",
     "Stamp",
+    "between_frames",
     "characters",
     "short_sha1",
     "text_bytes",
@@ -130,3 +131,13 @@ def without_ids(raw: bytes) -> bytes:
     if raw.startswith(b"id") or b"\nid" in raw or b"\rid" in raw:
         return _ID_LINE.sub(b"", raw)
     return raw
+
+
+def between_frames(raw: bytes) -> bytes:
+    """Return the lines of a frame without data as they may stand before the next one (SPEC §4.4).
+
+    Its event's name, which names nothing where it is, would name that one.
+    """
+    lines = (line for line in _LINE_END.split(raw) if line)
+    kept = [line for line in lines if line.partition(b":")[0] not in (b"id", b"event")]
+    return b"".join(line + b"\n" for line in kept)
