@@ -333,3 +333,14 @@ def test_an_upstream_with_other_line_ends_can_be_taken_up_behind_each_frame(cut:
         assert body.endswith(rest)
         assert rest.startswith((b"event: ping", b"id: "))
     assert behind(buffer, 4) in (b"", b"\n")
+
+
+def test_our_record_behind_the_end_marker_has_an_id_of_its_own() -> None:
+    it = Play(proof=Proof(ids=True), metadata="after_done")
+    it.stream(ROLE, text("a"), FINISH, USAGE, DONE, end="complete")
+    buffer = FrameBuffer(it.row.id)
+    buffer.append(it.body)
+    assert it.row.frames_out == buffer.seq == 5
+    record = behind(buffer, 4)
+    assert record is not None
+    assert record.startswith(b"id: exchange-id-00001:5\nevent: streamgauge\ndata: {")

@@ -218,7 +218,7 @@ class Stamper:
             return without_ids(raw) if self._style.ids else raw
         if self._over or (frame.event == _OURS and self._own_stamps):
             self._unnumbered += 1
-            return raw
+            return self._with_id(self.seq + self._unnumbered, raw) if self._over else raw
         return raw if begun else self._count(raw, frame.payload, frame.event)
 
     @property
@@ -269,9 +269,13 @@ class Stamper:
     ) -> bytes:
         if self._style.fields and payload is not None and text is not None:
             raw = with_member(raw, payload, event, stamp.as_json(self.stream_id))
-        lines = b""
-        if self._style.ids:  # first: a resume begins with this line (core/resume.py)
-            lines, raw = f"id: {self.stream_id}:{stamp.seq}\n".encode(), without_ids(raw)
         if self._style.comments:
-            lines += b": streamgauge-frame " + stamp.as_json(self.stream_id) + b"\n"
-        return lines + raw
+            line = b": streamgauge-frame " + stamp.as_json(self.stream_id) + b"\n"
+            raw = line + raw
+        return self._with_id(stamp.seq, raw)
+
+    def _with_id(self, number: int, raw: bytes) -> bytes:
+        """Return a frame with its `id:` line, where a resume begins (core/resume.py)."""
+        if not self._style.ids:
+            return raw
+        return f"id: {self.stream_id}:{number}\n".encode() + without_ids(raw)
