@@ -15,7 +15,7 @@ from streamgauge.core.integrity_text import PROTOCOLS, protocol_of
 from streamgauge.core.sse import FRAME_LIMIT, READ_UP_TO
 
 from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, request_of, text
-from .stamped_streams import MODES, check, frames_with_data, play_of, protocol, whole
+from .stamped_streams import MODES, check, frames_with_data, play_of, protocol, sha1_of, whole
 
 TIMES = 1000 if os.environ.get("STREAMGAUGE_FULL") == "1" else 20
 NAMES = (
@@ -216,13 +216,28 @@ def test_a_stream_that_ended_with_an_error_is_complete_as_it_is() -> None:
     assert not check(play, play.body, row=False)
 
 
+@pytest.mark.parametrize("marker", [b" [DONE]", b"\t[DONE]", b"[DONE] \t", b"[DONE]\ndata:"])
 @pytest.mark.parametrize("mode", MODES)
-def test_an_end_marker_with_a_blank_too_many_is_one_for_all(mode: Integrity) -> None:
+def test_an_end_marker_with_a_blank_too_many_is_one_for_all(mode: Integrity, marker: bytes) -> None:
     play = Play(chat_request(), proof=Proof(mode), metadata="after_done")
-    play.stream(ROLE, text("a"), FINISH, USAGE, b"data:  [DONE]\n\n", end="complete")
+    play.stream(ROLE, text("a"), FINISH, USAGE, b"data: " + marker + b"\n\n", end="complete")
     assert play.row.status == "completed"
+    assert b"event: streamgauge\n" in play.body
     assert not check(play, play.body)
     assert not check(play, play.body, row=False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_only_begins_like_an_end_marker_is_none_for_anyone(mode: Integrity) -> None:
+    play = Play(chat_request(), proof=Proof(mode))
+    play.stream(ROLE, b"data: [DONE]x\n\n", text("a"), FINISH, USAGE, DONE, end="complete")
+    assert play.row.status == "completed"
+    payloads = frames_with_data(play)
+    assert play.row.frames_out == len(payloads)
+    if mode is not Integrity.FIELD:  # which has no place for a stamp in what is no JSON
+        assert play.row.stream_sha1 == sha1_of(payloads)
+        assert not check(play, play.body)
+        assert not check(play, play.body, row=False)
 
 
 def test_comment_lines_may_stand_behind_the_last_frame() -> None:

@@ -28,6 +28,7 @@ from streamgauge.core.sse import READ_UP_TO, Frame, FrameKind, FrameSplitter, Fr
 __all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
 
 _OURS = b"streamgauge"
+_BLANKS = tuple(bytes((blank,)) for blank in b" \t\n\r\x0b\f")
 _DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
 
 
@@ -42,21 +43,30 @@ class Integrity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """How a dialect's end marker begins: by its payload, or by its event's name."""
+    """How a dialect's end marker begins: by its payload, or by its event's name.
+
+    `alone`: one of `payloads` is all that it says, but for blanks.
+    """
 
     payloads: tuple[bytes, ...]
     events: frozenset[bytes] = frozenset()
+    alone: bool = False
     told_payloads: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
     told_events: frozenset[bytes] = field(init=False, repr=False, compare=False)
     """The same with those of a ping and of our record: none of them is a plain frame's."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "told_payloads", (*PING_PAYLOADS, *self.payloads))
+        blanks = _BLANKS if self.alone else ()
+        object.__setattr__(self, "told_payloads", (*PING_PAYLOADS, *self.payloads, *blanks))
         object.__setattr__(self, "told_events", self.events | {b"ping", _OURS})
 
     def is_met(self, payload: bytes | None, event: bytes) -> bool:
         """Return whether a frame is the end marker."""
-        return event in self.events or (payload is not None and payload.startswith(self.payloads))
+        if event in self.events or payload is None:
+            return event in self.events
+        if self.alone:
+            return payload.startswith(self.told_payloads) and payload.strip() in self.payloads
+        return payload.startswith(self.payloads)
 
 
 @dataclass(frozen=True, slots=True)

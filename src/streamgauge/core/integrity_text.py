@@ -115,7 +115,7 @@ def _messages(name: str) -> tuple[bytes, ...]:
 
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed")
-_CHAT = Marker((b"[DONE]", b" [DONE]"))  # with a blank too many the decoder knows it, too
+_CHAT = Marker((b"[DONE]",), alone=True)  # as its decoder reads it
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
