@@ -13,6 +13,7 @@ import pytest
 from streamgauge.core.actions import SendData
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.integrity import Integrity, Marker, Stamper, Style
+from streamgauge.core.integrity_check import Kind
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.integrity_stamp import Stamp, with_member
 from streamgauge.core.record import Status
@@ -151,8 +152,30 @@ def test_our_record_and_the_stamp_share_the_member_of_a_chunk() -> None:
     play = play_of("chat_stream_usage", Integrity.FIELD, metadata="chunk")
     told = members_of(play)[-1]
     assert told["request_id"] == play.row.id
-    assert told["seq"] == told["frames_out"]
+    assert told["seq"] == len(members_of(play))
     assert play.body.count(b'"streamgauge":') == len(members_of(play)), "no duplicate key"
+
+
+@pytest.mark.parametrize("metadata", ["chunk", "event"])
+@pytest.mark.parametrize(
+    "name", ["chat_stream_usage", "messages_stream_tool", "openai of anthropic text"]
+)
+def test_a_stamp_beside_our_record_counts_what_the_row_counts(name: str, metadata: str) -> None:
+    play = play_of(name, Integrity.FIELD, metadata=metadata)
+    payloads = [each for each in frames_with_data(play) if b'"request_id"' in each]
+    if name.startswith("messages"):  # whose end marker has a stamp of its own
+        payloads = frames_with_data(play)[-1:]
+    [told] = [json.loads(payload)["streamgauge"] for payload in payloads]
+    assert (told["frames_out"], told["stream_sha1"]) == (play.row.frames_out, play.row.stream_sha1)
+    miscounted = play.body.replace(b'"frames_out":%d' % told["frames_out"], b'"frames_out":1')
+    assert [each.kind for each in check(play, miscounted, row=False)][:1] == [Kind.TOTALS]
+
+
+def test_the_id_of_an_error_is_no_record() -> None:
+    play = Play(chat_request("messages", max_tokens=9), proof=Proof(Integrity.FIELD))
+    play.stream(b'data: {"type":"message_start","message":{}}\n\n', end="cut")
+    assert b'"request_id":' in play.body
+    assert not check(play, play.body)
 
 
 def test_an_error_end_is_a_frame_like_the_others() -> None:

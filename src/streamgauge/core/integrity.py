@@ -16,6 +16,7 @@ from streamgauge.core.integrity_stamp import (
     Stamp,
     between_frames,
     characters,
+    holds_record,
     short_sha1,
     text_bytes,
     with_member,
@@ -260,19 +261,20 @@ class Stamper:
         self._over = self._marker.is_met(payload, event)
         if not self.watches:
             return raw
-        stamp = self._stamp_of(hashed)
+        stamp = self._stamp_of(hashed, payload)
         if self._observe is not None:
             self._observe(stamp)
         return self._written(stamp, raw, payload, text, event)
 
-    def _stamp_of(self, hashed: bytes | None) -> Stamp:
+    def _stamp_of(self, hashed: bytes | None, payload: bytes | None) -> Stamp:
         if hashed is not None:
             self._acc += characters(hashed)
         sha1 = None if hashed is None else short_sha1(hashed)
         # In a stream of stamped frames nobody knows which one is the last: totals run along.
         total = self._over or (self._style.fields and not hashed)
         whole = self.stream_sha1 if total else None
-        return Stamp(self.seq, sha1, self._acc, self._raw, self._over, whole)
+        last = total and self._marker.alone and holds_record(payload, self.stream_id)
+        return Stamp(self.seq, sha1, self._acc, self._raw, self._over, whole, int(last))
 
     def _written(
         self, stamp: Stamp, raw: bytes, payload: bytes | None, text: str | None, event: bytes

@@ -19,7 +19,7 @@ from streamgauge.core.integrity_finding import (
     stamp_in_object,
 )
 from streamgauge.core.integrity_order import Order
-from streamgauge.core.integrity_stamp import short_sha1
+from streamgauge.core.integrity_stamp import holds_record, short_sha1
 from streamgauge.core.integrity_text import PROTOCOLS, Protocol
 from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.sse import Frame, FrameKind, FrameSplitter, FrameTooLarge
@@ -233,9 +233,9 @@ class Check:
         self._totals(stamp, payload, text)
 
     def _totals(self, stamp: ReadStamp, payload: bytes | None, text: str | None) -> None:
-        if stamp.frames_out is not None and stamp.frames_out != stamp.seq:
-            said = f"frames_out {stamp.frames_out} in frame {stamp.seq}"
-            self._note(Kind.TOTALS, stamp.seq, said)
+        last = self._protocol.marker.alone and holds_record(payload, stamp.stream_id)
+        if stamp.frames_out is not None and stamp.frames_out != stamp.seq + last:
+            self._note(Kind.TOTALS, stamp.seq, f"frames_out is {stamp.frames_out}")
         if stamp.stream_sha1 is None or not self._known or self._found or payload is None:
             return
         whole = (self._told if self._by_text else self._payloads).copy()

@@ -20,6 +20,7 @@ __all__ = [
     "Stamp",
     "between_frames",
     "characters",
+    "holds_record",
     "short_sha1",
     "text_bytes",
     "with_member",
@@ -40,7 +41,8 @@ class Stamp:
     """What is known of one frame sent. `sha1`: of what it is, None where that was too large.
 
     `acc_len`, `raw_len`: characters sent and received so far. `done`: it is the end marker.
-    `stream_sha1`: of all frames up to this one, where they are to be summed up here.
+    `stream_sha1`: of all frames up to this one, where they are to be summed up here; `following`:
+    frames without text that are known to come behind it, and are counted too.
     """
 
     seq: int
@@ -49,6 +51,7 @@ class Stamp:
     raw_len: int
     done: bool = False
     stream_sha1: str | None = None
+    following: int = 0
 
     def as_json(self, stream_id: str) -> bytes:
         """Return the stamp as one JSON object."""
@@ -58,7 +61,8 @@ class Stamp:
             f'"acc_len":{self.acc_len},"raw_len":{self.raw_len}'
         )
         if self.stream_sha1 is not None:
-            text += f',"frames_out":{self.seq},"stream_sha1":"{self.stream_sha1}"'
+            count = self.seq + self.following
+            text += f',"frames_out":{count},"stream_sha1":"{self.stream_sha1}"'
         return text.encode() + b"}"
 
 
@@ -83,6 +87,14 @@ def short_sha1(hashed: bytes) -> str:
 def characters(text: bytes) -> int:
     """Return the number of characters in UTF-8."""
     return len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
+
+
+def holds_record(payload: bytes | None, stream_id: str) -> bool:
+    """Return whether a frame tells our record of its stream: then the end marker is the next one.
+
+    Where that has no stamp, this one is the last, and counts what the row counts (SPEC §10.2).
+    """
+    return payload is not None and b'{"request_id":"%b"' % stream_id.encode() in payload
 
 
 def text_bytes(text: str | None) -> bytes | None:
