@@ -128,7 +128,8 @@ def test_a_failure_before_content_is_mended_by_the_next_attempt(case: str, diale
     )
     assert (one.outcome, two.outcome) == (outcome, Status.COMPLETED)
     assert (two.n, two.upstream, two.output_tokens) == (2, "next", 4)
-    assert play.of(BeginAttempt)[0].attempt is two
+    begin = play.of(BeginAttempt)[0]
+    assert (begin.attempt, begin.over) == (two, one)
     assert play.closes <= 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from streamgauge.ledger.sqlite import SqliteLedger
 
 from .ledger_rig import NOW, Owner, a_record, an_attempt, closed, rows_in
 from .subprocesses import start
+from .test_outage import locked
 
 WORKING = """
 ledger, round = opened(sys.argv[1]), sys.argv[2]
@@ -162,3 +164,26 @@ def test_a_crashed_row_tells_of_the_attempt_that_was_running(
     opened().stop(5)
     query = "SELECT status, attempts, upstream, upstream_model FROM requests"
     assert rows_in(path, query) == [("gateway_crash", 2, "second", "n")]
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["database", "spool"])
+def test_how_an_attempt_ended_that_another_followed_outlives_a_crash(
+    away: bool, path: Path, opened: Callable[..., SqliteLedger], owner: Owner
+) -> None:
+    ledger = opened(spool_bytes=1 << 20)
+    first = an_attempt("open", upstream="first", model="m")
+    ledger.begin(a_record("open"), first, owner.done("open"))
+    owner.wait("open")
+    first.outcome, first.http_status, first.finished_at = "upstream_error", 503, NOW + 7
+    with locked(path) if away else contextlib.nullcontext():
+        second = an_attempt("open", 2, upstream="second")
+        ledger.attempt(second, owner.done("second"), first)
+        assert owner.wait("second") == [None]
+        first.outcome = "what it becomes later"
+    ledger.stop(5)
+    opened(spool_bytes=1 << 20, now_us=lambda: NOW + 9).stop(5)
+    query = "SELECT n, outcome, http_status, finished_at FROM attempts ORDER BY n"
+    assert rows_in(path, query) == [
+        (1, "upstream_error", 503, NOW + 7),
+        (2, Status.GATEWAY_CRASH.value, None, NOW + 9),
+    ]

@@ -25,6 +25,7 @@ def nobody(error: LedgerError | None) -> None:
 OPERATIONS: list[Operation] = [
     Begin(REQUEST, ATTEMPT, nobody),
     AddAttempt(ATTEMPT, nobody),
+    AddAttempt(ATTEMPT, nobody, ATTEMPTS.row(an_attempt("one", outcome="upstream_error"))),
     Close(REQUEST, (ATTEMPT, ATTEMPT), nobody),
     Close(REQUEST, (), nobody, rejected=True),
     Insert(REQUEST, None),
@@ -36,8 +37,8 @@ def rows_of(operation: Operation | None) -> list[object]:
     match operation:
         case Begin(request, attempt):
             return ["begin", request, attempt]
-        case AddAttempt(attempt):
-            return ["attempt", attempt]
+        case AddAttempt(attempt, _, over):
+            return ["attempt", attempt, over]
         case Close(request, attempts, _, rejected):
             return ["close", request, attempts, rejected]
         case Insert(request):

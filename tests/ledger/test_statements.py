@@ -124,11 +124,12 @@ def test_a_close_leaves_nothing_of_what_only_its_begin_knew(
 def test_one_group_holds_all_that_happened_to_an_exchange(
     store: SqliteStore, connection: sqlite3.Connection
 ) -> None:
-    second = AddAttempt(ATTEMPTS.row(an_attempt("a", 2)), told)
+    over = ATTEMPTS.row(an_attempt("a", outcome="upstream_error"))
+    second = AddAttempt(ATTEMPTS.row(an_attempt("a", 2)), told, over)
     rejected = Insert(REQUESTS.row(closed(a_record("c"))), told)
     group = [begin(a_record("a")), second, close(a_record("a")), begin(a_record("b")), rejected]
     committed = store.commit(group, patient=True)
-    assert (committed.rows, committed.double_closes) == (8, 0)
+    assert (committed.rows, committed.double_closes) == (9, 0)
     query = "SELECT id, status FROM requests ORDER BY id"
     assert connection.execute(query).fetchall() == [
         ("a", "completed"),

@@ -34,9 +34,13 @@ class BeginRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class BeginAttempt(msgspec.Struct, frozen=True, gc=False):
-    """Write the row of a later attempt; answer with `begun` or `begin_failed`."""
+    """Write the row of a later attempt, and with it that of the one before, which is `over`.
+
+    Answer with `begun` or `begin_failed`.
+    """
 
     attempt: AttemptRecord
+    over: AttemptRecord
 
 
 class OpenUpstream(msgspec.Struct, frozen=True, gc=False):

@@ -84,7 +84,7 @@ class Books:
         record.upstream, record.upstream_model = attempt.upstream, attempt.model
         record.latency_ms = record.first_byte_ms = record.bytes_in = None
         self._sent = False
-        return BeginAttempt(row)
+        return BeginAttempt(row, self.attempts[-2])
 
     def connected(self, now: float) -> None:
         """A socket to the attempt's upstream is ready, or a reused one was taken."""

@@ -286,7 +286,7 @@ _DOING: Mapping[type[Action], Callable[[Relay, Any], None]] = {
     EndClient: lambda relay, _: relay._responder.end(),
     SendAnswer: Relay._send_answer,
     BeginRecord: lambda relay, a: relay._owner.ledger.begin(a.record, a.attempt, relay._begun),
-    BeginAttempt: lambda relay, a: relay._owner.ledger.attempt(a.attempt, relay._begun),
+    BeginAttempt: lambda relay, a: relay._owner.ledger.attempt(a.attempt, relay._begun, a.over),
     OpenUpstream: Relay._open,
     AttemptOver: Relay._judge,
     SendRequest: Relay._send_request,

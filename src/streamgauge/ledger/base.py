@@ -121,8 +121,13 @@ class Ledger(Protocol):
         They are in the database, or in the spool until it takes them (SPEC §8.1).
         """
 
-    def attempt(self, attempt: AttemptRecord, done: Done) -> None:
-        """Write the row of a later attempt."""
+    def attempt(
+        self, attempt: AttemptRecord, done: Done, over: AttemptRecord | None = None
+    ) -> None:
+        """Write the row of a later attempt, and that of the one before, which is `over`.
+
+        A crash would lose how that one ended: nothing else is written before the close.
+        """
 
     def close(
         self,

@@ -34,10 +34,11 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class AddAttempt:
-    """The row of a later attempt."""
+    """The row of a later attempt. `over`: that of the one before, closed."""
 
     attempt: Row
     done: Done
+    over: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)

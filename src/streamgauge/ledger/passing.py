@@ -22,9 +22,11 @@ class PassingLedger:
         """As `Ledger.begin`."""
         self._inner.begin(record, attempt, done)
 
-    def attempt(self, attempt: AttemptRecord, done: Done) -> None:
+    def attempt(
+        self, attempt: AttemptRecord, done: Done, over: AttemptRecord | None = None
+    ) -> None:
         """As `Ledger.attempt`."""
-        self._inner.attempt(attempt, done)
+        self._inner.attempt(attempt, done, over)
 
     def close(
         self,

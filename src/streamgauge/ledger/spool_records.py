@@ -31,8 +31,9 @@ def record_of(operation: Operation) -> bytes:
     match operation:
         case Begin(request, attempt):
             return _encode(("begin", request, attempt), (request, attempt))
-        case AddAttempt(attempt):
-            return _encode(("attempt", attempt), (attempt,))
+        case AddAttempt(attempt, _, over):
+            rows = (attempt,) if over is None else (attempt, over)
+            return _encode(("attempt", *rows), rows)
         case Close(request, attempts, _, rejected):
             return _encode(("close", request, attempts, rejected), (request, *attempts))
         case Insert(request):
@@ -80,6 +81,8 @@ class RecordReader:
                 return Begin(self._request(request), self._attempt(attempt), _nobody)
             case "attempt", [attempt]:
                 return AddAttempt(self._attempt(attempt), _nobody)
+            case "attempt", [attempt, over]:
+                return AddAttempt(self._attempt(attempt), _nobody, self._attempt(over))
             case "close", [request, attempts, rejected]:
                 rows = tuple(self._attempt(attempt) for attempt in attempts)
                 return Close(self._request(request), rows, _nobody, rejected)

@@ -92,9 +92,12 @@ class SqliteLedger:
         """Queue both rows of an exchange that is about to call its first upstream."""
         self._writer.submit(Begin(REQUESTS.row(record), ATTEMPTS.row(attempt), done))
 
-    def attempt(self, attempt: AttemptRecord, done: Done) -> None:
-        """Queue the row of a later attempt."""
-        self._writer.submit(AddAttempt(ATTEMPTS.row(attempt), done))
+    def attempt(
+        self, attempt: AttemptRecord, done: Done, over: AttemptRecord | None = None
+    ) -> None:
+        """Queue the row of a later attempt, and the closed one of the attempt before it."""
+        closed = None if over is None else ATTEMPTS.row(over)
+        self._writer.submit(AddAttempt(ATTEMPTS.row(attempt), done, closed))
 
     def close(
         self,

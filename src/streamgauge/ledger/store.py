@@ -187,9 +187,11 @@ class SqliteStore:
         """Apply each kind at once. Their order is kept where it matters: within one exchange."""
         begins = [each for each in operations if isinstance(each, Begin)]
         closes = [each for each in operations if isinstance(each, Close)]
-        added = [each.attempt for each in operations if isinstance(each, AddAttempt)]
+        added = [each for each in operations if isinstance(each, AddAttempt)]
         self._write(self._insert_request, [each.request for each in begins])
-        self._write(self._insert_attempt, [each.attempt for each in begins] + added)
+        attempts = [each.attempt for each in begins] + [each.attempt for each in added]
+        self._write(self._insert_attempt, attempts)
+        self._write(self._close_attempt, [each.over for each in added if each.over is not None])
         if self._write(self._close_request, [each.request for each in closes]) < len(closes):
             raise _ClosedBefore
         self._write(self._close_attempt, [row for each in closes for row in each.attempts])
@@ -229,8 +231,9 @@ class SqliteStore:
             case Begin(request, attempt):
                 self._write(insert_request, [request])
                 self._write(insert_attempt, [attempt])
-            case AddAttempt(attempt):
+            case AddAttempt(attempt, _, over):
                 self._write(insert_attempt, [attempt])
+                self._write(self._close_attempt, [] if over is None else [over])
             case Close(request, attempts, _, _):
                 self._close_exchange(request, attempts)
             case Insert(request, _):
