@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from streamgauge.core.keys import KeyLimits
+from streamgauge.core.record import AttemptRecord, ExchangeRecord
+from streamgauge.ledger.base import Done, Ledger
+from streamgauge.ledger.passing import PassingLedger
 
 from .stand import stand, until
 from .test_limits import keyed
@@ -118,3 +121,38 @@ async def test_a_body_that_came_later_leaves_one_row_at_most(
         await until(lambda: it.gateway.client_sockets == 0)
         rows = await it.rows()
     assert [each["status"] for each in rows] == ([] if row is None else [row])
+
+
+class BreaksOnce(PassingLedger):
+    """A ledger that takes the first begin, and then fails as only a fault of ours would."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self, inner: Ledger) -> None:
+        super().__init__(inner)
+        self.begun = 0
+
+    def begin(self, record: ExchangeRecord, attempt: AttemptRecord, done: Done) -> None:
+        """Begin; the first one breaks."""
+        super().begin(record, attempt, done)
+        self.begun += 1
+        if self.begun == 1:
+            raise RuntimeError("a fault of our own")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.asyncio
+async def test_a_fault_of_our_own_at_the_start_leaves_one_row(tmp_path: Path, stream: bool) -> None:
+    body = {"model": "sim", "messages": [], "stream": stream}
+    async with stand(tmp_path, around=BreaksOnce) as it, it.client() as client:
+        await client.post(CHAT, body)
+        failed = await client.answer()
+        row = await it.row(failed.id)
+        await client.post(CHAT, body)  # the connection, and the gateway, go on
+        assert (await client.answer()).status == 200
+        await until(lambda: not it.gateway.relays)
+        rows = await it.rows()
+        assert len(it.simulator.begun) == 1
+    assert (failed.status, failed.json()["error"]["code"]) == (500, "overloaded")
+    assert (row["status"], row["http_status"], row["attempts"]) == ("rejected", 500, 1)
+    assert sorted(each["status"] for each in rows) == ["completed", "rejected"]

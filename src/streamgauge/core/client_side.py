@@ -10,7 +10,15 @@ from dataclasses import replace
 from streamgauge.core.actions import Action, PauseUpstream, ResumeUpstream, WakeAt
 from streamgauge.core.ending import Ending
 from streamgauge.core.record import Anomaly, ExchangeRecord, Status
-from streamgauge.core.verdict import CLIENT_LEFT, SHUTDOWN, STOPPED, SUPERSEDED, State, Verdict
+from streamgauge.core.verdict import (
+    BROKEN,
+    CLIENT_LEFT,
+    SHUTDOWN,
+    STOPPED,
+    SUPERSEDED,
+    State,
+    Verdict,
+)
 
 __all__ = ["ClientSide"]
 
@@ -110,6 +118,10 @@ class ClientSide(Ending):
     def shutdown(self, now: float) -> list[Action]:
         """We stop before it has ended (SPEC §18.4)."""
         return self._end_from_outside(SHUTDOWN, now)
+
+    def broken(self, now: float) -> list[Action]:
+        """We failed at the start, before anything went upstream."""
+        return self._end_from_outside(BROKEN, now)
 
     def _end_from_outside(self, verdict: Verdict, now: float) -> list[Action]:
         if self.state is State.DONE:

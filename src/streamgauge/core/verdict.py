@@ -9,6 +9,7 @@ from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import Status
 
 __all__ = [
+    "BROKEN",
     "CLIENT_LEFT",
     "COMPLETED",
     "FINISHED_WITHOUT_MARKER",
@@ -83,6 +84,8 @@ LEDGER_UNAVAILABLE = _error(
 OVERLOADED = _error(
     Status.REJECTED, 503, ErrorCode.OVERLOADED, "the gateway has no descriptor left for a call"
 )
+BROKEN = _error(Status.REJECTED, 500, ErrorCode.OVERLOADED, "the gateway failed on this request")
+"""A fault of our own before anything went upstream."""
 
 
 def timed_out(what: str, seconds: float, *, final: bool = False) -> Verdict:

@@ -96,7 +96,11 @@ class Relay:
 
     def start(self, now: float) -> None:
         """Begin the exchange; from now on a client that leaves is noticed."""
-        self._do(self.exchange.start(now))
+        try:
+            self._do(self.exchange.start(now))
+        except Exception:  # a fault of our own: what has begun ends with it, in the row it has
+            self._do(self.exchange.broken(monotonic()))
+            raise
         self._responder.subscribe(self)
 
     # --- from the client -----------------------------------------------------------------------
@@ -214,12 +218,9 @@ class Relay:
     def _send_request(self, action: SendRequest) -> None:
         if self._call is None:
             return
-        request = self._leg.upstream.request(
-            "POST",
-            self._leg.path,
-            action.body,
-            client=self._leg.client_headers,
-            idempotency_key=f"{self.exchange.facts.id}-{action.n}",
+        leg, key = self._leg, f"{self.exchange.facts.id}-{action.n}"
+        request = leg.upstream.request(
+            "POST", leg.path, action.body, client=leg.client_headers, idempotency_key=key
         )
         self._call.send(request)
 
@@ -258,8 +259,7 @@ class Relay:
         self._leg.upstream.refuses_usage = True
 
     def _wake_at(self, action: WakeAt) -> None:
-        # A millisecond more: the loop's timers round down.
-        delay = max(0.0, action.when - monotonic()) + 0.001
+        delay = max(0.0, action.when - monotonic()) + 0.001  # more: the loop's timers round down
         self._forget_wake()
         self._wake = self._owner.call_later(delay, self.tick)
 
