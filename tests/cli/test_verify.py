@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streamgauge.cli.verify import verify
+from streamgauge.tools.capture.document import prove_document
 
 CAPTURES = Path(__file__).parent.parent / "data" / "captures"
 GOOD = CAPTURES / "chat_stream_usage.body"
@@ -97,3 +98,33 @@ def test_every_protocol_is_told_by_its_looks_or_by_its_name() -> None:
 def test_unknown_grammars_and_files_are_usage_errors() -> None:
     assert run("--grammar", "ollama", GOOD).exit_code == 2
     assert run("--grammar", "openai", "no-such-file").exit_code == 2
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_saved_answer_that_is_no_stream_holds_if_its_json_is_whole(indent: int | None) -> None:
+    answer = {"object": "chat.completion", "choices": [{"message": {"content": "hé {"}}]}
+    body = json.dumps(answer, indent=indent).encode() + b"\n"
+    done = run("-", stdin=body)
+    assert done.exit_code == 0
+    note, verdict = done.stdout.splitlines()
+    assert note.startswith("note: one JSON document, no stream")
+    assert verdict == "whole: holds by json, 1 frame, 0 findings"
+    for cut in (1, 20, len(body) - 2):
+        done = run("-", stdin=body[:cut])
+        assert done.exit_code == 1
+        assert done.stdout.startswith("seq 1 byte 0: incomplete: the JSON document is not whole")
+
+
+def test_lines_of_json_are_a_stream_though_there_is_but_one() -> None:
+    done = run("-", stdin=b'{"type":"done","finish_reason":"stop"}\n')
+    assert done.stdout.endswith("simple: holds by grammar, 1 frame, 0 findings\n")
+    done = run("-", stdin=b'{"type":"status","status":"thinking"}\n{"type":"delta"')
+    assert done.exit_code == 1
+    assert "whole" not in done.stdout.splitlines()[-1]
+
+
+def test_a_saved_answer_has_the_size_that_its_row_states() -> None:
+    assert prove_document(b"{}", {"bytes_out": 2}) == ()
+    assert prove_document(b"{}", {"bytes_out": None}) == ()
+    (finding,) = prove_document(b"{}", {"bytes_out": 3})
+    assert str(finding) == "seq 1 byte 0: totals: 2 bytes; the row says 3"

@@ -13,6 +13,7 @@ from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_check import Check, Expected, Finding, Kind
 from streamgauge.core.integrity_text import protocol_of
 from streamgauge.gateway.capture.format import Closing, Line, Opening, Side, Way
+from streamgauge.tools.capture.document import is_document, prove_document
 from streamgauge.tools.capture.reading import CaptureReader, Message, message_of
 
 __all__ = ["GRAMMARS", "Proof", "Unreadable", "prove_body", "prove_capture", "prove_lines"]
@@ -22,6 +23,8 @@ GRAMMARS = ("openai", "anthropic", "simple", "frames")
 _PIECE = 1 << 20
 _HEAD = 64 * 1024
 """Bytes in which the protocol of a saved body must show itself."""
+_DOCUMENT = 32 << 20
+"""No answer that is no stream is larger (SPEC §4.7)."""
 _STAMPED = frozenset({Integrity.COMMENT, Integrity.FIELD})
 _HIDDEN_BY_MASKS = frozenset({Kind.ALTERED, Kind.LENGTH, Kind.UNSTAMPED})
 
@@ -78,6 +81,8 @@ def prove_body(file: BinaryIO, protocol: str | None, row: Mapping[str, Any] | No
     `protocol` None: it is found out. `row`: of the ledger, as witness. Raises Unreadable.
     """
     head = file.read(_HEAD)
+    if protocol is None and is_document(head):
+        return _prove_document(head + file.read(_DOCUMENT), row)
     name = protocol if protocol is not None else protocol_of(head)
     if name is None:
         raise Unreadable("this looks like no stream of a known protocol; name it with --protocol")
@@ -101,6 +106,12 @@ def prove_body(file: BinaryIO, protocol: str | None, row: Mapping[str, Any] | No
     # What the gateway was told to add is no harm done to the stream, though no client's grammar has it.
     faults = tuple(fault for fault in grammar.end() if fault.offset != check.record_at)
     return Proof(name, witness, check.frames, findings, faults, tuple(notes))
+
+
+def _prove_document(body: bytes, row: Mapping[str, Any] | None) -> Proof:
+    note = "one JSON document, no stream: a change that left it whole may not show"
+    witness = "json" if row is None else "row"
+    return Proof("whole", witness, 1, prove_document(body, row), notes=(note,))
 
 
 def prove_capture(
