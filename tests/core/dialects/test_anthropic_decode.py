@@ -312,6 +312,7 @@ def test_without_a_type_the_name_is_read() -> None:
         ),
         ({"error": "boom"}, b"", Failed("boom")),
         ({"type": "error", "message": "m"}, b"error", Failed("m")),
+        ({"detail": "boom"}, b"", Failed("boom")),
         (b"boom", b"error", Failed("boom")),
         (b'"boom"', b"error", Failed("boom")),
     ],

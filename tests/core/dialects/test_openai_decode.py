@@ -340,12 +340,20 @@ def test_choices_number_their_calls_apart() -> None:
             b"",
             Failed("m", None, "502", 502),
         ),
+        (b'{"detail":"boom"}', b"", Failed("boom")),
+        (b'{"detail":[{"msg":"a"},{"msg":"b"}]}', b"", Failed("a; b")),
         (b'{"error":{}}', b"", Failed("the upstream reported an error without a message")),
         (b'{"choices":[],"error":{"message":"m","status":429}}', b"", Failed("m", None, None, 429)),
     ],
 )
 def test_an_error_in_any_shape_is_a_failure(payload: bytes, event: bytes, failed: Failed) -> None:
     assert [e for e in decode(payload, event=event) if isinstance(e, Failed)] == [failed]
+
+
+@pytest.mark.parametrize("more", [b'"usage":null', b'"choices":[]', b'"status":"queued"'])
+def test_a_detail_of_something_else_is_no_failure(more: bytes) -> None:
+    assert not [e for e in decode(b'{"detail":"x",%b}' % more) if isinstance(e, Failed)]
+    assert not [e for e in decode(b'{"detail":""}') if isinstance(e, Failed)]
 
 
 def test_a_finish_with_error_fails_without_an_object() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from streamgauge.core.dialects.loose import clean_label, clean_text
 from streamgauge.core.events import Failed
 
-__all__ = ["MAX_MESSAGE", "NO_MESSAGE", "failure_of", "is_failure"]
+__all__ = ["MAX_MESSAGE", "NO_MESSAGE", "failure_of", "is_detail", "is_failure"]
 
 MAX_MESSAGE = 2000
 """Longest error message passed on, in characters: enough for any reason, too little for a page."""
@@ -45,6 +45,11 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
 def is_failure(error: Any) -> bool:
     """Return whether the value of an `error` key means one: null, false and "" do not."""
     return error is not None and error is not False and error != ""
+
+
+def is_detail(members: Mapping[str, Any]) -> bool:
+    """Return whether an object is FastAPI's error, and nothing else: `detail` alone."""
+    return len(members) == 1 and bool(members.get("detail"))
 
 
 def failure_of(error: Any) -> Failed:

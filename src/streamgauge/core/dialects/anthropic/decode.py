@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamgauge.core.dialects.anthropic.usage import UsageState
-from streamgauge.core.dialects.failures import failure_of, is_failure
+from streamgauge.core.dialects.failures import failure_of, is_detail, is_failure
 from streamgauge.core.dialects.loose import LooseObject, clean_label, dump, load
 from streamgauge.core.events import (
     Ended,
@@ -92,7 +92,7 @@ class MessagesDecoder:
         if loaded is None or not loaded.legal or not isinstance(loaded.value, dict):
             return None
         answer = LooseObject(loaded.value)
-        if is_failure(answer.value("error")):
+        if is_failure(answer.value("error")) or is_detail(loaded.value):
             return (failure_of(loaded.value), Ended())
         events = list(self._named(answer))
         for index, block in enumerate(answer.objects("content")):
@@ -144,7 +144,7 @@ class MessagesDecoder:
             if event and kind is not None and event != kind.encode():
                 notes.append(_MISMATCH)
             return read(self, frame, members)
-        if event == b"error" or is_failure(frame.value("error")):
+        if event == b"error" or is_failure(frame.value("error")) or is_detail(members):
             return (failure_of(members),)  # llama.cpp sends the bare object, type and all
         read = _READERS.get(event.decode("utf-8", "replace")) if kind is None else None
         return () if read is None else read(self, frame, members)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamgauge.core.dialects.failures import failure_of, is_failure
+from streamgauge.core.dialects.failures import failure_of, is_detail, is_failure
 from streamgauge.core.dialects.loose import clean_label, clean_text, load
 from streamgauge.core.dialects.openai.calls import CallNumbers
 from streamgauge.core.dialects.openai.details import detail_events
@@ -278,10 +278,11 @@ def _fail(failed: Failed, events: list[Event]) -> None:
 
 
 def _top_error(members: dict[str, Any]) -> Any:
-    """Return the error that the frame is: in `error`, or flat as old vLLM sends it."""
+    """Return the error that the frame is: in `error`, flat as old vLLM sends it, or FastAPI's."""
     if "error" in members:
         return members["error"]
-    return members if members.get("object") == "error" or members.get("type") == "error" else None
+    flat = "error" in (members.get("object"), members.get("type"))
+    return members if flat or is_detail(members) else None
 
 
 def _value(raw: msgspec.Raw) -> Any:
