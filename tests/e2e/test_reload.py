@@ -182,6 +182,29 @@ async def test_running_streams_keep_their_deadlines(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_open_connection_takes_the_new_limits_with_its_next_request(
+    tmp_path: Path,
+) -> None:
+    long = chat(tokens=1) | {"filler": "x" * (1 << 20)}
+    async with changing(tmp_path) as change:
+        on = change.on
+        async with on.client() as idle, on.client() as busy, on.client() as host:
+            for client in (idle, host):
+                await client.post(CHAT, chat(tokens=1))
+                assert (await client.answer()).status == 200
+            await begun(busy, on, tokens=20, gap_ms=10)
+            await change.to(server={"max_body_mb": 1})
+            ended = await busy.answer()
+            assert frames_of(ended.body)[-1] == b"[DONE]"
+            for client in (idle, busy):
+                await client.post(CHAT, long)
+                assert (await client.answer()).status == 413
+            await change.to(server={"allowed_hosts": ["localhost"]})
+            await host.post(CHAT, chat(tokens=1))  # the same head as before
+            assert (await host.answer()).status == 421
+
+
+@pytest.mark.asyncio
 async def test_an_unchanged_upstream_keeps_its_runtime_and_a_changed_one_starts_anew(
     tmp_path: Path,
 ) -> None:

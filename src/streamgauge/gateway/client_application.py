@@ -79,6 +79,9 @@ class OpenConnection(Protocol):
     def turn_away(self, answer: EarlyAnswer, *, linger: bool) -> None:
         """Give `answer` to whatever will be asked, and close; `linger`: once it can have been read."""
 
+    def adopt(self, settings: ClientSettings) -> None:
+        """Keep to `settings` from the next request on (SPEC §2.6)."""
+
     def tick(self, now: float) -> None:
         """Keep the deadlines; `now`: monotonic seconds. Call about once a second."""
 

@@ -89,6 +89,12 @@ class ClientConnection(ClientServing, asyncio.Protocol):
         elif not self._socket.blocked:
             self._keep_deadlines(now)
 
+    def adopt(self, settings: ClientSettings) -> None:
+        """Keep to `settings` from the next request on; one that has begun keeps its own."""
+        self._next_settings = settings
+        if self._phase is Phase.IDLE:
+            self._renew()
+
     def drain(self) -> None:
         """Serve the request that has begun, if any, then close."""
         self._draining = True

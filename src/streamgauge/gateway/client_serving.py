@@ -43,6 +43,7 @@ class ClientServing:
         "_eof",
         "_head",
         "_linger",
+        "_next_settings",
         "_pace",
         "_phase",
         "_reader",
@@ -71,6 +72,7 @@ class ClientServing:
         self._head: RequestHead | None = None
         self._unread: RequestHead | None = None  # of the request whose body is still coming
         self._deadline = math.inf
+        self._next_settings: ClientSettings | None = None
         self._linger: Linger | None = None
         self._pace: BodyPace | None = None
         self._advancing = False
@@ -88,9 +90,18 @@ class ClientServing:
         if not keep_alive or self._draining:
             self._finish()
             return
+        if self._next_settings is not None:
+            self._renew()
         self._enter(Phase.IDLE, self._settings.idle_seconds)
         if self._reader.buffered or self._eof or self._socket.reading_held:
             self._advance()  # else nothing is left to do until bytes come
+
+    def _renew(self) -> None:
+        """Between two requests, take the settings that came meanwhile."""
+        settings, self._next_settings = self._next_settings, None
+        if settings is not None:
+            self._settings = settings
+            self._reader.limit(settings.allowed_hosts, settings.max_body)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase

@@ -22,7 +22,7 @@ __all__ = ["Generation", "generation_of"]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Everything that new connections and new exchanges are given. It is never changed, only replaced.
+    """Everything that new requests and new exchanges are given. It is never changed, only replaced.
 
     An exchange takes what it needs when it begins and keeps it, whatever is swapped in later.
     `version` is the rows' `config_version`. `ratios` go on being learnt, through every reload, and

@@ -96,6 +96,11 @@ class RequestReader:
         """Store `data` behind what is buffered."""
         self._buffer += data
 
+    def limit(self, allowed_hosts: Collection[str], max_body: int) -> None:
+        """Hold the next requests to these bounds; call it between two of them."""
+        self._allowed_hosts, self._max_body = allowed_hosts, max_body
+        self._known = None  # what was known of a head went by the old ones
+
     def drop(self) -> None:
         """Forget all bytes: nothing will be read any more."""
         self._buffer = bytearray()

@@ -160,7 +160,7 @@ class Gateway:
 
     @property
     def generation(self) -> Generation:
-        """What new connections and exchanges are given."""
+        """What new requests and exchanges are given."""
         return self._current
 
     @property
@@ -172,6 +172,8 @@ class Gateway:
         """Swap the configuration for all that begins from now on; what runs keeps its own (F7)."""
         self._current = generation
         generation.take_effect()
+        for connection in self._connections:
+            connection.adopt(generation.clients)
         self.config_state = ConfigState(generation.version)
         self.callers.require(generation.config.keys.required)
         self.pool.keep_only(upstream.target.key for upstream in self.upstreams.values())
