@@ -156,3 +156,37 @@ async def test_a_fault_of_our_own_at_the_start_leaves_one_row(tmp_path: Path, st
     assert (failed.status, failed.json()["error"]["code"]) == (500, "overloaded")
     assert (row["status"], row["http_status"], row["attempts"]) == ("rejected", 500, 1)
     assert sorted(each["status"] for each in rows) == ["completed", "rejected"]
+
+
+@pytest.mark.parametrize("key", ["sk-sg-one", "sk-sg-nobodys"])
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"content-length: 1048577\r\n\r\n", 413),
+        (b"transfer-encoding: chunked\r\n\r\n100001\r\n", 413),
+        (b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}", 415),
+        (b"content-length: 2\r\n\r\n{", 408),
+    ],
+    ids=["long", "long in chunks", "encoded", "late"],
+)
+@pytest.mark.asyncio
+async def test_what_the_connection_itself_refuses_is_found_by_its_clients_name_and_key(
+    tmp_path: Path, fields: bytes, status: int, key: str
+) -> None:
+    config = {"server": {"max_body_mb": 1, "body_seconds": 0.01}}
+    async with keyed(tmp_path, KeyLimits(), config=config) as made:
+        async with made.it.client() as client:
+            client.writer.write(
+                b"POST %b HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer %b\r\n"
+                b"x-request-id: the-clients-own\r\nuser-agent: an-app/1.0\r\n%b"
+                % (CHAT.encode(), key.encode(), fields)
+            )
+            answer = await client.answer()
+        rows = await made.it.rows()
+    if key == "sk-sg-nobodys":
+        assert (answer.status in (status, 401), rows) == (True, [])
+        return
+    [row] = rows
+    assert (answer.status, row["http_status"], row["id"]) == (status, status, answer.id)
+    assert {name: row[name] for name in KNOWN} == KNOWN
+    assert row["key_id"] == "id-of-sk-sg-one"

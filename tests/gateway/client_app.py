@@ -79,9 +79,7 @@ class App:
         status: int,
         code: str,
         message: str,
-        *,
-        posted: bool,
-        accepted: bool,
+        head: RequestHead | None,
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [(b"content-type", b"application/json")], json.dumps({"code": code}).encode()

@@ -98,9 +98,7 @@ class Pourer:
         status: int,
         code: str,
         message: str,
-        *,
-        posted: bool,
-        accepted: bool,
+        head: RequestHead | None,
     ) -> tuple[Sequence[Header], bytes]:
         self.refusals.append((path, status, code))
         return [], b"{}"

@@ -120,13 +120,13 @@ def outcomes(reader: RequestReader, raw: bytes) -> list[object]:
     reader.feed(raw)
     try:
         while (head := reader.read_head()) is not None:
-            traits = (reader.path, reader.posted, reader.minor, reader.keep_alive)
+            traits = (reader.path, reader.minor, reader.keep_alive)
             read.append((head, traits, reader.wants_continue, body := reader.read_body()))
             if body is None:  # the rest of it may be on its way
                 reader.feed(b"x" * MAX_BODY)
                 return [*read, reader.read_body(), reader.buffered]
     except RequestError as refused:
-        read.append((refused.status, refused.code, refused.message, reader.path, reader.posted))
+        read.append((refused.status, refused.code, refused.message, reader.path, reader.refused))
     return [*read, reader.buffered]
 
 

@@ -54,9 +54,7 @@ class Echo:
         status: int,
         code: str,
         message: str,
-        *,
-        posted: bool,
-        accepted: bool,
+        head: RequestHead | None,
     ) -> tuple[Sequence[Header], bytes]:
         return [], json.dumps({"error": {"code": code}}).encode()
 

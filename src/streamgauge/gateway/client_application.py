@@ -110,14 +110,12 @@ class Application(Protocol):
         status: int,
         code: str,
         message: str,
-        *,
-        posted: bool,
-        accepted: bool,
+        head: RequestHead | None,
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of our refusal, in the dialect that `path` looks like.
 
-        `posted`: the whole head of a POST was read, so that it may leave a row (SPEC §8.1).
-        `accepted`: `accept_head` let it pass, so that its key, if one is needed, is valid.
+        `head`: what was read of the request, where that is a whole and legal head; `accept_head`
+        may not have seen it. Then there may be a row (SPEC §8.1).
         """
 
     def request_lost(self, head: RequestHead) -> None:

@@ -205,14 +205,8 @@ class ClientServing:
     def _refuse(self, status: int, code: ErrorCode, message: str) -> None:
         """Answer in the dialect that the path looks like, and close."""
         reader, self._unread = self._reader, None
-        headers, body = self._application.bad_request(
-            reader.path,
-            status,
-            code,
-            message,
-            posted=reader.posted,
-            accepted=self._head is not None,
-        )
+        head = reader.refused if self._head is None else self._head
+        headers, body = self._application.bad_request(reader.path, status, code, message, head)
         self._answer(EarlyAnswer(status, headers, body), keep_alive=False)
 
     def _answer(self, answer: EarlyAnswer, keep_alive: bool) -> None:

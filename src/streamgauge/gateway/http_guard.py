@@ -19,6 +19,7 @@ __all__ = [
     "MAX_TARGET",
     "CheckedHead",
     "HeadGuard",
+    "Unserved",
     "bad_http",
     "check_head",
     "path_so_far",
@@ -85,6 +86,14 @@ class CheckedHead(msgspec.Struct, frozen=True):
     def has_body(self) -> bool:
         """Whether body bytes, or a chunked body's framing, follow the head."""
         return self.chunked or bool(self.length)
+
+
+class Unserved(RequestError):
+    """A legal head that asks for what is not served. `checked`: what it says."""
+
+    def __init__(self, message: str, status: int, checked: CheckedHead) -> None:
+        super().__init__(message, status=status)
+        self.checked = checked
 
 
 class HeadGuard:
@@ -202,11 +211,7 @@ def check_head(head: bytes, allowed_hosts: Collection[str]) -> CheckedHead:
     read = _read_here(headers)
     _check_host(read.get(b"host", []), minor, allowed_hosts)
     length, chunked = _framing(read, minor)
-    if method not in _KNOWN_METHODS:
-        raise RequestError("The method is not served.", status=405)
-    if not _IDENTITY.issuperset(_options(read, b"content-encoding")):
-        raise RequestError("Encoded request bodies are not read.", status=415)
-    return CheckedHead(
+    checked = CheckedHead(
         method=method.decode("ascii"),
         target=target.decode("ascii"),
         minor=minor,
@@ -216,6 +221,11 @@ def check_head(head: bytes, allowed_hosts: Collection[str]) -> CheckedHead:
         keep_alive=_keeps_alive(read, minor),
         expects_continue=minor == 1 and b"100-continue" in _options(read, b"expect"),
     )
+    if method not in _KNOWN_METHODS:
+        raise Unserved("The method is not served.", 405, checked)
+    if not _IDENTITY.issuperset(_options(read, b"content-encoding")):
+        raise Unserved("Encoded request bodies are not read.", 415, checked)
+    return checked
 
 
 def path_so_far(buffer: bytearray) -> str | None:

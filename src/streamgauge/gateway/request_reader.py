@@ -20,6 +20,7 @@ from streamgauge.gateway.http_chunks import ChunkGuard
 from streamgauge.gateway.http_guard import (
     CheckedHead,
     HeadGuard,
+    Unserved,
     bad_http,
     check_head,
     path_so_far,
@@ -35,8 +36,8 @@ class RequestReader:
     Both return None while bytes are missing and raise RequestError on what is refused, after which
     the reader is dead. `feed` only stores. `peer`: what heads are to say of the client's address.
     `keep_alive`: whether the request read last leaves the connection open for another. `minor`: its
-    version, 1 for HTTP/1.1, also where there was none, 0 for HTTP/1.0. `posted`: whether the head
-    looked at last was whole, and a POST's; it may have been refused.
+    version, 1 for HTTP/1.1, also where there was none, 0 for HTTP/1.0. `refused`: the head for which
+    `read_head` raised, where it was legal.
     """
 
     __slots__ = (
@@ -56,7 +57,7 @@ class RequestReader:
         "keep_alive",
         "minor",
         "peer",
-        "posted",
+        "refused",
     )
 
     def __init__(self, allowed_hosts: Collection[str], max_body: int) -> None:
@@ -74,7 +75,7 @@ class RequestReader:
         self._expects = False
         self.keep_alive = False
         self.minor = 1
-        self.posted = False
+        self.refused: RequestHead | None = None
         self.peer = "-"
 
     @property
@@ -105,12 +106,12 @@ class RequestReader:
         """Forget all bytes: nothing will be read any more."""
         self._buffer = bytearray()
         self._second = self._parser = None
-        self._known = self._fresh = None
+        self._known = self._fresh = self.refused = None
 
     def read_head(self) -> RequestHead | None:
         """Return the next request's head; its body is then read by `read_body`."""
-        self._path = None
-        self._expects = self.keep_alive = self.posted = False
+        self._path = self.refused = None
+        self._expects = self.keep_alive = False
         self.minor = 1
         if not self._buffer:
             return None
@@ -128,7 +129,6 @@ class RequestReader:
         self._path = head.path
         self._expects = checked.expects_continue and checked.has_body
         self.keep_alive, self.minor = checked.keep_alive, checked.minor
-        self.posted = head.method == "POST"
         del self._buffer[: reading.size]
         return head
 
@@ -139,20 +139,27 @@ class RequestReader:
         end = self._guard.end_of(self._buffer)
         if end is None:
             return None
-        self.posted = self._buffer.startswith(b"POST ")
         with memoryview(self._buffer) as whole:
             raw = bytes(whole[:end])
-        checked = check_head(raw, self._allowed_hosts)
+        try:
+            checked = check_head(raw, self._allowed_hosts)
+        except Unserved as unserved:
+            self.refused = self._head_of(unserved.checked)
+            raise
         self._begin_second_reading(checked, raw)
         length = 0 if checked.length is None else checked.length
+        head = self._head_of(checked)
         if length > self._max_body:
+            self.refused = head
             raise RequestError("The request body is too large.", status=413)
         self._chunks = ChunkGuard(self._max_body) if checked.chunked else None
         self._guard = None
-        path, _, query = checked.target.partition("?")
-        head = RequestHead(checked.method, path, query, checked.headers, self.peer)
         self._fresh = known_head(raw, checked, head)
         return self._take(HeadReading(end, length, checked, head))
+
+    def _head_of(self, checked: CheckedHead) -> RequestHead:
+        path, _, query = checked.target.partition("?")
+        return RequestHead(checked.method, path, query, checked.headers, self.peer)
 
     def read_body(self) -> bytes | None:
         """Return the whole body of the request whose head was read last."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from streamgauge.core.chat import ChatRequest
@@ -255,25 +256,23 @@ class Gateway:
         status: int,
         code: str,
         message: str,
-        *,
-        posted: bool,
-        accepted: bool,
+        head: RequestHead | None,
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of a refusal by the connection itself."""
         error = GatewayError(status, ErrorCode(code), message)
-        row = posted and (accepted or not self.callers.required)
-        return self.refusals.refuse(path, error, row=row)[1:]
+        if head is not None and (endpoint := find_endpoint(head.path)) is not None:
+            with suppress(GatewayError):  # nobody's: it leaves no row
+                caller = self._caller(endpoint, head)
+                return self.refusals.refuse_head(head, error, caller)[1:]
+        return self.refusals.refuse(path, error, row=False)[1:]
 
     def request_lost(self, head: RequestHead) -> None:
         """A client left before its request's body had come, or we did: its row says so."""
-        try:
-            endpoint = endpoint_of(head, self._pages.exists)
-            caller = self._caller(endpoint, head)
-        except GatewayError:
-            return  # its key has died since: nobody's request leaves no row
-        if head.method == "POST":
-            status = Status.SHUTDOWN if self.stopping else Status.CLIENT_DISCONNECTED
-            self.refusals.lost(head, status, caller)
+        with suppress(GatewayError):  # its key has died since: nobody's request leaves no row
+            caller = self._caller(endpoint_of(head, self._pages.exists), head)
+            if head.method == "POST":
+                status = Status.SHUTDOWN if self.stopping else Status.CLIENT_DISCONNECTED
+                self.refusals.lost(head, status, caller)
 
     def handle(self, request: Request, responder: Responder) -> None:
         """Answer one whole request."""
