@@ -179,6 +179,22 @@ _BOTH = (
         f'[[upstreams]]\nname = "a"\nkind = "sim"\napi_key = "{CANARY}"\n«base_url = "localhost"\n',
     ),
     (
+        "an endpoint for an address",
+        "upstreams[0].base_url",
+        "is a base to which paths are added: leave /chat/completions at its end out",
+        f"upstreams:\n- name: a\n  kind: vllm\n  «base_url: http://h/v1/chat/completions/\n"
+        f"  api_key: {CANARY}\n",
+        f'[[upstreams]]\nname = "a"\nkind = "sim"\napi_key = "{CANARY}"\n'
+        '«base_url = "http://h/chat/completions"\n',
+    ),
+    (
+        "a key file without its folder",
+        "upstreams[0].api_key",
+        "names no file; write file:/path, such as file:/run/secrets/key",
+        f"upstreams:\n- {{name: a, kind: sim, base_url: http://h, «api_key: file:{CANARY}}}\n",
+        f'[[upstreams]]\nname = "a"\nkind = "sim"\nbase_url = "http://h"\n«api_key = "file:~/{CANARY}"\n',
+    ),
+    (
         "a password in an address",
         "upstreams[0].base_url",
         "must hold no user name or password; use api_key or headers",

@@ -124,6 +124,11 @@ def test_a_link_stays_a_link() -> None:
             "--upstream: upstreams[0].base_url: must hold no user name or password; "
             "use api_key or headers",
         ),
+        (
+            "ollama=http://127.0.0.1:11434/api",
+            "--upstream: upstreams[0].base_url: "
+            "is a base to which paths are added: leave /api at its end out",
+        ),
     ],
 )
 def test_a_wrong_upstream_writes_nothing(flag: str, line: str) -> None:

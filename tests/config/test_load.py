@@ -423,3 +423,43 @@ def test_the_search_order_is_flag_variable_folder_home(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         origin()
     assert str(caught.value).startswith("environment:STREAMGAUGE_CONFIG: configuration: cannot")
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "end"),
+    [
+        ("anthropic", "https://api.anthropic.com/v1/messages", "/v1/messages"),
+        ("openai", "https://h/V1/Responses//", "/V1/Responses"),
+        ("ollama", "http://localhost:11434/api/chat", "/api/chat"),
+        ("ollama", "http://localhost:11434/api/", "/api"),
+        ("ollama", "https://ollama.com/api", "/api"),
+        ("ollama", "https://h/mounted/api", None),
+        ("openai", "https://h/api/chat", None),
+        ("openai", "https://h/models", None),
+        ("openrouter", "https://openrouter.ai/api/v1", None),
+    ],
+)
+def test_a_base_url_that_is_an_endpoint_is_a_mistake_and_a_mount_is_none(
+    load_text: Callable[..., Loaded],
+    error_lines: Callable[..., list[str]],
+    kind: str,
+    url: str,
+    end: str | None,
+) -> None:
+    text = f"upstreams:\n- {{name: a, kind: {kind}, base_url: {url}}}\n"
+    if end is None:
+        assert load_text(text).config.upstreams[0].base_url == url
+    else:
+        [line] = error_lines(text)
+        assert line.endswith(
+            f"base_url: is a base to which paths are added: leave {end} at its end out"
+        )
+
+
+def test_a_variable_that_names_a_file_is_no_key(error_lines: Callable[..., list[str]]) -> None:
+    text = "control: {token: '${T}'}\nupstreams:\n- {name: a, kind: sim, base_url: 'http://h', headers: {Authorization: 'Bearer file:k'}}"
+    first, second = error_lines(text, {"T": "file:/run/secrets/key"})
+    assert first.endswith(
+        ": a variable's own file: is not read; write file:/path here in its place"
+    )
+    assert ".headers.Authorization: names no file; write file:/path" in second

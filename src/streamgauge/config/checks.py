@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
@@ -13,14 +14,26 @@ from streamgauge.config.positions import Path, path_text
 from streamgauge.config.price_checks import price_problems
 from streamgauge.config.problems import Problem
 from streamgauge.config.route_checks import route_problems, upstreams_of
+from streamgauge.config.upstream import Kind
 
 __all__ = ["cross_problems", "literal_key_warnings"]
+
+_FILE = re.compile(r"(?:^|\s)file:(/?)")
+_ENDPOINT = re.compile(
+    r"://.*(?P<end>/chat/completions|/v1/(?:completions|messages|responses|embeddings|models))$",
+    re.IGNORECASE,
+)
+_OLLAMA_ENDPOINT = re.compile(
+    r"://.*(?P<end>/chat/completions|/api/(?:chat|generate|tags)|(?<=:11434)/api|(?<=//ollama\.com)/api)$",
+    re.IGNORECASE,
+)
 
 
 def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
     """Return what is wrong between settings; each check skips what has the wrong type."""
     found = [*_same_names(document), *route_problems(document), *_tls_files(document, cwd)]
-    found += [*same_port(document), *price_problems(document)]
+    found += [*same_port(document), *price_problems(document), *_named_files(document)]
+    found += _pasted_endpoints(document)
     if not insecure_no_auth:
         found += open_binds(document)
     return [Problem.at(document.place_of(path), path, message) for path, message in found]
@@ -45,6 +58,27 @@ def _holds_key(path: Path) -> bool:
         case ("upstreams" | "exporters", int() | "otlp", "headers", str(name)):
             return is_credential(name)
     return False
+
+
+def _named_files(document: Document) -> Iterator[tuple[Path, str]]:
+    """Tell of keys that begin like the name of a file: no provider's key does."""
+    for path in filter(_holds_key, document.origins()):
+        value = document.get(path)
+        named = _FILE.search(value) if isinstance(value, str) else None
+        if named is not None and named[1]:
+            yield path, "a variable's own file: is not read; write file:/path here in its place"
+        elif named is not None:
+            yield path, "names no file; write file:/path, such as file:/run/secrets/key"
+
+
+def _pasted_endpoints(document: Document) -> Iterator[tuple[Path, str]]:
+    """Tell of base URLs that are whole endpoints: every path is put behind the base."""
+    for index, upstream in upstreams_of(document):
+        url = upstream.get("base_url")
+        shape = _OLLAMA_ENDPOINT if upstream.get("kind") == Kind.OLLAMA else _ENDPOINT
+        if isinstance(url, str) and (found := shape.search(url.rstrip("/"))):
+            message = f"is a base to which paths are added: leave {found['end']} at its end out"
+            yield ("upstreams", index, "base_url"), message
 
 
 def _same_names(document: Document) -> Iterator[tuple[Path, str]]:

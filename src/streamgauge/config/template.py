@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from streamgauge.config.checks import cross_problems
 from streamgauge.config.document import Document
 from streamgauge.config.explain import problems_of
 from streamgauge.config.problems import ConfigError
@@ -50,7 +51,7 @@ class Starter:
 def starter_upstreams(flags: Sequence[str], environ: Mapping[str, str]) -> list[Starter]:
     """Return the upstreams of `--upstream` flags, else of well-known keys, else an example.
 
-    Raises ConfigError for a flag that names no kind or no URL.
+    Raises ConfigError for a flag that `serve` would refuse.
     """
     document = Document("configuration")
     problems = add_upstream_flags(document, flags, {}, [kind.value for kind in Kind])
@@ -62,6 +63,7 @@ def starter_upstreams(flags: Sequence[str], environ: Mapping[str, str]) -> list[
         Config.model_validate(document.root)
     except ValidationError as error:
         problems += problems_of(error, document)
+    problems += cross_problems(document, False, Path())
     if problems:
         raise ConfigError(problems)
     return [_starter(upstream, environ) for upstream in document.root["upstreams"]]
