@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,25 @@ def test_an_open_bind_that_asks_for_no_key_needs_the_flag() -> None:
     result = CliRunner().invoke(config, ["check", "--insecure-no-auth"])
     assert result.exit_code == 0
     assert "http://[::]:8066" in result.stdout
+
+
+def test_json_tells_a_good_file_and_mistakes_to_programs() -> None:
+    Path("streamgauge.yaml").write_text(GOOD)
+    good = CliRunner().invoke(config, ["check", "--json"])
+    told = json.loads(good.stdout)
+    assert (good.exit_code, told["ok"], told["problems"]) == (0, True, [])
+    assert (told["file"], told["ledger"]) == ("streamgauge.yaml", "streamgauge.db")
+    assert (told["data"], told["control"]) == ("http://127.0.0.1:8066", "http://127.0.0.1:8067")
+    assert [(each["name"], each["default"]) for each in told["upstreams"]] == [
+        ("local", False),
+        ("cloud", True),
+    ]
+    assert [f"warning: {each}" for each in told["warnings"]] == good.stderr.splitlines()
+    assert "canary-text" not in good.output
+
+    Path("bad.toml").write_text('[server]\nport = "x"\nhots = "h"\n')
+    bad = CliRunner().invoke(config, ["check", "--json", "bad.toml"])
+    told = json.loads(bad.stdout)
+    lines = [f"{each['place']}: {each['path']}: {each['message']}" for each in told["problems"]]
+    assert (bad.exit_code, told["ok"], lines) == (3, False, bad.stderr.splitlines())
+    assert len(lines) == 2

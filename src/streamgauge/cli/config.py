@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,7 @@ from streamgauge.cli.config_show import loaded_or_exit, reference, schema, show
 
 if TYPE_CHECKING:
     from streamgauge.config.load import Loaded
+    from streamgauge.config.problems import ConfigError
 
 __all__ = ["config"]
 
@@ -28,17 +30,55 @@ for verb in (init, show, schema, reference):
 @config.command(short_help="Find every mistake at once, and sum it up.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--insecure-no-auth", is_flag=True, help="Accept a bind outside loopback.")
-def check(file: Path | None, insecure_no_auth: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, also of mistakes.")
+def check(file: Path | None, insecure_no_auth: bool, as_json: bool) -> None:
     """Check FILE, or the configuration that `serve` would find, and sum it up.
 
     Mistakes go to stderr, all at once, and end with exit code 3.
     """
     from streamgauge.config.load import LoadOptions
 
-    loaded = loaded_or_exit(LoadOptions(config=file, insecure_no_auth=insecure_no_auth), files=True)
+    options = LoadOptions(config=file, insecure_no_auth=insecure_no_auth)
+    loaded = loaded_or_exit(options, files=True, also=_tell_json if as_json else _tell_no_more)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(_summary(loaded))
+    click.echo(json.dumps(_plain(loaded)) if as_json else _summary(loaded))
+
+
+def _tell_no_more(_: ConfigError) -> None:
+    """What stderr has is enough for people."""
+
+
+def _tell_json(error: ConfigError) -> None:
+    problems = [
+        {"place": str(problem.place), "path": problem.path, "message": problem.message}
+        for problem in error.problems
+    ]
+    click.echo(json.dumps({"ok": False, "problems": problems}))
+
+
+def _plain(loaded: Loaded) -> dict[str, Any]:
+    settings = loaded.config
+    control = settings.control
+    return {
+        "ok": True,
+        "problems": [],
+        "warnings": loaded.warnings,
+        "file": None if loaded.origin is None else str(loaded.origin),
+        "version": loaded.version,
+        "data": _url(settings.server.host, settings.server.port),
+        "control": _url(control.host, control.port) if control.enabled else None,
+        "ledger": settings.ledger.path,
+        "upstreams": [
+            {
+                "name": upstream.name,
+                "kind": upstream.kind.value,
+                "base_url": upstream.base_url,
+                "default": upstream is settings.default_upstream,
+            }
+            for upstream in settings.upstreams
+        ],
+    }
 
 
 def _summary(loaded: Loaded) -> str:

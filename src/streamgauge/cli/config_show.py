@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from streamgauge.config.effective import Setting
     from streamgauge.config.load import Loaded, LoadOptions
+    from streamgauge.config.problems import ConfigError
 
 __all__ = ["loaded_or_exit", "reference", "schema", "show"]
 
@@ -19,10 +21,15 @@ _WIDEST = 48
 """A longer value takes its room, and does not push the origins of all others to the right."""
 
 
-def loaded_or_exit(options: LoadOptions, *, files: bool = False) -> Loaded:
+def loaded_or_exit(
+    options: LoadOptions,
+    *,
+    files: bool = False,
+    also: Callable[[ConfigError], None] = lambda _: None,
+) -> Loaded:
     """Return the configuration; its mistakes go to stderr and end with exit code 3.
 
-    `files`: read the certificates that it names, too.
+    `files`: read the certificates that it names, too. `also`: told of the mistakes.
     """
     from streamgauge.cli.tls_files import check_tls_files
     from streamgauge.config.load import load
@@ -34,6 +41,7 @@ def loaded_or_exit(options: LoadOptions, *, files: bool = False) -> Loaded:
             check_tls_files(loaded)
     except ConfigError as error:
         click.echo(str(error), err=True)
+        also(error)
         raise SystemExit(_CONFIGURATION) from None
     return loaded
 
