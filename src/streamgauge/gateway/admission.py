@@ -31,6 +31,7 @@ _BYTES_A_TOKEN = 4
 _PROTOCOL = re.compile(r"(?:^|&)protocol=([^&]*)")
 _PROTOCOLS: Mapping[str, DialectName] = {"openai": "openai", "simple": "simple", "frames": "frames"}
 _ONE_ANSWER = frozenset({"simple", "frames"})
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 _LINES, _EVENTS = "application/x-ndjson", "text/event-stream"
 
 
@@ -123,7 +124,24 @@ def _asked_protocol(head: RequestHead, endpoint: str) -> DialectName | None:
             raise RequestError(f"protocol is one of {', '.join(_PROTOCOLS)}", param="protocol")
         return protocol
     accepted = (head.header(b"accept") or "").lower()
-    return "simple" if _LINES in accepted and _EVENTS not in accepted else None
+    if _LINES not in accepted:
+        return None
+    wished = _weight(accepted, _LINES)
+    return "simple" if wished and wished > _weight(accepted, _EVENTS) else None
+
+
+def _weight(accepted: str, media: str) -> float:
+    """Return how much a lower-case Accept wishes for `media` by its name, 0 for not at all.
+
+    The greatest of several; what is no weight is 1 (RFC 9110 §12.4.2, §12.5.1).
+    """
+    weights = [0.0]
+    for member in accepted.split(","):
+        name, *parameters = (part.strip() for part in member.split(";"))
+        if name == media:
+            found = (_WEIGHT.fullmatch(parameter) for parameter in parameters)
+            weights.append(next((float(q[1]) for q in found if q), 1.0))
+    return max(weights)
 
 
 def check_content_type(head: RequestHead) -> None:
