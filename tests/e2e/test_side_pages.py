@@ -80,10 +80,14 @@ async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_p
         wrong = await it.get("/v1/chat/completions")
         asked = await it.ask("/v1/models", {})
         typed = await it.ask("/v1/chat/completions", CHAT, content_type="text/plain")
+        async with it.client() as client:
+            client.writer.write(b"PURGE /v1/streams/x/stop HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            strange = await client.answer()
         rows = await it.rows()
     assert (unknown.status, unknown.json()["type"]) == (404, "error")
     assert (wrong.status, wrong.json()["error"]["code"]) == (405, "bad_request")
     assert (wrong.headers["allow"], asked.headers["allow"]) == ("POST", "GET, HEAD")
+    assert (strange.status, strange.headers["allow"]) == (405, "POST")
     assert typed.status == 415
     assert [(row["status"], row["http_status"]) for row in rows] == [("rejected", 415)]
 

@@ -14,6 +14,7 @@ from streamgauge.core.errors import RequestError
 __all__ = [
     "Endpoint",
     "Route",
+    "allow_header",
     "beta_query",
     "check_method",
     "dialect_name",
@@ -93,8 +94,13 @@ def check_method(endpoint: Endpoint, method: str) -> None:
     if method in endpoint.methods:
         return
     error = RequestError(f"use {endpoint.methods[0]} here", status=405)
-    error.headers = ((b"allow", ", ".join(endpoint.methods).encode()),)
+    error.headers = allow_header(endpoint)
     raise error
+
+
+def allow_header(endpoint: Endpoint) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that names the methods by which `endpoint` is asked."""
+    return ((b"allow", ", ".join(endpoint.methods).encode()),)
 
 
 def dialect_name(path: str | None) -> str:

@@ -20,7 +20,7 @@ from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.client_application import EarlyAnswer, OpenConnection
 from streamgauge.gateway.client_connection import ClientConnection
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, find_endpoint
+from streamgauge.gateway.endpoints import Endpoint, Route, allow_header, find_endpoint
 from streamgauge.gateway.generation import Generation, generation_of
 from streamgauge.gateway.http import (
     Header,
@@ -261,6 +261,7 @@ class Gateway:
         """Return headers and body of a refusal by the connection itself."""
         error = GatewayError(status, ErrorCode(code), message)
         if head is not None and (endpoint := find_endpoint(head.path)) is not None:
+            error.headers = allow_header(endpoint) if status == 405 else ()
             with suppress(GatewayError):  # nobody's: it leaves no row
                 caller = self._caller(endpoint, head)
                 return self.refusals.refuse_head(head, error, caller)[1:]
