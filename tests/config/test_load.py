@@ -463,3 +463,46 @@ def test_a_variable_that_names_a_file_is_no_key(error_lines: Callable[..., list[
         ": a variable's own file: is not read; write file:/path here in its place"
     )
     assert ".headers.Authorization: names no file; write file:/path" in second
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "warned"),
+    [
+        (
+            "s.yaml",
+            "server: {host: 0.0.0.0}",
+            "s.yaml:1:10: server.host: is not loopback, but only requests to 127.0.0.1, localhost "
+            "and [::1] are answered, others get 421; write beside it allowed_hosts: "
+            '["127.0.0.1", "localhost", "[::1]", "NAME-OR-ADDRESS"]',
+        ),
+        (
+            "s.toml",
+            'control.token = "${T}"\ncontrol.host = "fd00::1"',
+            "s.toml:2:9: control.host: is not loopback, but only requests to 127.0.0.1, localhost "
+            "and [::1] are answered, others get 421; write beside it allowed_hosts = "
+            '["127.0.0.1", "localhost", "[::1]", "[fd00::1]"]',
+        ),
+        ("s.yaml", "server: {host: gauge.lan, allowed_hosts: [gauge.lan]}", None),
+        ("s.yaml", "server: {host: 0.0.0.0, allowed_hosts: [localhost]}", None),
+        ("s.yaml", "control: {host: 0.0.0.0, token: '${T}', enabled: false}", None),
+        ("s.yaml", "server: {host: '::1'}", None),
+    ],
+)
+def test_a_listener_that_answers_none_of_the_names_it_is_reached_by_is_warned_of(
+    load_text: Callable[..., Loaded], name: str, text: str, warned: str | None
+) -> None:
+    loaded = load_text(text, {"T": "token-of-the-test"}, name=name)
+    assert loaded.warnings == ([] if warned is None else [warned])
+
+
+def test_a_host_of_the_command_line_is_warned_of_with_the_variable_to_set(
+    load_text: Callable[..., Loaded],
+) -> None:
+    flag = Flag("--host", ("server", "host"), "192.0.2.7")
+    [warning] = load_text("", flags=(flag,)).warnings
+    named = '["127.0.0.1", "localhost", "[::1]", "192.0.2.7"]'
+    assert warning.startswith("--host: server.host: is not loopback")
+    assert warning.endswith(f"; set STREAMGAUGE_SERVER__ALLOWED_HOSTS='{named}'")
+    again = load_text("", {"STREAMGAUGE_SERVER__ALLOWED_HOSTS": named}, flags=(flag,))
+    assert again.warnings == []
+    assert "192.0.2.7" in again.config.server.allowed_hosts

@@ -126,7 +126,10 @@ def test_a_name_that_leads_here_by_dns_alone_is_refused(
     listener: Listener, plane: FakePlane, host: str
 ) -> None:
     before = plane.reloads
-    assert listener.ask("GET", "/admin/runtime", f"host: {host}", host=False).status == 421
+    refused = listener.ask("GET", "/admin/runtime", f"host: {host}", host=False)
+    name = host.removesuffix(":8067")
+    assert (refused.status, name.encode() in refused.body) == (421, True)
+    assert b"add it to control.allowed_hosts" in refused.body
     posted = listener.ask("POST", "/admin/reload", f"host: {host}", JSON, host=False)
     assert (posted.status, plane.reloads) == (421, before)
 

@@ -338,3 +338,13 @@ def test_a_damaged_request_is_refused_or_read_alike_however_it_is_cut(
             return refusal.code
 
     assert outcome([bytes(raw)]) == outcome(one_by_one(bytes(raw)))
+
+
+def test_a_strange_host_is_named_with_what_to_do_about_it() -> None:
+    raw = b"GET / HTTP/1.1\r\nHost: %b:80\r\n\r\n" % (b"Gauge." + b"x" * 300)
+    with pytest.raises(RequestError) as refused:
+        read_all([raw])
+    name = ("gauge." + "x" * 300)[:253]
+    assert refused.value.message == (
+        f"The host {name} is not served here: add it to the gateway's server.allowed_hosts."
+    )

@@ -9,14 +9,14 @@ from pathlib import Path as FilePath
 
 from streamgauge.config.document import Document
 from streamgauge.config.headers import is_credential
-from streamgauge.config.listener_checks import open_binds, same_port
+from streamgauge.config.listener_checks import lonely_binds, open_binds, same_port
 from streamgauge.config.positions import Path, path_text
 from streamgauge.config.price_checks import price_problems
 from streamgauge.config.problems import Problem
 from streamgauge.config.route_checks import route_problems, upstreams_of
 from streamgauge.config.upstream import Kind
 
-__all__ = ["cross_problems", "literal_key_warnings"]
+__all__ = ["cross_problems", "host_warnings", "literal_key_warnings"]
 
 _FILE = re.compile(r"(?:^|\s)file:(/?)")
 _ENDPOINT = re.compile(
@@ -46,6 +46,14 @@ def literal_key_warnings(document: Document, literals: set[Path]) -> list[str]:
         "a key stands here as text; write ${NAME} or file:/path"
         for path in sorted(literals, key=document.place_of)
         if _holds_key(path) and document.get(path)
+    ]
+
+
+def host_warnings(document: Document) -> list[str]:
+    """Return a line for each listener whose callers are all turned away by their Host (S14)."""
+    return [
+        f"{document.place_of(path)}: {path_text(path)}: {message}"
+        for path, message in lonely_binds(document)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +10,13 @@ from streamgauge.config.document import Document
 from streamgauge.config.expand import Expanded
 from streamgauge.config.fields import Section, switched
 from streamgauge.config.listeners import Control, Server, is_loopback
-from streamgauge.config.positions import Path
+from streamgauge.config.positions import Path, Place, path_text
 
-__all__ = ["open_binds", "same_port"]
+__all__ = ["lonely_binds", "open_binds", "same_port"]
 
 _SECTIONS: dict[str, type[Section]] = {"server": Server, "control": Control}
 _FREE = {"0", "-0"}
+_ANY_ADDRESS = {"0.0.0.0", "::", "[::]"}
 
 
 def open_binds(document: Document) -> Iterator[tuple[Path, str]]:
@@ -34,6 +36,34 @@ def open_binds(document: Document) -> Iterator[tuple[Path, str]]:
             "is not loopback, and control.token is empty; "
             "set a token, listen on 127.0.0.1, or give --insecure-no-auth",
         )
+
+
+def lonely_binds(document: Document) -> Iterator[tuple[Path, str]]:
+    """Tell of listeners that others can reach, and that answer none of the names they use."""
+    for name, section in _SECTIONS.items():
+        hosts = (name, "allowed_hosts")
+        if not _is_open(document, name) or document.get(hosts) is not None:
+            continue
+        if name == "control" and not _has_control(document):
+            continue
+        host = _value(document, name, "host").strip("[]")
+        own = "NAME-OR-ADDRESS" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
+        known = [*section.model_fields["allowed_hosts"].default, own]
+        path, line = (name, "host"), json.dumps(known)
+        yield (
+            path,
+            "is not loopback, but only requests to 127.0.0.1, localhost and [::1] are answered, "
+            f"others get 421; {_beside(document.place_of(path), path_text(hosts), line)}",
+        )
+
+
+def _beside(place: Place, path: str, value: str) -> str:
+    """Return what to write where the host was set, in that place's own way."""
+    if not place.line:
+        return f"set STREAMGAUGE_{path.upper().replace('.', '__')}='{value}'"
+    key = path.rpartition(".")[2]
+    sign = " = " if place.source.endswith(".toml") else ": "
+    return f"write beside it {key}{sign}{value}"
 
 
 def same_port(document: Document) -> Iterator[tuple[Path, str]]:

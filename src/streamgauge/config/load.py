@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streamgauge.config.checks import cross_problems, literal_key_warnings
+from streamgauge.config.checks import cross_problems, host_warnings, literal_key_warnings
 from streamgauge.config.document import Document
 from streamgauge.config.environment import (
     Flag,
@@ -83,7 +83,7 @@ def load(options: LoadOptions) -> Loaded:
     problems = [*document.problems, *_merge(document, options, has_file=origin is not None)]
     document.root, more, literals = expand_document(document, options.environ)
     document.root = _without_nulls(document.root)
-    warnings = literal_key_warnings(document, literals)
+    warnings = literal_key_warnings(document, literals) + host_warnings(document)
     problems += more
     problems += drop_unserved(document)
     config = _validated(document, problems, options)

@@ -115,7 +115,8 @@ class Guard:
             raise Refused(400, "exactly one Host field with a host and an optional port is needed")
         allowed = self._access.allowed_hosts
         if "*" not in allowed and legal[1].lower() not in allowed:
-            raise Refused(421, "this host name is not served here (control.allowed_hosts)")
+            named = f"the host {legal[1][:253].lower()} is not served here"
+            raise Refused(421, f"{named}: add it to control.allowed_hosts and restart the gateway")
         return hosts[0].lower()
 
 

@@ -42,6 +42,7 @@ _TARGET = re.compile(rb"[!\"$-~]+")
 FIELD_BLOCK: Final = re.compile(rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 """Whole field lines. Possessive, so that no value makes it look twice."""
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_MAX_SHOWN = 253  # a name in DNS is no longer
 # 15 digits: no body is longer, and no reader's integers wrap or round below that.
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 
@@ -267,8 +268,9 @@ def _check_host(hosts: list[bytes], minor: int, allowed: Collection[str]) -> Non
     legal = _HOST.fullmatch(hosts[0])
     if legal is None:
         raise bad_http("The Host field is not a host and an optional port.")
-    if "*" not in allowed and legal[1].decode("ascii").lower() not in allowed:
-        raise bad_http("This host name is not served here (server.allowed_hosts).", 421)
+    if "*" not in allowed and (host := legal[1].decode("ascii").lower()) not in allowed:
+        named = f"The host {host[:_MAX_SHOWN]} is not served here"
+        raise bad_http(f"{named}: add it to the gateway's server.allowed_hosts.", 421)
 
 
 def _framing(read: _Fields, minor: int) -> tuple[int | None, bool]:
