@@ -136,7 +136,8 @@ def page(body: bytes, status: int = 200, headers: str = "") -> Page:
     """Return a page of JSON. `headers`: whole lines, each with its line end."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}"
+        kind = "" if "content-type:" in headers else "content-type: application/json\r\n"
+        head = f"HTTP/1.1 {status} X\r\n{kind}{headers}"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
     return answer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from streamgauge.cli.doctor_facts import house_facts
 from streamgauge.config.load import LoadOptions, load
@@ -135,12 +137,47 @@ async def test_a_glob_that_fits_no_model_is_found() -> None:
     assert finding.measured.startswith("qwen3-* fits none of the 1 models")
 
 
+@pytest.mark.asyncio
+async def test_a_path_that_leads_beside_the_api_is_found_as_it_was_asked() -> None:
+    async with fake_upstream(SOUND) as url:
+        finding = only(await examined(f"{url}/v1/v1", models=["m"]))
+    assert finding.id == "upstream_path_wrong"
+    assert finding.measured.startswith("/v1/v1/models and /v1/v1/chat/completions both")
+
+
+@pytest.mark.asyncio
+async def test_a_certificate_that_is_not_accepted_is_found() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        finding = only(await examined(f"https://127.0.0.1:{port}"))
+    assert (finding.id, "certificate" in finding.measured) == ("upstream_tls_refused", True)
+
+
 # --- one thing wrong ----------------------------------------------------------------------------
 
+HTML = b"<!doctype html><title>Sign in</title>"
 OLD = "date: Sat, 01 Jan 2022 00:00:00 GMT\r\n"
 FAULTS: tuple[tuple[str, dict[str, Page], str], ...] = (
     ("upstream_key_refused", {"models": page(b"{}", 403)}, "answered 403"),
     ("models_unlisted", {"models": page(b"{}", 404)}, "status 404"),
+    (
+        "upstream_not_an_api",
+        {"models": page(HTML, headers="content-type: text/html\r\n")},
+        "/v1/models answered 200, a page (text/html)",
+    ),
+    (
+        "upstream_not_an_api",
+        {"models": page(HTML, 302, "location: https://login.lan/?from=secret\r\n")},
+        "answered 302, a redirect to https://login.lan",
+    ),
+    (
+        "upstream_path_wrong",
+        {"models": page(b"{}", 404), "completions": page(b"{}", 404)},
+        "/v1/models and /v1/chat/completions both answered 404",
+    ),
     ("models_unlisted", {"models": page(b'{"data": []}')}, "an empty list"),
     ("clock_skew", {"models": page(b'{"data": [{"id": "m"}]}', headers=OLD)}, "behind the clock"),
     (

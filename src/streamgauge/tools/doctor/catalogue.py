@@ -61,6 +61,21 @@ _UPSTREAM = {
         "Start it, or mend upstreams[].base_url: host, port, and http or https. In a container "
         "127.0.0.1 is the container itself.",
     ),
+    "upstream_tls_refused": Disease(
+        _ERROR,
+        "Let it show a certificate that names this host, has not expired and comes from a known "
+        "authority; of one's own, name its PEM file in upstreams[].tls.ca_file. Where it speaks no "
+        "TLS, write http:// in base_url. A wrong clock here makes sound certificates unsound.",
+    ),
+    "upstream_not_an_api": Disease(
+        _ERROR,
+        "Something else answers there: a login page, a captive portal, a proxy's own page. Mend "
+        "upstreams[].base_url (https, host, port, path), or let this machine past that page.",
+    ),
+    "upstream_path_wrong": Disease(
+        _ERROR,
+        "Mend the path in upstreams[].base_url: it ends where /v1 begins, or with that /v1.",
+    ),
     "upstream_key_refused": Disease(
         _ERROR,
         "Set upstreams[].api_key to a key that this upstream accepts, such as ${NAME}, and start "
@@ -68,7 +83,8 @@ _UPSTREAM = {
     ),
     "models_unlisted": Disease(
         _WARNING,
-        "Name what it serves in upstreams[].models: clients that ask for the list get none.",
+        "Name what it serves in upstreams[].models: clients that ask for the list get none. Where "
+        "it should have one, look whether the path in base_url is right.",
     ),
     "models_unmatched": Disease(
         _WARNING,

@@ -36,6 +36,10 @@ class Patient:
         """What software answers there."""
         return self.runtime.config.kind
 
+    def path(self, path: str) -> str:
+        """Return `path` with what the base URL has before it."""
+        return self.runtime.config.path_prefix + path
+
     def request(self, path: str, body: bytes = b"") -> bytes:
         """Return a request as the gateway writes it, with the upstream's own key."""
         client = _VERSION if self.kind is Kind.ANTHROPIC else ()
