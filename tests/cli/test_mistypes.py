@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from streamgauge.cli.listening import cannot_listen
+from streamgauge.cli.listening import cannot_listen, key_at_fault
 from streamgauge.cli.main import VERBS, cli
 
 from .books import ENVIRONMENT, RUN
@@ -121,6 +121,19 @@ def test_a_port_of_another_program_is_doubted(verb: list[str], taken: int) -> No
 def test_the_reason_of_a_failed_name_look_up_is_kept() -> None:
     failed = socket.gaierror(-2, "Name or service not known")
     assert "not known" in cannot_listen("nowhere.invalid", 1, failed)
+    assert key_at_fault(failed) == "host"
+
+
+@pytest.mark.parametrize("name", ["server", "control"])
+def test_an_address_of_another_machine_is_not_blamed_on_the_port(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(  # in a process of its own, as serve takes signals
+        [*RUN, "serve", *LOCAL, "--port", "0", "--insecure-no-auth"], cwd=tmp_path, check=False,
+        env={**ENVIRONMENT, "STREAMGAUGE_LEDGER__SPOOL_MB": "1", "STREAMGAUGE_CONTROL__PORT": "0",
+             f"STREAMGAUGE_{name.upper()}__HOST": "203.0.113.9"},
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert f"; set {name}.host, or " in done.stderr
+    assert done.returncode == 4
 
 
 def test_sums_of_an_empty_ledger_say_that_there_are_no_rows() -> None:

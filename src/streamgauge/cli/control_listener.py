@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from streamgauge.cli.listening import cannot_listen
+from streamgauge.cli.listening import cannot_listen, key_at_fault
 from streamgauge.cli.reloading import Reloader
 from streamgauge.config.effective import settings_of
 from streamgauge.config.listeners import Control
@@ -256,7 +256,8 @@ def open_control(
         host, port = server.listen(settings.host, settings.port)
     except OSError as error:
         reason = cannot_listen(settings.host, settings.port, error, " for control")
-        raise ControlPortTaken(f"{reason}; set control.port, or serve with --no-control") from None
+        cures = f"set control.{key_at_fault(error)}, or serve with --no-control"
+        raise ControlPortTaken(f"{reason}; {cures}") from None
     server.start()
     return ControlListener(server, url_of(host, port), books)
 

@@ -18,7 +18,7 @@ import click
 from streamgauge.cli.client_keys import ClientKeys, KeysRefused
 from streamgauge.cli.control_listener import ControlPortTaken, GatewayPlane, open_control, url_of
 from streamgauge.cli.exporters import Exporters
-from streamgauge.cli.listening import cannot_listen
+from streamgauge.cli.listening import cannot_listen, key_at_fault
 from streamgauge.cli.log import LogWriter, route_logging
 from streamgauge.cli.ratio_seed import seed_ratios
 from streamgauge.cli.reloading import Reloader
@@ -132,7 +132,9 @@ async def _serve_ledger(
         return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
     except OSError as error:
         reason = cannot_listen(config.server.host, config.server.port, error)
-        return _cannot_start(f"{reason}; set server.port, or give --port (0: a free one)")
+        key = key_at_fault(error)
+        free = " (0: a free one)" if key == "port" else ""
+        return _cannot_start(f"{reason}; set server.{key}, or give --{key}{free}")
     upkeep = Upkeep(
         ledger.maintain,
         loop.call_later,
