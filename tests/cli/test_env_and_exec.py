@@ -128,6 +128,16 @@ def test_a_configuration_that_does_not_say_the_url_is_reported() -> None:
     assert "streamgauge.yaml" in result.stderr
 
 
+@pytest.mark.parametrize("port", ["abc", "x y", "70000", "-1", "8066.0"])
+def test_a_port_that_is_none_is_a_mistake_and_no_part_of_a_url(
+    monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    monkeypatch.setenv("STREAMGAUGE_SERVER__PORT", port)
+    result = run("openai")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "server.port: must be a whole number of at most 65535" in result.stderr
+
+
 def test_every_value_survives_the_shell() -> None:
     for value in HARD:
         script = f'{shell_line("sh", "X", value)}\nprintf %s "$X"'

@@ -6,6 +6,7 @@ A reader's shell may lack the keys that the gateway's file names; that must not 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ DEMO_LEDGER = Path("demo.db")
 _CONFIGURATION = 3
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8066
 _DEFAULT_CONTROL_PORT = 8067
+_MAX_PORT = 65_535
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}
 
 
@@ -76,7 +78,10 @@ def control_token() -> str | None:
 def _url(section: str, default_port: int, option: str) -> str:
     host, port = _setting((section, "host")), _setting((section, "port"))
     host = _DEFAULT_HOST if host is None else str(host)
-    return listener_url(section, host, default_port if port is None else port, option)
+    port = default_port if port is None else str(port).strip()
+    if not re.fullmatch(r"[0-9]{1,5}", str(port)) or int(port) > _MAX_PORT:
+        raise _unreadable(f"{section}.port: must be a whole number of at most {_MAX_PORT}")
+    return listener_url(section, host, port, option)
 
 
 def listener_url(section: str, host: str, port: int | str, option: str) -> str:
@@ -130,7 +135,9 @@ def _document() -> Document:
         read = read_toml if file.suffix == ".toml" else read_yaml
         try:
             document = read(file.read_text(encoding="utf-8-sig"), str(file))
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
+        except ConfigError as error:
+            raise _unreadable(str(error)) from None
+        except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(f"{file}: {error}") from None
     apply_environment(document, os.environ, ("ledger", "server", "control"))
     return document
