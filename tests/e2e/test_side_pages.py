@@ -77,6 +77,7 @@ async def test_an_upstreams_pages_are_shown_only_where_they_are_exposed(tmp_path
 async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_path: Path) -> None:
     async with stand(tmp_path) as it:
         unknown = await it.ask("/v1/messages/nothing", {})
+        twice = await it.ask("/v1/v1/messages?beta=true", {})
         wrong = await it.get("/v1/chat/completions")
         asked = await it.ask("/v1/models", {})
         typed = await it.ask("/v1/chat/completions", CHAT, content_type="text/plain")
@@ -85,6 +86,9 @@ async def test_wrong_paths_methods_and_types_are_told_in_the_paths_dialect(tmp_p
             strange = await client.answer()
         rows = await it.rows()
     assert (unknown.status, unknown.json()["type"]) == (404, "error")
+    assert unknown.json()["error"]["message"] == "there is nothing at this path"
+    assert (twice.status, twice.json()["error"]["code"]) == (404, "no_route")
+    assert "leave it out of the client's base URL" in twice.json()["error"]["message"]
     assert (wrong.status, wrong.json()["error"]["code"]) == (405, "bad_request")
     assert (wrong.headers["allow"], asked.headers["allow"]) == ("POST", "GET, HEAD")
     assert (strange.status, strange.headers["allow"]) == (405, "POST")

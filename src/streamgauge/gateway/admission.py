@@ -40,10 +40,16 @@ def endpoint_of(head: RequestHead, is_there: Callable[[Endpoint, str], bool]) ->
     endpoint = find_endpoint(head.path)
     metered = endpoint is not None and endpoint.route is Route.METERED
     if endpoint is None or not (metered or is_there(endpoint, head.method)):
-        raise RequestError("there is nothing at this path", status=404, code=ErrorCode.NO_ROUTE)
+        raise RequestError(_nothing_at(head.path), status=404, code=ErrorCode.NO_ROUTE)
     check_method(endpoint, head.method)
     check_hop(head)
     return endpoint
+
+
+def _nothing_at(path: str) -> str:
+    twice = path.startswith("/v1/v1/")  # Anthropic's clients add /v1, OpenAI's do not
+    why = ": /v1 stands in it twice, so leave it out of the client's base URL" if twice else ""
+    return f"there is nothing at this path{why}"
 
 
 def client_request_id(head: RequestHead) -> str | None:
