@@ -155,3 +155,39 @@ def test_a_full_disk_costs_no_descriptor() -> None:
         Recording(descriptor, opening("a-capture-0000001"), Masking(()))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("key", ['"status":', '"streaming":true', 'exchange-number-one","'])
+def test_a_key_that_looks_like_a_piece_of_json_breaks_no_line(disk: Disk, key: str) -> None:
+    folder = CaptureFolder(str(disk.path), 1 << 20, 7)
+    tape = disk.writer.begin(folder, opening(A), frozenset({key}), 0.0, lambda: 1.5)
+    tape.head(TOLD, "HTTP/1.1 200", HEAD)
+    tape.close(record(A))
+    disk.writer.stop(5.0)
+    reader = disk.read(A)
+    assert (reader.opening.id, reader.opening.streaming) == (A, True)
+    assert reader.closing is not None
+    assert reader.closing.row["status"] == "completed"
+
+
+def test_a_row_with_half_a_surrogate_is_kept_as_the_ledger_keeps_it(disk: Disk) -> None:
+    tape = disk.begin(A)
+    tape.close(an_exchange(A, status=Status.COMPLETED, finish_reason="sto\ud800p"))
+    disk.writer.stop(5.0)
+    closing = disk.read(A).closing
+    assert closing is not None
+    assert closing.row["finish_reason"] == "sto\ufffdp"
+
+
+def test_a_fault_of_ours_in_one_capture_costs_no_other(disk: Disk) -> None:
+    one, two = disk.begin(A), disk.begin(B)
+    disk.writer.put(A, 0, lambda recording: recording.data(0, TOLD, "no bytes"))  # type: ignore[arg-type]
+    two.data(TOLD, FRAME)
+    for tape in (one, two):
+        tape.close(record(tape.id))
+    disk.writer.stop(5.0)
+    stats = disk.writer.stats()
+    assert (stats.whole, stats.failed, stats.last) == (1, 1, (B,))
+    assert stats.error == "a fault of ours (TypeError)"
+    assert one.settled
+    assert two.settled

@@ -10,8 +10,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from streamgauge.gateway.http import Header
+from streamgauge.ledger.rows import storable_text
 
 __all__ = ["HIDDEN_HEADERS", "MaskedFlow", "Masking", "Piece", "credentials_in"]
 
@@ -58,6 +60,19 @@ class Masking:
     def apply(self, data: bytes) -> bytes:
         """Return `data` with every secret blotted out; it is as long as before."""
         return self._hidden.sub(lambda found: b"*" * len(found[0]), data)
+
+    def values(self, value: Any) -> Any:
+        """Return `value`, of JSON's types, with every secret in its texts blotted out.
+
+        Not in its text as JSON: who calls a piece of that text their key would break it.
+        """
+        if isinstance(value, str):
+            return self.apply(storable_text(value).encode()).decode()
+        if isinstance(value, dict):
+            return {name: self.values(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self.values(each) for each in value]
+        return value
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Return where secrets begin and end in `data`."""

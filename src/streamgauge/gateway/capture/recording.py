@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -34,8 +33,9 @@ class Recording:
         self.id = opening.id
         self.size = 0
         try:
-            self._write(self._masking.apply(encode_line(opening)))
-        except OSError:
+            told = masking.values(msgspec.to_builtins(opening))
+            self._write(encode_line(msgspec.convert(told, Opening)))
+        except BaseException:
             os.close(descriptor)  # nobody has it but this
             raise
 
@@ -75,9 +75,6 @@ class Recording:
 
     def _closing(self, t: int, record: ExchangeRecord, dropped: int) -> Closing:
         hashes = self._hashes
-        row: Mapping[str, Any] = msgspec.json.decode(
-            self._masking.apply(msgspec.json.encode(record))
-        )
         return Closing(
             closed=t,
             complete=not dropped,
@@ -86,7 +83,7 @@ class Recording:
             stream_sha1=hashes.stream_sha1,
             sha1s=hashes.kept_sha1s(),
             masked=hashes.masked,
-            row=dict(row),
+            row=self._masking.values(msgspec.to_builtins(record)),
         )
 
     def _flush(self, flow: Flow) -> None:

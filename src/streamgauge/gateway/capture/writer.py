@@ -171,7 +171,7 @@ class CaptureWriter:
         try:
             self._look(folder)
             recording = Recording(folder.create(opening.id), opening, masking)
-        except (FolderRefused, OSError) as error:
+        except Exception as error:  # see _fail
             self._fail(tape, error)
             return
         self._open[opening.id] = (recording, folder, tape)
@@ -189,7 +189,7 @@ class CaptureWriter:
             self._look(folder)
             if self._total() > folder.max_bytes:
                 raise FolderRefused("capture.max_mb holds no more")
-        except (FolderRefused, OSError) as error:
+        except Exception as error:  # see _fail
             del self._open[exchange_id]
             recording.abandon()
             self._closed_bytes += recording.size
@@ -205,7 +205,7 @@ class CaptureWriter:
             self._unseen += recording.size - before
             self._closed_bytes += recording.size
             self._look(folder)
-        except (FolderRefused, OSError) as error:
+        except Exception as error:  # see _fail
             self._fail(tape, error)
             return
         self._last.append(exchange_id)
@@ -234,7 +234,10 @@ class CaptureWriter:
         self._closed_bytes = total - self._open_bytes()
 
     def _fail(self, tape: Tape, error: Exception) -> None:
+        """Give one capture up. A fault of ours costs no other either: all have this one thread."""
+        foreseen = isinstance(error, FolderRefused | OSError)
         self._failed += 1
-        self._error = str(error)
+        self._error = str(error) if foreseen else f"a fault of ours ({type(error).__name__})"
         tape.settled = True
-        _log.warning("capture %s cannot be written: %s", tape.id, error)
+        told = None if foreseen else error
+        _log.warning("capture %s cannot be written: %s", tape.id, self._error, exc_info=told)
