@@ -22,7 +22,7 @@ from streamgauge.core.actions import (
 from streamgauge.core.record import Status
 
 from .machine_checks import check_count, check_integrity, check_metadata, check_row
-from .machine_inputs import ATTEMPTS, DATA, FACTS, HEADS, REQUESTS, stream_of
+from .machine_inputs import ATTEMPTS, DATA, FACTS, HEADS, REQUESTS, WHOLES, stream_of
 from .playbook import (
     Play,
 )
@@ -113,6 +113,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.give("attempt_head", 200, self.media, None)
         for frame in stream_of(self.play, count, whole):
             self.give("upstream_data", frame)
+
+    @rule(body=WHOLES, declared=st.booleans())
+    def answers_at_once(self, body: bytes, declared: bool) -> None:
+        self.connects()
+        self.give("attempt_head", 200, "application/json" if declared else self.media, None)
+        self.give("upstream_data", body)
+        self.give("upstream_end", "complete")
 
     @rule(kind=st.sampled_from(["complete", "cut", "reset", "protocol"]))
     def ends(self, kind: str) -> None:

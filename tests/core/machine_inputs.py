@@ -30,11 +30,16 @@ __all__ = [
     "HEADS",
     "REQUESTS",
     "TRANSLATED",
+    "WHOLES",
     "WHOLE_TRANSLATED",
     "stream_of",
 ]
 
 REFUSAL = b'{"error": {"message": "unknown field stream_options"}}'
+WHOLES = st.sampled_from(
+    [REFUSAL, b'{"error": "broke"}', b'{"choices": [{"message": {"content": "x"}}]}', b"{}"]
+)
+"""Bodies that are one JSON document."""
 MESSAGE = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
 MESSAGE_PARTS = (
     b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m", "model": "m", '

@@ -94,6 +94,10 @@ MENDED: dict[str, tuple[Callable[[Play], None], Status]] = {
         streamed(ROLE, chunk(error={"message": "broke"}), end=None),
         Status.UPSTREAM_ERROR,
     ),
+    "an error object and no stream": (
+        lambda play: play.answer(200, error_body()),
+        Status.UPSTREAM_ERROR,
+    ),
     "dies at once": (streamed(end="cut"), Status.STREAM_INCOMPLETE),
     "is reset at once": (streamed(end="reset"), Status.UPSTREAM_ERROR),
     "dies behind the role": (streamed(ROLE), Status.STREAM_INCOMPLETE),
@@ -292,6 +296,24 @@ def test_no_attempt_begins_later_than_the_chain_allows() -> None:
 def spending(budget: int) -> Retries:
     spent = iter(range(budget))
     return Retries(spend=lambda now: next(spent, None) is not None, chance=lambda: 1.0)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("others", [[], [NEXT]])
+def test_an_error_in_the_last_line_ends_only_the_attempt_that_said_it(
+    others: list[Attempt], end: bytes
+) -> None:
+    play = Play(request_of("openai"), attempt={"dialect": "ollama"}, others=others)
+    play.head(content_type=UPSTREAMS["ollama"].media)
+    play.data(b'{"error":"broke"}' + end)
+    if play.opens == 1:  # else it was read, and its call is closed
+        play.do("upstream_end", "complete")
+    if others:
+        serve(play)
+    else:
+        assert b"broke" in play.whole.body
+    assert (play.opens, play.row.attempts) == (1 + len(others), 1 + len(others))
+    assert play.row.status is (Status.COMPLETED if others else Status.UPSTREAM_ERROR)
 
 
 def test_what_was_never_sent_is_tried_once_more_after_a_pause() -> None:

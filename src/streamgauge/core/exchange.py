@@ -171,14 +171,15 @@ class Exchange(UpstreamSide):
         """The body is over; `kind`: complete, cut, reset or protocol."""
         if self.state is _DONE or not self._upstream_open:
             return []
-        if kind == "complete" and self.attempt.dialect == "ollama" and self._relaying is not None:
+        passage = self._relaying
+        if kind == "complete" and self.attempt.dialect == "ollama" and passage is not None:
             # A body that is whole needs no line end behind its last line; a blank line says nothing.
-            return [*self._relay(self._relaying, b"\n", now), *self._after_body(kind, now)]
+            actions = self._relay(passage, b"\n", now)
+            over = self._relaying is not passage or not self._upstream_open
+            return actions if over else [*actions, *self._after_body(kind, now)]
         return self._after_body(kind, now)
 
     def _after_body(self, kind: str, now: float) -> list[Action]:
-        if self.state is _DONE or not self._upstream_open:
-            return []
         self._upstream_open = False
         meter, answer = self._books.meter, self._answer
         if meter.ended and kind != "complete":
@@ -228,8 +229,10 @@ class Exchange(UpstreamSide):
         stream = whole_stream(self.facts, self.attempt, body)
         if stream is None:
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
-        self._relaying = self._new_passage()
-        actions = self._relay(self._relaying, stream, now)
+        passage = self._relaying = self._new_passage()
+        actions = self._relay(passage, stream, now)
+        if self._relaying is not passage:  # it was an error, and another attempt follows
+            return actions
         if not self._client_over:  # unread: nothing has seen its marker
             self._client_over = True
             actions.append(EndClient())
