@@ -330,6 +330,20 @@ def test_what_was_never_sent_is_tried_once_more_after_a_pause() -> None:
     assert [each.may_have_been_billed for each in play.of(Commit)[0].attempts] == [False, False]
 
 
+def test_a_connection_that_died_before_its_row_was_written_is_sent_nothing() -> None:
+    play = Play(ASKED, retries=spending(9))
+    play.do("start")
+    play.do("connected")
+    play.do("attempt_failed", "closed")
+    assert play.do("begun") == [], "there is no connection, until the pause is over"
+    play.do("tick", at=0.25)
+    play.do("connected")
+    assert [len(play.requests), len(play.do("begun")), len(play.requests)] == [0, 1, 1]
+    play.do("client_gone")
+    attempts = play.of(Commit)[0].attempts
+    assert [each.may_have_been_billed for each in attempts] == [False, True]
+
+
 def test_what_was_sent_is_not_repeated_at_the_same_upstream() -> None:
     play = Play(ASKED, retries=spending(9))
     play.connect()

@@ -114,7 +114,7 @@ class Exchange(UpstreamSide):
         return self._send_request(now)
 
     def _send_request(self, now: float) -> list[Action]:
-        if not (self._begun and self._connected):
+        if not (self._begun and self._connected and self._upstream_open):
             return []
         written = self._written or self._write(self.attempt)
         self._written = None
