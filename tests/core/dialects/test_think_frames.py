@@ -92,3 +92,12 @@ def test_what_is_no_chunk_passes(payload: str) -> None:
 def test_choices_that_are_none_of_the_protocol_pass(choices: list[Any]) -> None:
     frame = b"data: " + json.dumps({"choices": choices}).encode() + b"\n\n"
     assert through(ChatThinkFrames(), frame) == [frame]
+
+
+def test_what_is_held_at_the_end_belongs_to_the_choice_that_said_it() -> None:
+    told = through(
+        ChatThinkFrames(), chunk({"role": "assistant"}), chunk({"content": "<think>wh<"})
+    )
+    (choice,) = json.loads(told[-1][6:])["choices"]
+    said = {"content": "", "reasoning_content": "<"}
+    assert choice == {"index": 0, "delta": said, "finish_reason": None}

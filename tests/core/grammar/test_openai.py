@@ -83,6 +83,7 @@ BROKEN: list[tuple[str, list[bytes]]] = [
     ("delta_type", [ROLE, chunk(said(content=True)), *TAIL]),
     ("logprobs_type", [ROLE, chunk({**said(content="a"), "logprobs": []}), *TAIL]),
     ("role_missing", [TEXT, *TAIL]),
+    ("role_missing", [CALL, ARGUMENTS, CALLS, DONE]),
     ("role_repeated", [ROLE, ROLE, TEXT, *TAIL]),
     ("role_unknown", [chunk(said(role="user", content="")), *TAIL]),
     ("finish_type", [ROLE, chunk({"index": 0, "delta": {}, "finish_reason": 1}), *TAIL]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamgauge.core.transform.argument_keys import is_same
+from streamgauge.core.transform.argument_keys import Key, is_same, read_key
 
 DEEP = "[" * 100_000
 
@@ -27,3 +27,10 @@ def test_values_are_compared_as_json_means_them_else_by_the_letter(
     first: str, second: str, same: bool
 ) -> None:
     assert is_same(first, second) is same
+
+
+def test_a_key_with_a_raw_control_character_is_read_for_what_it_says() -> None:
+    text = '"file\tPath":"a"'
+    assert read_key(text, 0, top=False, final=True) == Key(
+        "file\tPath", text[:-3], 12, changed=False
+    )

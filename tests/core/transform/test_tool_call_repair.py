@@ -15,6 +15,7 @@ from streamgauge.core.passage import Hold
 from streamgauge.core.passages import new_passage
 from streamgauge.core.reading import StreamReading
 from streamgauge.core.record import Anomaly
+from streamgauge.core.transform.tool_call_repair import HeldCall
 from streamgauge.core.transforming import TransformingEncoder
 
 from ..playbook import Play, chat_request, request_of
@@ -250,3 +251,13 @@ def test_a_whole_answer_without_a_fault_passes_as_it_came() -> None:
     play = Play(request_of("openai", stream=False), attempt={"transformers": chain("openai", ALL)})
     play.answer(200, body)
     assert play.whole.body == body
+
+
+def test_the_end_of_a_call_that_was_begun_does_not_name_it_again() -> None:
+    def write(text: str, told: bool) -> bytes:
+        return f"{told}:{text}".encode()
+
+    held = HeldCall([].append)
+    for piece in ("{a:1", ",b:2", ",c"):
+        held.feed(piece.encode(), piece, write)
+    assert held.end(write) == [b"True:,c"]
