@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self) -> None:
         self.status: bytes | None = OK
+        self.body = b"{}"
         self.asked: list[bytes] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,7 +37,8 @@ class Server:
             if self.status is None:
                 await reader.read()
                 return
-            writer.write(b"HTTP/1.1 " + self.status + b"\r\nContent-Length: 2\r\n\r\n{}")
+            head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (self.status, len(self.body))
+            writer.write(head + self.body)
 
 
 class Rig:
@@ -321,3 +323,26 @@ async def test_two_who_ask_an_upstream_that_is_ill_share_the_question() -> None:
         told = await asyncio.gather(*(it.probes.ask_now(it.up) for _ in range(5)))
     assert told == ["status 503"] * 5
     assert len(server.asked) == 1
+
+
+@both_loops
+@pytest.mark.parametrize(("kind", "body"), [
+    ("openai", b'{"data":[{"id":"a"},{"id":["no name"]},{"id":"b"}]}'),
+    ("ollama", b'{"models":[{"name":"a"},{"name":["no name"]},{"name":"b"}]}'),
+])  # fmt: skip
+async def test_models_that_were_listed_outlast_an_answer_that_fails(kind: str, body: bytes) -> None:
+    server = Server()
+    server.body = body
+    async with upstream(server) as far, pool() as made:
+        up, discovery = runtime_at(far.port, kind), Discovery(made)
+        for server.status, server.body in ((OK, body), (BROKEN, body), (OK, b"{}"), (OK, b"[")):
+            up.learnt.asked.clear()
+            discovery.refresh(up)
+            await discovery.settle()
+            assert discovery.models_of(up) == ("a", "b")
+        server.body = b'{"data":[],"models":[]}'
+        up.learnt.asked.clear()
+        discovery.refresh(up)
+        await discovery.settle()
+        assert discovery.models_of(up) == ()
+        await discovery.aclose()

@@ -52,7 +52,7 @@ class Discovery:
         return contexts.get(None) if known is None else known
 
     def models_of(self, upstream: UpstreamRuntime) -> tuple[str, ...]:
-        """Return the model names that the upstream listed last."""
+        """Return the model names that the upstream listed last: one answer that fails takes none away."""
         return upstream.learnt.models
 
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
@@ -98,12 +98,12 @@ class Discovery:
             size = _props_context(await self._json(upstream, "/props"))
             if size is None and upstream.config.kind in _SLOTTED:
                 size = _slots_context(await self._json(upstream, "/slots"))
-        listed = await self._json(upstream, "/v1/models")
-        entries = _entries(listed)
+        listed = _listed(await self._json(upstream, "/v1/models"))
         learnt = upstream.learnt
-        learnt.models = tuple(entry["id"] for entry in entries if isinstance(entry.get("id"), str))
-        if size is None:
-            size = _listed_context(entries, model)
+        if listed is not None:
+            learnt.models = tuple(listed)
+        if size is None and listed is not None:
+            size = _listed_context(listed, model)
         if size is not None or model not in learnt.contexts:
             learnt.contexts[model] = size
 
@@ -111,7 +111,8 @@ class Discovery:
         """Learn by Ollama's own pages. Sizes differ by model there, so none stands for all."""
         learnt = upstream.learnt
         names = listed_models(await self._json(upstream, "/api/tags"))
-        learnt.models = () if names is None else names
+        if names is not None:
+            learnt.models = names
         if model is None:
             return
         size = running_context(await self._json(upstream, "/api/ps"), model)
@@ -151,13 +152,17 @@ def _slots_context(slots: Any) -> int | None:
     return _count(first.get("n_ctx")) if isinstance(first, dict) else None
 
 
-def _entries(listed: Any) -> list[dict[str, Any]]:
-    data = listed.get("data") if isinstance(listed, dict) else None
-    return [e for e in data if isinstance(e, dict)] if isinstance(data, list) else []
+def _listed(page: Any) -> dict[str, int | None] | None:
+    """Return the models on `/v1/models` with their sizes; None where it is no such page."""
+    data = page.get("data") if isinstance(page, dict) else None
+    if not isinstance(data, list):
+        return None
+    entries = [entry for entry in data if isinstance(entry, dict)]
+    named = [(entry.get("id"), entry.get("max_model_len")) for entry in entries]
+    return {name: _count(size) for name, size in named if isinstance(name, str)}
 
 
-def _listed_context(entries: list[dict[str, Any]], model: str | None) -> int | None:
-    sizes = {e.get("id"): _count(e.get("max_model_len")) for e in entries}
+def _listed_context(sizes: dict[str, int | None], model: str | None) -> int | None:
     if model in sizes:
         return sizes[model]
     return next(iter(sizes.values())) if len(sizes) == 1 else None
