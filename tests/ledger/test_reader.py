@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.ledger.base import LedgerCorrupt, LedgerForeign, LedgerMissing
+from streamgauge.ledger.base import LedgerCorrupt, LedgerForeign, LedgerMissing, LedgerOpenError
 from streamgauge.ledger.reader import Filter, LedgerReader
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
 from streamgauge.ledger.sqlite import SqliteLedger
@@ -70,6 +70,21 @@ def test_an_exchange_with_its_attempts(written: SqliteLedger, path: Path) -> Non
         assert [tuple(attempt) for attempt in attempts] == [ATTEMPTS.names] * 2
         assert [attempt["n"] for attempt in attempts] == [1, 2]
         assert reader.exchange("id-2") is None
+
+
+def test_a_read_that_fails_leaves_the_next_one_possible(written: SqliteLedger, path: Path) -> None:
+    with LedgerReader(path) as reader:
+        for step in range(1, 60):
+            left = iter([0] * step + [1])
+            reader._connection.set_progress_handler(lambda left=left: next(left, 0), 1)  # type: ignore[misc]
+            try:
+                reader.exchange("id-1-xyz")
+            except LedgerOpenError:
+                pass
+            else:
+                assert step > 20, "the read was interrupted here and there before"
+            reader._connection.set_progress_handler(None, 0)
+            assert reader.exchange("id-1-xyz") is not None
 
 
 def test_ids_by_their_beginning(written: SqliteLedger, path: Path) -> None:

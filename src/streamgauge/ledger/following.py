@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ class Follower(LedgerReader):
         """Return the newest `count` closed rows and those in flight; pass over all older ones."""
         self._version = self._data_version()
         tail = " WHERE status <> 'in_flight' ORDER BY rowid DESC LIMIT ?"
-        with self._snapshot():
+        with self.snapshot():
             told = list(self._select(tail, [count]))
             told += self._rows_of(self._in_flight())
             newest = self._connection.execute("SELECT id FROM requests ORDER BY rowid DESC LIMIT 1")
@@ -53,7 +52,7 @@ class Follower(LedgerReader):
         if version == self._version:
             return []
         self._version = version
-        with self._snapshot():
+        with self.snapshot():
             begun = list(self._begun())
             still = self._in_flight()
             ended = list(self._rows_of(self._open - still))
@@ -61,16 +60,6 @@ class Follower(LedgerReader):
             self._last_id = begun[-1]["id"]
         self._open = self._open & still | _ids_in_flight(begun)
         return sorted([*begun, *ended], key=_moment)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """Let all that is read within be of one instant: a row that closes meanwhile is not lost."""
-        with opening(self._path):
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("COMMIT")
 
     def _data_version(self) -> int:
         with opening(self._path):

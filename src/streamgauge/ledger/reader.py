@@ -135,13 +135,16 @@ class LedgerReader:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection in a transaction: all that is read with it is of one instant."""
         with opening(self._path):
-            self._connection.execute("BEGIN")
             try:
+                self._connection.execute("BEGIN")
                 # A transaction begins with its first read.
                 self._connection.execute("SELECT 1 FROM requests LIMIT 1").fetchone()
                 yield self._connection
-            finally:
                 self._connection.execute("COMMIT")
+            finally:
+                # Or whoever reads next with this connection could begin none.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def ids_like(self, prefix: str, limit: int) -> list[str]:
         """Return the ids that begin with `prefix`, at most `limit`; one that equals it, alone."""
@@ -162,12 +165,9 @@ class LedgerReader:
         """Return the row with this id and its attempts in order, or None."""
         request = f"SELECT {self._request_columns} FROM requests WHERE id = ?"
         attempts = f"SELECT {self._attempt_columns} FROM attempts WHERE request_id = ? ORDER BY n"
-        with opening(self._path):
-            # One transaction: the row and its attempts are of the same instant.
-            self._connection.execute("BEGIN")
-            row = self._connection.execute(request, (id,)).fetchone()
-            tries = self._connection.execute(attempts, (id,)).fetchall()
-            self._connection.execute("COMMIT")
+        with self.snapshot() as connection:
+            row = connection.execute(request, (id,)).fetchone()
+            tries = connection.execute(attempts, (id,)).fetchall()
         if row is None:
             return None
         return _as_dict(REQUESTS, row), [_as_dict(ATTEMPTS, each) for each in tries]
