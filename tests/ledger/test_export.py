@@ -76,7 +76,7 @@ def test_memory_does_not_grow_with_the_rows(path: Path, tmp_path: Path, write: A
     make(path, 1500)
     peaks = []
     with LedgerReader(path) as reader, (tmp_path / "out").open("w", newline="") as out:
-        for until in (reader.page(Filter(), 1300)[-1]["started_at"], None):
+        for until in (list(reader.newest(Filter(), 1300))[-1]["started_at"], None):
             tracemalloc.start()
             write(reader.oldest(Filter(until=until)), out)
             peaks.append(tracemalloc.get_traced_memory()[1])

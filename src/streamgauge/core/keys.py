@@ -21,7 +21,6 @@ __all__ = [
     "KeyRing",
     "KeyState",
     "digest_of",
-    "is_client_key",
     "is_well_formed",
     "key_text",
     "shown_part",
@@ -174,11 +173,6 @@ def key_text(secret: bytes) -> str:
         raise ValueError(f"a key is made of {SECRET_BYTES} bytes")
     head = PREFIX + _base62(int.from_bytes(secret), _BODY_DIGITS)
     return head + _checksum(head)
-
-
-def is_client_key(text: str) -> bool:
-    """Return whether `text` is meant to be one of our keys, well-formed or not."""
-    return text.startswith(PREFIX)
 
 
 def is_well_formed(text: str) -> bool:

@@ -65,10 +65,6 @@ class MinuteWindow:
                 return second + SLOTS - now
         return None
 
-    def empty_in(self, now: float) -> float:
-        """Return in how many seconds the sum is 0, when nothing is added: `wait(0)`, without a search."""
-        return self.last + SLOTS - now if self.total(now) else 0.0
-
     def _forget(self, now: float) -> None:
         slots = self._slots
         while slots and slots[0][0] <= now - SLOTS:

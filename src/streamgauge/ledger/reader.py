@@ -16,7 +16,7 @@ from streamgauge.ledger.base import LedgerForeign, LedgerMissing
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
-__all__ = ["Filter", "LedgerReader", "Position", "row_of"]
+__all__ = ["Filter", "LedgerReader", "row_of"]
 
 _PREFIX_END = "\U0010ffff"
 """Sorts after everything that an id may go on with."""
@@ -57,14 +57,6 @@ class Filter:
         return (" WHERE " + " AND ".join(terms) if terms else ""), values
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place between two rows of a listing, newest first: behind the row with these values."""
-
-    started_at: int
-    id: str
-
-
 class LedgerReader:
     """A read-only connection. Rows come as dicts of SPEC §8.3's names, in its order.
 
@@ -98,20 +90,6 @@ class LedgerReader:
         where, values = wanted.as_sql()
         tail = f"{where} ORDER BY started_at DESC, rowid DESC LIMIT ?"
         yield from self._select(tail, [*values, -1 if limit is None else limit])
-
-    def page(
-        self, wanted: Filter, limit: int, after: Position | None = None
-    ) -> list[dict[str, Any]]:
-        """Return the next `limit` rows that fit, newest first, `after` the last one shown.
-
-        However far down, it costs the same; rows that come meanwhile shift nothing.
-        """
-        where, values = wanted.as_sql()
-        if after is not None:
-            where += f" {'AND' if where else 'WHERE'} (started_at, id) < (?, ?)"
-            values += [after.started_at, after.id]
-        tail = f"{where} ORDER BY started_at DESC, id DESC LIMIT ?"
-        return list(self._select(tail, [*values, limit]))
 
     def oldest(self, wanted: Filter) -> Iterator[dict[str, Any]]:
         """Yield the rows that fit, the oldest first, in constant memory and all of one instant."""

@@ -15,9 +15,8 @@ from streamgauge.core.errors import GatewayError
 from streamgauge.core.events import Event
 from streamgauge.core.usage import TokenUsage
 
-__all__ = ["CONTENT_TYPE", "SIGNS_OF_LIFE", "SimpleEncoder", "metadata_line"]
+__all__ = ["SIGNS_OF_LIFE", "SimpleEncoder", "metadata_line"]
 
-CONTENT_TYPE = "application/x-ndjson"
 _THINKING = b'{"type":"status","status":"thinking"}\n'
 _WAITING = b'{"type":"status","status":"waiting"}\n'
 _WRITING = b'{"type":"status","status":"writing"}\n'
