@@ -198,7 +198,7 @@ def test_an_untranslated_answer_is_read_and_passes_as_it_came() -> None:
     events = read_whole(play.facts, attempt, body)
     assert events is not None
     assert isinstance(events[-1], Ended)
-    assert whole_body(play.facts, attempt, body, events, Meter(0.0)) is body
+    assert whole_body(play.facts, attempt, body, events, Meter(0.0), {}) is body
     assert heard("openai", whole_stream(play.facts, attempt, body) or b"").text == "ab"
     assert read_whole(play.facts, attempt, b"[]") is None
     assert whole_stream(play.facts, attempt, b"{}") is None

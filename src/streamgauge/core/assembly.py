@@ -5,7 +5,7 @@ The blocks are the neutral parts of a conversation, in the order in which they w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from streamgauge.core.conversation import RedactedThought, Refusal, Text, Thought, ToolUse
@@ -66,10 +66,10 @@ class _Draft:
         self.served = False
         self.signature: str | None = None
 
-    def block(self) -> Block:
+    def block(self, names: Mapping[str, str]) -> Block:
         text = "".join(self.pieces)
         if self.kind is ToolUse:
-            return ToolUse(self.id or "", self.name, text or "{}")
+            return ToolUse(self.id or "", names.get(self.name, self.name), text or "{}")
         if self.kind is Thought:
             return Thought(text, self.signature)
         if self.kind is RedactedThought:
@@ -117,18 +117,24 @@ class _Choice:
         call.id = call.id or event.id
         call.name += event.name or ""
 
-    def message(self, choice: int, others: tuple[AssembledMessage, ...]) -> AssembledMessage:
+    def message(
+        self, choice: int, others: tuple[AssembledMessage, ...], names: Mapping[str, str]
+    ) -> AssembledMessage:
         nameless = [call for call in self.calls.values() if not (call.name or call.served)]
-        blocks = tuple(draft.block() for draft in (*self.drafts, *nameless))
+        blocks = tuple(draft.block(names) for draft in (*self.drafts, *nameless))
         return AssembledMessage(blocks, tuple(self.finishes), choice, others)
 
 
 class Assembly:
-    """One answer coming together. Events may come one by one or many at a time."""
+    """One answer coming together. Events may come one by one or many at a time.
 
-    __slots__ = ("_choices",)
+    `names`: the client's names of tools that the upstream knows by others.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_choices", "_names")
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._names = names or {}
         self._choices: dict[int, _Choice] = {}
 
     def add(self, events: Iterable[Event]) -> None:
@@ -170,7 +176,7 @@ class Assembly:
         if not numbers:
             return AssembledMessage(())
         others = tuple(self._others(numbers[1:]))
-        return self._choices[numbers[0]].message(numbers[0], others)
+        return self._choices[numbers[0]].message(numbers[0], others, self._names)
 
     def _others(self, numbers: list[int]) -> Iterator[AssembledMessage]:
-        return (self._choices[number].message(number, ()) for number in numbers)
+        return (self._choices[number].message(number, (), self._names) for number in numbers)

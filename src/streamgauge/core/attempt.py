@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -124,7 +124,7 @@ class Facts(msgspec.Struct, frozen=True):
         """Return whether the attempt's stream is read: to translate it, we must (SPEC §4.9)."""
         return self.metering or attempt.dialect is not None
 
-    def telling(self, attempt: Attempt) -> Telling:
+    def telling(self, attempt: Attempt, tool_names: Mapping[str, str] | None = None) -> Telling:
         """Return what a translated answer says of itself: the client's own name of the model."""
         request = self.request
         return Telling(
@@ -132,4 +132,5 @@ class Facts(msgspec.Struct, frozen=True):
             model=request.model or attempt.model or "",
             created=self.started_at // 1_000_000,
             include_usage=request.include_usage is True,
+            tool_names=tool_names,
         )

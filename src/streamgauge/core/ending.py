@@ -6,6 +6,7 @@ It reads neither clock nor upstream; `client_side.py` and `exchange.py` tell it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from streamgauge.core.actions import (
     Action,
@@ -70,6 +71,7 @@ class Ending(ABC):
         "_steady",
         "_told_at",
         "_told_error",
+        "_tool_names",
         "_tries",
         "_unread_tail",
         "_until",
@@ -114,6 +116,7 @@ class Ending(ABC):
         self._told_error = False  # a running stream was ended with one
         self._told_at = now  # the last bytes to the client
         self.lost: tuple[str, ...] = ()
+        self._tool_names: Mapping[str, str] = {}  # the client's, by what the upstream was told
 
     def __repr__(self) -> str:
         return f"<Exchange {self.facts.id} {self.state.name}>"

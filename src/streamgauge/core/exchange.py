@@ -118,7 +118,7 @@ class Exchange(UpstreamSide):
             return []
         written = self._written or self._write(self.attempt)
         self._written = None
-        self.lost = written.lost
+        self.lost, self._tool_names = written.lost, written.tool_names
         self._stamps.sent = self._stamps.progress = now
         self._books.sent()
         self.state = _STREAMING if self._head_sent else _HOLDING
@@ -220,7 +220,7 @@ class Exchange(UpstreamSide):
             return self._finish(self._verdict, now)
         self._client_over = True
         self.record.http_status = answer.status
-        body = whole_body(self.facts, self.attempt, body, events, meter)
+        body = whole_body(self.facts, self.attempt, body, events, meter, self._tool_names)
         self._books.to_client(len(body))
         return [SendAnswer(answer.status, body), *self._finish(COMPLETED, now)]
 

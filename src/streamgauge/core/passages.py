@@ -45,11 +45,12 @@ def new_passage(
     metadata: Callable[[], bytes],
     hold: Hold,
     watch: ReplayWatch | None = None,
+    tool_names: Mapping[str, str] | None = None,
 ) -> Passage:
     """Return the passage of the stream that `attempt` has opened.
 
     `hide_usage`: its usage-only frames are ours. `hold`: what is kept back at first. `watch`
-    looks at every frame of the upstream.
+    looks at every frame of the upstream. `tool_names`: as `Written` has them.
     """
     request = facts.request
     if attempt.dialect is None:
@@ -66,7 +67,7 @@ def new_passage(
         )
     upstream, client = UPSTREAMS[attempt.dialect], CLIENTS[request.dialect]
     reading = StreamReading(upstream.decoder(), meter, upstream.splitter(), watch)
-    encoder = _encoder(facts, attempt, meter)
+    encoder = _encoder(facts, attempt, meter, tool_names)
     return Translating(
         reading,
         encoder,
@@ -86,8 +87,11 @@ def _rewriters(endpoint: str, chain: Chain, meter: Meter) -> list[FrameRewriter]
     return [*rewriters, calls(meter.note)] if chain.tool_call_repair else rewriters
 
 
-def _encoder(facts: Facts, attempt: Attempt, meter: Meter) -> Encoder:
-    request, chain, telling = facts.request, attempt.transformers, facts.telling(attempt)
+def _encoder(
+    facts: Facts, attempt: Attempt, meter: Meter, tool_names: Mapping[str, str] | None
+) -> Encoder:
+    request, chain = facts.request, attempt.transformers
+    telling = facts.telling(attempt, tool_names)
     if chain.text is not None and request.dialect == "frames":
         encoder: Encoder = FramesEncoder(telling, chain.text())
     else:

@@ -46,6 +46,7 @@ class UpstreamSide(ClientSide):
             metadata=self._metadata,
             hold=self._hold(),
             watch=self._watch(),
+            tool_names=self._tool_names,
         )
         if self._client_over:
             passage.mute()

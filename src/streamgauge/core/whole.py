@@ -43,7 +43,12 @@ def says_nothing(meter: Meter) -> bool:
 
 
 def whole_body(
-    facts: Facts, attempt: Attempt, body: bytes, events: Sequence[Event], meter: Meter
+    facts: Facts,
+    attempt: Attempt,
+    body: bytes,
+    events: Sequence[Event],
+    meter: Meter,
+    tool_names: Mapping[str, str],
 ) -> bytes:
     """Return the body that the client gets: as it came, or translated from its `events`."""
     chain = attempt.transformers
@@ -51,7 +56,7 @@ def whole_body(
         return _rewritten(facts.request.endpoint, chain, body) if chain.reads_answers else body
     if chain.reads_answers:
         events = transformed(event_transforms(chain, meter.note), events)
-    assembly = Assembly()
+    assembly = Assembly(tool_names)
     assembly.add(events)
     client = CLIENTS[facts.request.dialect]
     return client.whole(assembly.message, facts.telling(attempt), meter.booked().usage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -101,23 +101,28 @@ class Wish:
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
-    """A request's body, and the names of what this dialect could not say (SPEC §13.3)."""
+    """A request's body, and the names of what this dialect could not say (SPEC §13.3).
+
+    `tool_names`: by the name that a tool has in `body`, the client's, where they differ.
+    """
 
     body: bytes
     lost: tuple[str, ...] = ()
+    tool_names: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
     """What a translated answer says of itself. `created`: seconds since the epoch.
 
-    `include_usage`: the client asked for usage in its stream.
+    `include_usage`: the client asked for usage in its stream. `tool_names`: as `Written` has them.
     """
 
     id: str
     model: str
     created: int
     include_usage: bool = False
+    tool_names: Mapping[str, str] | None = None
 
 
 class Encoder(Protocol):

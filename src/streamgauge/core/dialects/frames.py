@@ -44,7 +44,7 @@ class FramesEncoder:
     def __init__(self, telling: Telling, transform: TextTransform | None = None) -> None:
         self._telling = telling
         self._transform = transform
-        self._pieces = Pieces(telling.id)
+        self._pieces = Pieces(telling.id, telling.tool_names)
         self._head = b'"stream_id":' + json_text(telling.id)
         self._hash = hashlib.sha1(usedforsecurity=False)
         self._seq = self._acc = self._raw = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 import msgspec
@@ -46,9 +46,12 @@ class Pieces:
 
     __slots__ = ("_calls", "_finish", "_ids", "_numbers", "_refused")
 
-    def __init__(self, id: str) -> None:
-        """`id`: the answer's; the ids of calls that came without one begin with it."""
-        self._calls = ToolCalls()
+    def __init__(self, id: str, names: Mapping[str, str] | None = None) -> None:
+        """`id`: the answer's; the ids of calls that came without one begin with it.
+
+        `names`: the client's names of tools that the upstream knows by others.
+        """
+        self._calls = ToolCalls(names)
         self._ids = CallIds(f"call_{id}")
         self._numbers: dict[int, int] = {}  # the calls that began, by their identity
         self._finish: Finished | None = None

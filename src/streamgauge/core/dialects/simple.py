@@ -37,7 +37,7 @@ class SimpleEncoder:
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
-        self._pieces = Pieces(telling.id)
+        self._pieces = Pieces(telling.id, telling.tool_names)
         self._wrote = False
         self._begun = False
 

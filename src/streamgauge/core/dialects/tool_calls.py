@@ -6,7 +6,7 @@ arguments begin, or when anything else is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streamgauge.core.dialects.brackets import Brackets
 from streamgauge.core.events import ToolCallDelta, ToolCallStarted
@@ -39,11 +39,15 @@ class ToolCall:
 
 
 class ToolCalls:
-    """The calls of one choice. `waiting`: those with a name that have not begun, as named."""
+    """The calls of one choice. `waiting`: those with a name that have not begun, as named.
 
-    __slots__ = ("_calls", "called", "waiting")
+    `names`: the client's names of tools that the upstream knows by others.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_calls", "_names", "called", "waiting")
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._names = names
         self._calls: dict[int, ToolCall] = {}
         self.called = False
         self.waiting: list[ToolCall] = []
@@ -98,6 +102,8 @@ class ToolCalls:
     def _begun(self, calls: list[ToolCall]) -> list[ToolCall]:
         for call in calls:
             call.begun = True
+            if self._names:
+                call.name = self._names.get(call.name, call.name)
         self.called = self.called or bool(calls)
         return calls
 

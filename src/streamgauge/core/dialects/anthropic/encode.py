@@ -75,7 +75,7 @@ class MessagesEncoder:
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
-        self._calls = ToolCalls()
+        self._calls = ToolCalls(telling.tool_names)
         self._waiting = self._calls.waiting
         self._ids = CallIds(f"toolu_{telling.id}")
         self._finish: Finished | None = None

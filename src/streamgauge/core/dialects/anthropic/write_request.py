@@ -10,6 +10,7 @@ from streamgauge.core.dialects.anthropic.write_blocks import BlockWriter, cached
 from streamgauge.core.dialects.asked import refuse
 from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.losses import Loss, Losses
+from streamgauge.core.dialects.tool_names import fitted_names
 from streamgauge.core.dialects.written import encode_body
 from streamgauge.core.transform.mid_system import mid_system
 
@@ -20,6 +21,8 @@ Members = dict[str, Any]
 _HOTTEST = 1
 """Anthropic's temperature ends where OpenAI's middle is."""
 _LONGEST_USER = 256
+_LONGEST_NAME = 128
+"""Of a tool: more is refused."""
 _NOTHING_ASKED: Members = {"type": "object", "properties": {}}
 
 
@@ -34,6 +37,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     conversation = mid_system(conversation)
     if conversation.sampling.n > 1:
         raise refuse("n", "must be 1: this upstream gives one answer")
+    conversation, names = fitted_names(conversation, _LONGEST_NAME)
     blocks = BlockWriter(losses, unsigned=wish.kind != "anthropic")
     body: Members = {} if wish.model is None else {"model": wish.model}
     if system := blocks.system(conversation.system):
@@ -47,7 +51,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user[:_LONGEST_USER]}
     body["stream"] = wish.stream
-    return Written(encode_body(body), losses.names)
+    return Written(encode_body(body), losses.names, names)
 
 
 def _add_tools(body: Members, conversation: Conversation) -> None:

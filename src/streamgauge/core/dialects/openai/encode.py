@@ -50,13 +50,13 @@ class _Choice:
         "thoughts",
     )
 
-    def __init__(self, index: int, head: bytes, ids: CallIds) -> None:
+    def __init__(self, index: int, head: bytes, ids: CallIds, calls: ToolCalls) -> None:
         self.index = index
         self.ids = ids
         self.head = head + b'"choices":[{"index":%d,"delta":{' % index
         self.text_head = self.head + b'"content":'
         self.thought_head = self.head + b'"reasoning_content":'
-        self.calls = ToolCalls()
+        self.calls = calls
         self.calls_begun = 0
         self.finish: Finished | None = None
         self.refused = False
@@ -151,7 +151,8 @@ class ChatEncoder:
         choice = self._choices.get(index)
         if choice is None:
             ids = CallIds(made_ids(self._telling, index))
-            choice = self._choices[index] = _Choice(index, self._head, ids)
+            calls = ToolCalls(self._telling.tool_names)
+            choice = self._choices[index] = _Choice(index, self._head, ids, calls)
             out += (choice.head, b'"role":"assistant","content":""', _DELTA_END)
         return choice
 

@@ -18,7 +18,8 @@ class Traits:
     think is told: not at all, by `reasoning_effort`, OpenRouter's `reasoning` object, or the
     template's own words. `named_choice`: a tool can be chosen by name. `sampling`: temperature
     and the like, and stop texts, are taken. `newer`: `developer` and `max_completion_tokens`.
-    `longest_id`: of a tool call, in characters.
+    `longest_id`: of a tool call, in characters; `longest_name`: of a tool, which then also has no
+    signs but `A-Za-z0-9_-`.
     """
 
     thought: str | None = None
@@ -32,13 +33,20 @@ class Traits:
     sampling: bool = True
     newer: bool = False
     longest_id: int | None = None
+    longest_name: int | None = None
     most_stops: int | None = None
 
 
 _KINDS: Mapping[str, Traits] = {
-    "openai": Traits(files=True, longest_id=40, most_stops=4),
+    "openai": Traits(files=True, longest_id=40, longest_name=64, most_stops=4),
     "openrouter": Traits(
-        thought="reasoning", details=True, effort="object", top_k=True, files=True, cache=True
+        thought="reasoning",
+        details=True,
+        effort="object",
+        top_k=True,
+        files=True,
+        cache=True,
+        longest_name=64,
     ),
     # Its reader of tool_choice knows strings only and takes an object for "auto".
     "llamacpp": Traits(

@@ -12,6 +12,7 @@ from streamgauge.core.dialects.efforts import coarse_effort, effort_of
 from streamgauge.core.dialects.losses import Loss, Losses
 from streamgauge.core.dialects.openai.kinds import Traits, traits_of
 from streamgauge.core.dialects.openai.write_messages import MessageWriter
+from streamgauge.core.dialects.tool_names import fitted_names
 from streamgauge.core.dialects.written import encode_body
 from streamgauge.core.transform.mid_system import results_at_once
 
@@ -32,6 +33,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     conversation = results_at_once(conversation)
     losses = Losses(conversation.lost)
     traits = traits_of(wish.kind, wish.model)
+    conversation, names = fitted_names(conversation, traits.longest_name)
     body: Members = {} if wish.model is None else {"model": wish.model}
     body["messages"] = MessageWriter(traits, losses).messages(conversation)
     _add_tools(body, conversation, traits, losses)
@@ -41,7 +43,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     if conversation.user:
         body["user"] = _user(conversation.user)
     _add_stream(body, wish)
-    return Written(encode_body(body), losses.names)
+    return Written(encode_body(body), losses.names, names)
 
 
 # -- tools
