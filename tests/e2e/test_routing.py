@@ -206,6 +206,7 @@ MIXED = {
     "models": [
         {"match": "near", "to": ["sim/m", "other/m"]},
         {"match": "far", "to": ["other/m", "sim/m"]},
+        {"match": "alone", "to": ["other/m"]},
     ]
 }
 
@@ -220,10 +221,32 @@ async def test_what_only_its_own_dialect_can_say_goes_to_those_who_speak_it(
         failed = await it.ask(
             CHAT, body("near", stream=False) | told | {"sim": {"fault": "http_503"}}
         )
-        refused = await it.ask(CHAT, body("far") | told)
+        behind = await it.ask(CHAT, body("far") | told)
+        refused = await it.ask(CHAT, body("alone") | told)
         assert posted(second) == []
-        row = await it.row(served.id)
+        row, passed = await it.row(served.id), await it.row(behind.id)
     assert (served.status, served.headers["x-streamgauge-attempts"]) == (200, "1/sim")
     assert (row["status"], row["route"], row["upstream_model"]) == ("completed", "models:near", "m")
     assert (failed.status, failed.headers["x-streamgauge-attempts"]) == (503, "1/sim")
+    assert (behind.status, behind.headers["x-streamgauge-attempts"]) == (200, "1/sim")
+    assert (passed["status"], passed["upstream"], passed["attempts"]) == ("completed", "sim", 1)
     assert (refused.status, "input_audio" in refused.json()["error"]["message"]) == (400, True)
+
+
+PAGE = {
+    "type": "document",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+}
+
+
+async def test_who_cannot_be_told_a_document_is_passed_over_for_who_can(tmp_path: Path) -> None:
+    """Both are translated to, so that only the writing of the request tells."""
+    told = {"messages": [{"role": "user", "content": [PAGE]}], "max_tokens": 9}
+    async with two(tmp_path, MIXED, "llamacpp", of_other={"kind": "openai"}) as (it, second):
+        served = await it.ask(MESSAGES, body("near") | told)
+        row = await it.row(served.id)
+        assert len(posted(second)) == 1
+    assert (served.status, served.headers["x-streamgauge-attempts"]) == (200, "1/other")
+    assert served.headers["x-streamgauge-upstream"] == "other"
+    assert (row["upstream"], row["upstream_model"], row["attempts"]) == ("other", "m", 1)
+    assert row["status"] == "completed"

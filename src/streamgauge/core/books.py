@@ -86,6 +86,11 @@ class Books:
         self._sent = False
         return BeginAttempt(row, self.attempts[-2])
 
+    def instead(self, attempt: Attempt) -> None:
+        """The first attempt is another one than was planned. Nothing was written yet."""
+        self.meter = self._new_meter(attempt)
+        self.record.upstream, self.record.upstream_model = attempt.upstream, attempt.model
+
     def connected(self, now: float) -> None:
         """A socket to the attempt's upstream is ready, or a reused one was taken."""
         self.attempts[-1].connected_ms = self._ms(now)

@@ -25,7 +25,7 @@ from streamgauge.core.passage import EMPTY
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of, error_of_stream, names_option
 from streamgauge.core.starting import asks_usage, request_body, running_option
-from streamgauge.core.trying import Following, may_be_mended
+from streamgauge.core.trying import may_be_mended
 from streamgauge.core.upstream_side import UpstreamSide
 from streamgauge.core.verdict import (
     COMPLETED,
@@ -55,8 +55,8 @@ _REFUSED = AnswerKind.REFUSED
 class Exchange(UpstreamSide):
     """One client request with all its attempts: the upstream's half of the machine.
 
-    Making one raises RequestError where the request cannot be said in its first upstream's
-    dialect: before anything has begun.
+    Making one raises RequestError where the request cannot be said in any of its upstreams'
+    dialects: before anything has begun.
     """
 
     __slots__ = ("_paused_by", "_written")
@@ -64,7 +64,10 @@ class Exchange(UpstreamSide):
     def __init__(self, facts: Facts, now: float) -> None:
         super().__init__(facts, now)
         self._paused_by = COMPLETED  # the failure behind which a repeat waits
-        self._written: Written | None = self._write(self.attempt)
+        self._written: Written | None = None
+        if self._tries.begin(self._unsaid):
+            self.attempt = facts.attempts[self._tries.index]
+            self._books.instead(self.attempt)
 
     def _write(self, attempt: Attempt) -> Written:
         # Unread, its frame could not be hidden from a client that did not ask.
@@ -261,7 +264,7 @@ class Exchange(UpstreamSide):
             return None
         sent = self._stamps.sent is not None
         following = self._tries.following(now, sent=sent)
-        while following is not None and not self._say(following):
+        while following is not None and self._unsaid(following.index):
             following = self._tries.following(now, sent=True)
         if following is None:
             return None
@@ -276,13 +279,13 @@ class Exchange(UpstreamSide):
         self._answer = self._relaying = self._steady = None
         return [*closing, over, WakeAt(self._retry_at)]
 
-    def _say(self, following: Following) -> bool:
-        """Write the request for an attempt; return whether its dialect can say it."""
+    def _unsaid(self, place: int) -> RequestError | None:
+        """Write the request for an attempt; return what its dialect cannot say, if so."""
         try:
-            self._written = self._write(self.facts.attempts[following.index])
-        except RequestError:
-            return False
-        return True
+            self._written = self._write(self.facts.attempts[place])
+        except RequestError as refusal:
+            return refusal
+        return None
 
     def tick(self, now: float) -> list[Action]:
         """Look at the clock: about once a second, and at the times asked for by WakeAt."""

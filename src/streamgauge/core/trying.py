@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamgauge.core.attempt import Facts
+from streamgauge.core.errors import RequestError
 from streamgauge.core.record import Status
 from streamgauge.core.routing.retries import backoff
 from streamgauge.core.verdict import Verdict
@@ -44,6 +46,22 @@ class Tries:
         self._failed_at: float | None = None
         self._repeated = False
         self.index = 0
+
+    def begin(self, refusal_of: Callable[[int], RequestError | None]) -> bool:
+        """Stand at the first attempt that can say the request; return whether others were passed over.
+
+        `refusal_of`: what the attempt of a place is not able to say, None where it says all. Raises
+        the first one's where none can.
+        """
+        refusal = first = refusal_of(0)
+        if first is None:
+            return False
+        while refusal is not None:
+            if (place := self._next_place()) is None:
+                raise first
+            self.index = place
+            refusal = refusal_of(place)
+        return True
 
     def another(self) -> bool:
         """Return whether a request that was sent could still be sent elsewhere."""

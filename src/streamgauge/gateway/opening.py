@@ -223,7 +223,7 @@ def _readable(chat: ChatRequest, decision: Decision) -> tuple[Decision, Conversa
     """Return what can be tried, and the request in no dialect's words where a try needs it.
 
     A request that only its own dialect can say is not translated: it goes to those that need not.
-    Raises RequestError where the first try would have to be translated.
+    Raises RequestError where each try would have to be translated.
     """
     choices = decision.choices
     for choice in choices:
@@ -234,9 +234,9 @@ def _readable(chat: ChatRequest, decision: Decision) -> tuple[Decision, Conversa
     try:
         return decision, CLIENTS[chat.dialect].read(chat.fields)
     except RequestError:
-        if choices[0].dialect is not None:
-            raise
         kept = tuple(choice for choice in choices if choice.dialect is None)
+        if not kept:
+            raise
         return replace(decision, choices=kept), None
 
 
