@@ -65,6 +65,32 @@ def test_an_error_status_or_a_wrong_answer_is_an_http_error(
     assert b"oops" not in play.whole.body
 
 
+@pytest.mark.parametrize(
+    ("blamed", "told"),
+    [
+        ("messages[1].content", "messages[1].content"),
+        (f"tools.{KEY}", "tools.[removed]"),
+        ("abcdefgh", "[redacted]"),
+        (7, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_field_that_the_upstream_blames_is_told(blamed: object, told: str | None) -> None:
+    secrets = {"secrets": frozenset({"abcdefgh"})}
+    play = Play(ASKED, attempt=secrets)
+    play.answer(400, error_body(param=blamed))
+    assert json.loads(play.whole.body)["error"]["param"] == told
+    streamed = Play(ASKED, attempt=secrets)
+    streamed.head()
+    streamed.data(chunk(error={"message": "no", "code": 400, "param": blamed}))
+    streamed.do("upstream_end", "complete")
+    assert json.loads(streamed.whole.body)["error"]["param"] == told
+    hidden = Play(ASKED, attempt=secrets)
+    hidden.answer(401, error_body(param=blamed))
+    assert json.loads(hidden.whole.body)["error"]["param"] is None
+
+
 def test_a_stream_that_nobody_asked_for_is_refused() -> None:
     play = Play(chat_request(stream=False))
     play.head(200, SSE)

@@ -125,12 +125,16 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
-    """An error object in the stream. `status`: the HTTP status it stands for, where it says one."""
+    """An error object in the stream. `status`: the HTTP status it stands for, where it says one.
+
+    `param`: the field of the request that it blames.
+    """
 
     message: str
     type: str | None = None
     code: str | None = None
     status: int | None = None
+    param: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):

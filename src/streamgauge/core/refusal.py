@@ -53,6 +53,8 @@ def error_of(answer: Answer, attempt: Attempt) -> GatewayError:
     refusal = error_of_answer(answer.status, answer.content_type, answer.body)
     error = mapped_error(answer.status, refusal, pass_through_auth=attempt.pass_through_auth)
     error.message = redacted(error.message, attempt.secrets)
+    if error.param is not None:
+        error.param = redacted(error.param, attempt.secrets)
     return error
 
 
@@ -82,4 +84,10 @@ def error_of_stream(failure: Failed | None, attempt: Attempt) -> GatewayError:
     http = status if status is not None and 400 <= status <= 599 else 502
     if http in (401, 403) and not attempt.pass_through_auth:
         return GatewayError(502, ErrorCode.UPSTREAM_AUTH, redacted(message, attempt.secrets))
-    return GatewayError(http, ErrorCode.UPSTREAM_ERROR, redacted(message, attempt.secrets))
+    param = None if failure is None else failure.param
+    return GatewayError(
+        http,
+        ErrorCode.UPSTREAM_ERROR,
+        redacted(message, attempt.secrets),
+        param=None if param is None else redacted(param, attempt.secrets),
+    )

@@ -71,7 +71,9 @@ def failure_of_object(error: Mapping[str, Any]) -> Failed:
     kind, code = _label(error.get("type")), _label(error.get("code"))
     keys = ("message", "detail", "error", "msg", "description")
     message = _message(error.get(key) for key in keys)
-    return Failed(message, kind, code, _status(error, kind, code))
+    blamed = error.get("param")
+    param = _KEY_LIKE.sub(_HIDDEN, clean_label(blamed)) if isinstance(blamed, str) else ""
+    return Failed(message, kind, code, _status(error, kind, code), param or None)
 
 
 def _message(candidates: Iterable[Any]) -> str:

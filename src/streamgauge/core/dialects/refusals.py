@@ -21,15 +21,22 @@ class UpstreamRefusal:
     type: str | None = None
     code: str | None = None
     json: bool = True
+    param: str | None = None
 
 
 class UpstreamStatusError(GatewayError):
     """An upstream's error as the client is told it. `upstream_type`: the error type as sent."""
 
     def __init__(
-        self, status: int, code: ErrorCode, message: str, *, upstream_type: str | None = None
+        self,
+        status: int,
+        code: ErrorCode,
+        message: str,
+        *,
+        upstream_type: str | None = None,
+        param: str | None = None,
     ) -> None:
-        super().__init__(status, code, message)
+        super().__init__(status, code, message, param=param)
         self.upstream_type = upstream_type
 
 
@@ -47,7 +54,7 @@ def error_of_answer(status: int, content_type: str | None, body: bytes) -> Upstr
         message = f"the upstream answered with status {status} and no JSON ({kind})"
         return UpstreamRefusal(message, json=False)
     failed = failure_of(said)
-    return UpstreamRefusal(failed.message, failed.type, failed.code)
+    return UpstreamRefusal(failed.message, failed.type, failed.code, param=failed.param)
 
 
 def mapped_error(
@@ -61,11 +68,15 @@ def mapped_error(
     message, kind = refusal.message, refusal.type
     if status in (401, 403):
         if pass_through_auth:
-            return UpstreamStatusError(status, ErrorCode.UPSTREAM_AUTH, message, upstream_type=kind)
+            code = ErrorCode.UPSTREAM_AUTH
+            return UpstreamStatusError(
+                status, code, message, upstream_type=kind, param=refusal.param
+            )
         message = f"the upstream refused the gateway's credentials with status {status}"
         return UpstreamStatusError(502, ErrorCode.UPSTREAM_AUTH, message)
     if refusal.json and status in _KEPT:
-        return UpstreamStatusError(status, ErrorCode.UPSTREAM_ERROR, message, upstream_type=kind)
+        code = ErrorCode.UPSTREAM_ERROR
+        return UpstreamStatusError(status, code, message, upstream_type=kind, param=refusal.param)
     if 300 <= status <= 399:
         message = f"the upstream answered with a redirect ({status}), which is not followed"
     elif status < 300:
