@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -263,6 +264,19 @@ def test_arguments_of_200_kb_pass_a_byte_at_a_time() -> None:
     told = lines(wire)
     assert "".join(line[2] for line in told if line[0] == "input_json") == arguments
     assert told[-6:] == [("stop", 0), *text(1, "a"), end("tool_use"), END]
+
+
+def test_very_many_open_calls_cost_each_block_no_more() -> None:
+    """Measured: 0.07 s; it was 1.9 s, and four times that for twice as many."""
+    many, began = 3000, time.process_time()
+    calls = [[ToolCallStarted(n, f"c{n}", "f"), ToolCallDelta(n, "{")] for n in range(many)]
+    ends: list[list[Event]] = [[ToolCallDelta(n, "}")] for n in range(many)]
+    wire = encoded(
+        [Started()], *calls, *([[TextDelta("a")], [ToolCallDelta(0, " ")]] * many), *ends
+    )
+    assert time.process_time() - began < 0.5
+    assert wire.count(b"event: content_block_stop") == many + 1
+    legal("anthropic", wire)
 
 
 def test_a_lone_surrogate_is_replaced_and_nothing_else() -> None:

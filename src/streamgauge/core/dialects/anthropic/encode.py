@@ -48,6 +48,9 @@ _NO_USAGE = {
     "output_tokens": 0,
 }
 
+_LOOKED_AT = 32
+"""Of the open calls, the last so many may end before the message does: each block looks at them."""
+
 _Out = list[bytes]
 
 
@@ -80,7 +83,7 @@ class MessagesEncoder:
         self._ids = CallIds(f"toolu_{telling.id}")
         self._finish: Finished | None = None
         self._index = -1  # of the block begun last
-        self._open_calls: dict[int, ToolCall] = {}  # by the index of the block
+        self._open_calls: list[tuple[int, ToolCall]] = []  # behind the index of the block
         self._refused = False
         self._signature: str | None = None
         self._text_head: bytes | None = None
@@ -169,11 +172,15 @@ class MessagesEncoder:
         return self._index
 
     def _close_blocks(self, out: _Out, *, ending: bool = False) -> None:
-        for index, call in list(self._open_calls.items()):
+        looked_at = slice(None if ending else -_LOOKED_AT, None)
+        still: list[tuple[int, ToolCall]] = []
+        for index, call in self._open_calls[looked_at]:
             if ending or call.brackets.closed:
                 call.head = b""
-                del self._open_calls[index]
                 out.append(_STOP % index)
+            else:
+                still.append((index, call))
+        self._open_calls[looked_at] = still
         self._close_block(out)
 
     def _close_block(self, out: _Out, signature: str = "") -> None:
@@ -242,7 +249,7 @@ class MessagesEncoder:
             told = (json_text(self._ids.take(call.id)), json_text(call.name or NAMELESS))
             block = b'{"type":"tool_use","id":%b,"name":%b,"input":{}}' % told
             index = self._open_block(block, out)
-            self._open_calls[index] = call
+            self._open_calls.append((index, call))
             call.head = _DELTA % (index, b"input_json_delta", b"partial_json")
             if call.held:
                 call.brackets.add("".join(call.held))
