@@ -210,8 +210,12 @@ def test_a_json_answer_becomes_a_stream(metering: bool) -> None:
         assert (row.output_tokens, row.usage_source, row.finish_reason) == (2, "provider", "stop")
 
 
-def test_the_usage_of_a_json_answer_is_hidden_from_who_did_not_ask() -> None:
-    play = Play(chat_request())
+@pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": False}}])
+@pytest.mark.parametrize("inject", ["true", "false", "force"])
+def test_the_usage_of_a_json_answer_is_hidden_from_who_did_not_ask(
+    inject: str, asked: dict[str, Any]
+) -> None:
+    play = Play(chat_request(**asked), attempt={"inject_usage": inject})
     play.answer(200, WHOLE)
     assert b"prompt_tokens" not in play.body
     assert play.row.output_tokens == 2

@@ -55,8 +55,7 @@ _REFUSED = AnswerKind.REFUSED
 class Exchange(UpstreamSide):
     """One client request with all its attempts: the upstream's half of the machine.
 
-    Making one raises RequestError where the request cannot be said in any of its upstreams'
-    dialects: before anything has begun.
+    Making one raises RequestError where no upstream's dialect can say the request.
     """
 
     __slots__ = ("_paused_by", "_written")
@@ -232,6 +231,7 @@ class Exchange(UpstreamSide):
         stream = whole_stream(self.facts, self.attempt, body)
         if stream is None:
             return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
+        self._asked_usage = not self.facts.request.include_usage  # that frame is made here
         passage = self._relaying = self._new_passage()
         actions = self._relay(passage, stream, now)
         if self._relaying is not passage:  # it was an error, and another attempt follows
