@@ -19,6 +19,7 @@ from .playbook import (
     USAGE,
     Play,
     chat_request,
+    chunk,
     last_payload,
     text,
 )
@@ -187,6 +188,23 @@ def test_who_asked_for_usage_sees_it(request_: Any, inject: str, asks: bool, hid
     options = json.loads(play.requests[0]).get("stream_options") or {}
     assert bool(options.get("include_usage")) is asks
     assert (USAGE not in play.body) is hidden
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (chunk(choices=[], service_tier="flex"), ROLE, text("a"), FINISH, DONE),
+        (ROLE, chunk(choices=[{"index": 0, "delta": {"content": "a"}}], service_tier="flex")),
+        (chunk(choices=[{"delta": {"role": 7}}], service_tier="flex"), text("a"), FINISH, DONE),
+    ],
+    ids=["first", "cut", "odd"],
+)
+def test_the_service_tier_needs_no_usage(frames: tuple[bytes, ...]) -> None:
+    play = Play(chat_request())
+    play.stream(*frames, end="complete")
+    row = play.row
+    assert (row.service_tier, row.usage_source, row.output_tokens) == ("flex", "counted", 1)
+    assert play.body.startswith(b"".join(frames))
 
 
 # --- a JSON answer to a stream request -----------------------------------------------------------

@@ -237,10 +237,7 @@ MISMATCH = Noted("type_mismatch")
     [
         ({"x_groq": {"usage": COUNTS}}, UsageReported(TokenUsage(3, 2), running=True)),
         ({"usage": COUNTS}, UsageReported(TokenUsage(3, 2), running=True)),
-        (
-            {"usage": COUNTS, "service_tier": "flex"},
-            UsageReported(TokenUsage(3, 2), running=True, service_tier="flex"),
-        ),
+        ({"service_tier": "flex"}, UsageReported(TokenUsage(), final=False, service_tier="flex")),
         ({"timings": {"predicted_n": 4}}, TimingsReported(Timings(predicted_n=4))),
         ({"error": {"message": "no"}}, Failed("no")),
     ],

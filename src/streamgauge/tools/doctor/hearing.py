@@ -76,7 +76,7 @@ class _Ear:
                 match event:
                     case TextDelta() | ReasoningDelta() if event.text:
                         heard.content.append(at)
-                    case UsageReported():
+                    case UsageReported() if event.usage != TokenUsage():  # not a tier alone
                         known = heard.usage or TokenUsage()
                         heard.usage = known.updated(event.usage)
                     case TimingsReported() if heard.usage is None:

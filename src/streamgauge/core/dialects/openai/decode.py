@@ -33,13 +33,16 @@ from streamgauge.core.events import (
     ReasoningDelta,
     Started,
     TextDelta,
+    UsageReported,
 )
 from streamgauge.core.record import Anomaly
+from streamgauge.core.usage import TokenUsage
 
 __all__ = ["ChatDecoder"]
 
 _NULL = msgspec.Raw(b"null")
 _ENDED = (Ended(),)
+_NO_COUNTS = TokenUsage()
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _FINISHED_WITH_ERROR = Failed("the upstream finished a choice with an error")
 
@@ -121,8 +124,8 @@ class ChatDecoder:
         events: list[Event] = []
         if chunk.model != self._model:
             self._name(chunk.model, events)
-        if chunk.service_tier:
-            self._tier = clean_label(chunk.service_tier)
+        if chunk.service_tier and chunk.service_tier != self._tier:
+            self._serve(chunk.service_tier, events)
         for position, choice in enumerate(choices or ()):
             self._read_choice(choice, choice.message if whole else choice.delta, position, events)
         if chunk.usage or chunk.timings or chunk.error or chunk.x_groq:
@@ -136,6 +139,11 @@ class ChatDecoder:
             self._model = model
             if label := clean_label(model):
                 events.append(ModelNamed(label))
+
+    def _serve(self, tier: str, events: list[Event]) -> None:
+        self._tier = clean_label(tier)
+        # A stream that is cut, or that nobody asked for usage, states it nevertheless.
+        events.append(UsageReported(_NO_COUNTS, final=False, service_tier=self._tier or None))
 
     def _read_choice(
         self, choice: Choice, delta: Delta | None, position: int, events: list[Event]
@@ -220,8 +228,8 @@ class ChatDecoder:
         events: list[Event] = []
         chunk = loose_chunk(members)
         self._name(chunk.model, events)
-        if chunk.service_tier:
-            self._tier = clean_label(chunk.service_tier)
+        if chunk.service_tier and chunk.service_tier != self._tier:
+            self._serve(chunk.service_tier, events)
         for position, choice in enumerate(chunk.choices):
             self._read_choice(choice, choice.message if whole else choice.delta, position, events)
         if native := is_native(members):
