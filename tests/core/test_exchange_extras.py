@@ -207,6 +207,31 @@ def test_the_service_tier_needs_no_usage(frames: tuple[bytes, ...]) -> None:
     assert play.body.startswith(b"".join(frames))
 
 
+# --- a spoken answer -----------------------------------------------------------------------------
+
+SPOKEN = {"id": "audio_1", "data": "UklGRg==", "expires_at": 7, "transcript": "Hello"}
+
+
+@pytest.mark.parametrize("more", [{}, {"refusal": 7}], ids=["typed", "loose"])
+def test_what_is_said_aloud_is_content_by_its_transcript(more: dict[str, Any]) -> None:
+    pieces = [{"id": "audio_1", "transcript": "Hel"}, {"data": "UklGRg=="}, {"transcript": "lo"}]
+    frames = [chunk(choices=[{"index": 0, "delta": {"audio": p, **more}}]) for p in pieces]
+    play = Play(ASKED)
+    play.stream(ROLE, *frames, FINISH, DONE, end="complete")
+    row = play.row
+    assert play.body == b"".join((ROLE, *frames, FINISH, DONE))
+    assert (row.output_tokens, row.usage_source, row.ttft_ms) == (2, "counted", 0.0)
+    assert "empty_answer" not in row.anomalies
+    message = {"role": "assistant", "content": None, "audio": SPOKEN}
+    whole = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+    play = Play(chat_request(stream=False))
+    play.answer(200, whole)
+    assert (play.whole.body, play.row.anomalies) == (whole, [])
+    play = Play(ASKED)
+    play.answer(200, whole)
+    assert b'"audio":{"id":"audio_1","data":"UklGRg=="' in play.body
+
+
 # --- a JSON answer to a stream request -----------------------------------------------------------
 
 USAGE_MEMBERS = {"prompt_tokens": 3, "completion_tokens": 2}

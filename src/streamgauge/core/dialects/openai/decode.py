@@ -263,8 +263,8 @@ def _usage_stands_twice(payload: bytes) -> bool:
 
 def _read_texts(delta: Delta, index: int, events: list[Event]) -> None:
     _read_thoughts(delta, index, events)
-    if delta.content:
-        events.append(TextDelta(delta.content, index))
+    if text := delta.content or (delta.audio and delta.audio.transcript):
+        events.append(TextDelta(text, index))
 
 
 def _read_thoughts(delta: Delta, index: int, events: list[Event]) -> None:

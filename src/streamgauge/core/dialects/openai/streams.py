@@ -14,7 +14,7 @@ __all__ = ["DONE", "chat_stream", "completion_stream"]
 DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _TAIL = ("usage", "timings")
-_PIECES = ("reasoning_content", "reasoning", "content", "refusal", "function_call")
+_PIECES = ("reasoning_content", "reasoning", "content", "refusal", "function_call", "audio")
 
 
 def chat_stream(body: bytes) -> bytes | None:

@@ -47,6 +47,12 @@ class Call(msgspec.Struct, gc=False):
     custom: Custom | None = None
 
 
+class Audio(msgspec.Struct, gc=False):
+    """What of a spoken answer can be read. Its sound is not looked at."""
+
+    transcript: str | None = None
+
+
 class Delta(msgspec.Struct, gc=False):
     """What a choice adds; in an answer that is no stream, its whole message."""
 
@@ -57,6 +63,7 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[Call] | None = None
     function_call: Function | None = None
+    audio: Audio | None = None
     reasoning_details: msgspec.Raw = msgspec.Raw()
 
 
@@ -188,11 +195,17 @@ def _delta(part: LooseObject, key: str) -> Delta | None:
         refusal=delta.text("refusal"),
         tool_calls=[_call(call, delta) for call in delta.objects("tool_calls")],
         function_call=_function(delta, "function_call"),
+        audio=_audio(delta),
     )
     if isinstance(details := delta.value("reasoning_details"), list):
         read.reasoning_details = _raw(details)
     part.odd = part.odd or delta.odd
     return read
+
+
+def _audio(delta: LooseObject) -> Audio | None:
+    audio = delta.object("audio")
+    return None if audio is None else Audio(audio.text("transcript"))
 
 
 def _raw(value: Any) -> msgspec.Raw:
