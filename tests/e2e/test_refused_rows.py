@@ -47,6 +47,8 @@ async def test_a_refused_request_is_found_by_what_its_client_called_it(
         row = await it.row(answer.id)
     assert (answer.status, row["status"]) == (status, "rejected")
     assert {name: row[name] for name in told} == told
+    sources = ("usage_source", "input_source", "tps_source", "cost_reason")
+    assert [row[name] for name in sources] == ["none", "none", "none", "usage_unknown"]
 
 
 @pytest.mark.parametrize("kind", ["text/csv", "application/json"])

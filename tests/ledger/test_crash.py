@@ -125,9 +125,10 @@ def test_a_crashed_row_says_that_no_count_is_known(
     left_open: Path, opened: Callable[..., SqliteLedger]
 ) -> None:
     opened().stop(5)
-    columns = "usage_source, input_source, input_tokens, output_tokens"
+    columns = "usage_source, input_source, tps_source, cost_reason, input_tokens, output_tokens"
     query = f"SELECT {columns} FROM requests WHERE status = 'gateway_crash'"
-    assert rows_in(left_open, query) == [("none", "none", None, None)] * 2
+    told = ("none", "none", "none", "usage_unknown", None, None)
+    assert rows_in(left_open, query) == [told] * 2
 
 
 def test_the_next_start_finds_nothing_more(

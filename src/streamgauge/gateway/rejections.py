@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from streamgauge.core.chat import ENDPOINTS
 from streamgauge.core.dialects.registry import DIALECTS
 from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.pricing import CostReason
 from streamgauge.core.record import Delivered, ExchangeRecord, Status
 from streamgauge.gateway.endpoints import Route, dialect_name, find_endpoint
 from streamgauge.gateway.http import Header
@@ -59,5 +60,7 @@ def row_of(path: str | None, request_id: str, owner: str, now_us: int) -> Exchan
         delivered=Delivered.NONE,
         usage_source="none",
         input_source="none",
+        tps_source="none",
+        cost_reason=CostReason.USAGE_UNKNOWN.value,
         attempts=0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from streamgauge.core.pricing import CostReason
 from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerError, LedgerOpenError, LedgerReadOnly
 from streamgauge.ledger.operations import Store
@@ -27,6 +28,7 @@ _LAST = "FROM attempts a WHERE a.request_id = requests.id ORDER BY a.n DESC LIMI
 _REQUESTS = f"""
     UPDATE requests SET status = :crash, success = 0, error_code = NULL,
         finished_at = max(:now, started_at), usage_source = 'none', input_source = 'none',
+        tps_source = 'none', cost_reason = :unknown,
         attempts = ifnull((SELECT a.n {_LAST}), attempts),
         upstream = ifnull((SELECT a.upstream {_LAST}), upstream),
         upstream_model = ifnull((SELECT a.model {_LAST}), upstream_model)
@@ -36,7 +38,11 @@ _REQUESTS = f"""
 
 def close_left_open(connection: sqlite3.Connection, now_us: int) -> int:
     """Close open rows as `gateway_crash` at `now_us` (µs since the epoch); return how many (F1)."""
-    values = {"crash": Status.GATEWAY_CRASH.value, "now": now_us}
+    values = {
+        "crash": Status.GATEWAY_CRASH.value,
+        "unknown": CostReason.USAGE_UNKNOWN.value,
+        "now": now_us,
+    }
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(_ATTEMPTS, values)
