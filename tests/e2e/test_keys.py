@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +74,19 @@ async def becomes(gateway: GatewayProcess, key: str | None, wanted: int) -> floa
     return time.monotonic() - began
 
 
+async def administer(gateway: GatewayProcess, method: str, path: str, body: Any) -> Any:
+    """Change keys as the dashboard does; return the answer."""
+
+    def ask() -> Any:
+        connection = HTTPConnection("127.0.0.1", gateway.control_port, timeout=READY_WITHIN)
+        with contextlib.closing(connection):
+            headers = {"content-type": "application/json"}
+            connection.request(method, f"/admin/api/v1/keys{path}", json.dumps(body), headers)
+            return json.loads(connection.getresponse().read())
+
+    return await asyncio.to_thread(ask)
+
+
 def code_of(path: str, answer: Answer) -> tuple[str, str]:
     error = answer.json()["error"]
     return error["type"], error["code"]
@@ -106,6 +122,27 @@ async def test_the_first_key_shuts_the_door_and_each_change_is_seen_within_a_sec
     assert max(took.values()) < 5 * POLL_SECONDS, took
     assert row["state"] == "revoked"
     assert row["last_used_at"] is not None
+
+
+@pytest.mark.asyncio
+async def test_what_an_admin_changes_of_keys_holds_with_the_answer(tmp_path: Path) -> None:
+    simulator = Simulator()
+    await simulator.start()
+    try:
+        async with serving(tmp_path, simulator, control=0) as gateway:
+            made = await administer(gateway, "POST", "", {"label": "ann"})
+            assert [await status(gateway, key) for key in (None, made["key"])] == [401, 200]
+            one = f"/{made['id']}"
+            await administer(gateway, "PATCH", one, {"models": ["other"]})
+            assert await status(gateway, made["key"]) == 403
+            await administer(gateway, "PATCH", one, {"models": None})
+            rotated = await administer(gateway, "POST", f"{one}/rotate", {})
+            told = [await status(gateway, key["key"]) for key in (made, rotated)]
+            assert told == [401, 200]
+            await administer(gateway, "POST", f"{one}/revoke", {})
+            assert await status(gateway, rotated["key"]) == 401
+    finally:
+        await simulator.aclose()
 
 
 @pytest.mark.asyncio

@@ -67,6 +67,16 @@ def test_a_gateway_is_told_of_each_change_and_of_nothing_else(path: Path) -> Non
 
 
 @pytest.mark.usefixtures("ledger")
+def test_who_asks_for_a_look_is_answered_when_the_owner_knows(path: Path) -> None:
+    owner = Gateway()
+    with watching(path, owner) as watch:
+        for count in range(1, 4):
+            made(path)
+            watch.look()
+            assert [ring.count for ring in owner.rings] == [*range(1, count + 1)]
+
+
+@pytest.mark.usefixtures("ledger")
 def test_while_keys_cannot_be_read_the_last_ones_hold_and_it_is_said_once(path: Path) -> None:
     made(path)
     owner = Gateway()

@@ -58,6 +58,10 @@ class ClientKeys:
         self._use = KeyUse(callers.taken_uses, maintain, later)
         self._use.start()
 
+    def changed(self) -> None:
+        """Somebody in this process has changed keys: return when `callers` know; in no loop."""
+        self._watch.look()
+
     def __enter__(self) -> Self:
         return self
 

@@ -24,7 +24,8 @@ _MOST_UNKNOWN = 100
 class LedgerBooks:
     """Implements Books for the ledger at `path`. It belongs to one thread.
 
-    `in_use`: the configuration of this moment, from any thread.
+    `in_use`: the configuration of this moment, from any thread. `keys_changed` is called after each
+    change of keys, before its answer.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class LedgerBooks:
         path: Path | str,
         now_us: Callable[[], int],
         in_use: Callable[[], Config],
+        keys_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = Path(path)
         self._now_us = now_us
         self._in_use = in_use
+        self._keys_changed = keys_changed
         self._queries: ScreenQueries | None = None
 
     @property
@@ -112,6 +115,7 @@ class LedgerBooks:
                 yield store
         except KeyRefused as error:
             raise KeyGone(str(error)) from error
+        self._keys_changed()
 
 
 def price_snippet(upstream: str, model: str) -> str:

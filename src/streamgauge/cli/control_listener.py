@@ -234,11 +234,15 @@ class ControlListener:
 
 
 def open_control(
-    settings: Control, plane: GatewayPlane, ledger: Path | str | None = None
+    settings: Control,
+    plane: GatewayPlane,
+    ledger: Path | str | None = None,
+    keys_changed: Callable[[], None] = lambda: None,
 ) -> ControlListener:
     """Listen and answer from now on. Raises ControlPortTaken.
 
     `ledger`: the file whose rows the admin API and the dashboard show; without it there are none.
+    `keys_changed`: called, in a thread, after each change of its keys.
     """
     from streamgauge.cli.control_captures import FolderCaptures
     from streamgauge.cli.control_doctor import HouseDoctor
@@ -248,7 +252,7 @@ def open_control(
 
     token = settings.token.get_secret_value() if settings.token else None
     access = Access(settings.allowed_hosts, token or None)
-    books = None if ledger is None else _books(ledger, plane)
+    books = None if ledger is None else _books(ledger, plane, keys_changed)
     doctor = HouseDoctor(plane.loaded, plane.drained)
     app = control_app(plane, access, books, FolderCaptures(plane.config), doctor)
     server = ControlServer(app)
@@ -262,11 +266,14 @@ def open_control(
     return ControlListener(server, url_of(host, port), books)
 
 
-def _books(ledger: Path | str, plane: GatewayPlane) -> BooksThread:
+def _books(
+    ledger: Path | str, plane: GatewayPlane, keys_changed: Callable[[], None]
+) -> BooksThread:
     from streamgauge.cli.control_books import LedgerBooks
     from streamgauge.control.books import BooksThread
 
-    return BooksThread(LedgerBooks(ledger, lambda: time.time_ns() // 1000, plane.config))
+    books = LedgerBooks(ledger, lambda: time.time_ns() // 1000, plane.config, keys_changed)
+    return BooksThread(books)
 
 
 def url_of(host: str, port: int) -> str:

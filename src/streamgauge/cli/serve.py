@@ -146,7 +146,7 @@ async def _serve_ledger(
     seeding = seed_ratios(config.ledger.path, boot_id, learner)
     learning = asyncio.create_task(seeding, name="ratios of the ledger")
     try:
-        return await _run_house(loaded, options, writer, gateway, exporters, signals, url)
+        return await _run_house(loaded, options, writer, gateway, keys, exporters, signals, url)
     except ControlPortTaken as error:
         await gateway.stop(0.0)
         return _cannot_start(str(error))
@@ -162,6 +162,7 @@ async def _run_house(
     options: LoadOptions,
     writer: LogWriter,
     gateway: Gateway,
+    keys: ClientKeys,
     exporters: Exporters,
     signals: StopSignals,
     url: str,
@@ -179,7 +180,7 @@ async def _run_house(
     counts, told, path = exporters.counts.counts, exporters.families, config.ledger.path
     plane = GatewayPlane(gateway, reloader, counts, loop, families=told, exporters=exporters.states)
     # Both in threads: each imports for a fifth of a second, and frames may pass already.
-    opening = partial(open_control, config.control, plane, path)
+    opening = partial(open_control, config.control, plane, path, keys.changed)
     control = await asyncio.to_thread(opening) if config.control.enabled else None
     kinds = {upstream.kind.value for upstream in config.upstreams}
     await asyncio.to_thread(gateway.generation.prices.warm, kinds)

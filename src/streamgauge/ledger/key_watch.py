@@ -17,6 +17,8 @@ __all__ = ["POLL_SECONDS", "KeyUse", "KeyWatch"]
 
 POLL_SECONDS = 0.25
 """A revoked key is refused within 1 s (FAULTS S2); a look costs some 20 µs."""
+_TOLD_SECONDS = 2.0
+"""How long who has changed a key waits for the owner: one that is blocked hears of it later."""
 _USE_SECONDS = 1.0
 """`last used` is for people: a write for each request would be for nobody."""
 
@@ -24,7 +26,8 @@ _USE_SECONDS = 1.0
 class KeyWatch:
     """A thread that looks at the keys' version, and posts the whole ring when it has changed.
 
-    The event loop never waits on disk (SPEC §8.2). While the ledger cannot be read the last ring
+    The event loop never waits on disk (SPEC §8.2). Who changes keys in this process asks for a look
+    at once; a change by another is seen at the next one. While the ledger cannot be read the last ring
     holds; that is noted once. `ring` is what the keys are at construction, which raises
     LedgerOpenError's kinds.
     """
@@ -40,6 +43,7 @@ class KeyWatch:
         self._notice = notice
         self._stopping = threading.Event()
         self._troubled = False
+        self._looking = threading.Lock()
         self._tell: Callable[[KeyRing], None] = lambda ring: None
         self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
 
@@ -47,6 +51,16 @@ class KeyWatch:
         """Call `tell` with each ring that is new, on the owner's thread, as `post` runs it."""
         self._tell = tell
         self._thread.start()
+
+    def look(self) -> None:
+        """Return when the owner has been told of the keys as they are now, or after 2 s.
+
+        From any thread but the owner's, until `stop`.
+        """
+        told = threading.Event()
+        self._look()
+        self._post(told.set)
+        told.wait(_TOLD_SECONDS)
 
     def stop(self) -> None:
         """End the thread and let the file go; waits for a look that is under way."""
@@ -57,14 +71,18 @@ class KeyWatch:
 
     def _run(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        with self._looking:
             try:
-                self._look()
+                self._tell_changes()
             except LedgerOpenError as error:
                 self._note(error)
             else:
                 self._troubled = False
 
-    def _look(self) -> None:
+    def _tell_changes(self) -> None:
         if self._reader.version() == self._version:
             return
         version, ring = self._reader.read()
