@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.attempt import Limits
-from streamgauge.core.deadlines import MARKER_WAIT, Stamps
+from streamgauge.core.deadlines import BEGIN_WAIT, MARKER_WAIT, Stamps
 from streamgauge.core.record import Status
-from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER
+from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER, LEDGER_UNAVAILABLE
 
 FIRST, IDLE, TOTAL = "first token", "next token", "whole answer"
 
@@ -46,6 +46,14 @@ def test_the_deadline_that_has_passed_is_named(
     stamps: Stamps, limits: Limits, now: float, expected: str | None
 ) -> None:
     assert passed(stamps, limits, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("begin", "now", "expected"),
+    [(2.0, 2.0 + BEGIN_WAIT, None), (2.0, 2.1 + BEGIN_WAIT, LEDGER_UNAVAILABLE), (None, 1e6, None)],
+)
+def test_a_row_is_waited_for_so_long(begin: float | None, now: float, expected: object) -> None:
+    assert Stamps(0.0, begin=begin).overdue(Limits(1, 1, 0), now) is expected
 
 
 def test_the_verdict_says_how_long_the_deadline_was() -> None:

@@ -15,6 +15,7 @@ from streamgauge.core.actions import (
     SendHead,
     SendRequest,
 )
+from streamgauge.core.deadlines import BEGIN_WAIT
 from streamgauge.core.record import Delivered, Disposition, Status
 from streamgauge.core.sse import READ_UP_TO
 
@@ -84,6 +85,30 @@ def test_where_the_row_cannot_be_committed_no_upstream_is_called(
     row = play.row
     assert (row.status, row.success, row.http_status) == (Status.REJECTED, False, status)
     assert play.of(Commit)[0].attempts[0].may_have_been_billed is False
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_row_that_does_not_come_is_not_waited_for_without_end(connected: bool) -> None:
+    play = Play(ASKED)
+    play.do("start")
+    if connected:
+        play.do("connected")
+    assert play.do("tick", at=BEGIN_WAIT) == []
+    play.do("tick", at=BEGIN_WAIT + 1)
+    assert (play.whole.status, play.closes) == (503, 1)
+    assert json.loads(play.whole.body)["error"]["code"] == "ledger_unavailable"
+    assert play.do("begun") == []
+    assert not play.requests
+    assert (play.row.status, len(play.of(Commit))) == (Status.REJECTED, 1)
+
+
+def test_a_row_that_came_late_is_waited_for_no_more() -> None:
+    play = Play(ASKED)
+    play.do("start")
+    play.do("connected")
+    play.do("begun", at=BEGIN_WAIT - 1)
+    play.do("tick", at=BEGIN_WAIT + 1)  # a keep-alive
+    assert (len(play.requests), play.closes, play.of(Commit)) == (1, 0, [])
 
 
 def test_the_open_row_says_what_is_known_at_the_start() -> None:

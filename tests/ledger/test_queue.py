@@ -60,6 +60,23 @@ def test_a_begin_that_finds_the_queue_full_is_refused_at_once(
     assert owner.wait("begin first", f"begin b{BOUND - 1}") == [None, None]
 
 
+def test_a_disk_that_does_not_answer_makes_the_ledger_unhealthy_until_it_does(
+    store: FakeStore, owner: Owner
+) -> None:
+    writer = Writer(store, owner.calls.put, stuck_seconds=0.0)
+    assert (writer.healthy, writer.reason) == (True, None)
+    store.gate.clear()
+    writer.submit(begin(owner, "waits"))
+    store.entered.acquire(timeout=20)
+    assert not writer.healthy
+    assert "not answered for 0 s" in str(writer.reason)
+    store.gate.set()
+    owner.wait("begin waits")
+    writer.stop(20)
+    assert (writer.healthy, writer.reason) == (True, None)
+    store.connection.close()
+
+
 def test_closes_wait_in_a_full_queue_and_none_is_lost(
     full: Writer, store: FakeStore, owner: Owner
 ) -> None:

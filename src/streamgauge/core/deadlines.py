@@ -1,14 +1,21 @@
-"""Which deadline towards the upstream has passed (SPEC §2.5). Pure arithmetic on stamps."""
+"""Which deadline of an attempt has passed (SPEC §2.5). Pure arithmetic on stamps."""
 
 from __future__ import annotations
 
 import msgspec
 
 from streamgauge.core.attempt import Limits
-from streamgauge.core.verdict import FINISHED_WITHOUT_MARKER, Verdict, timed_out
+from streamgauge.core.verdict import (
+    FINISHED_WITHOUT_MARKER,
+    LEDGER_UNAVAILABLE,
+    Verdict,
+    timed_out,
+)
 
-__all__ = ["LATE_USAGE", "MARKER_GRACE", "MARKER_WAIT", "Stamps"]
+__all__ = ["BEGIN_WAIT", "LATE_USAGE", "MARKER_GRACE", "MARKER_WAIT", "Stamps"]
 
+BEGIN_WAIT = 30.0
+"""Seconds that a call waits for its row: a disk that takes longer is as good as away (SPEC §8.1)."""
 MARKER_GRACE = 0.01
 """Seconds that the row waits behind the end marker for the transport's own end (F29)."""
 LATE_USAGE = 1.0
@@ -28,6 +35,8 @@ class Stamps(msgspec.Struct, gc=False):
     finished: float | None = None
     """All was said but the end marker, for which a translated client waits `MARKER_WAIT`."""
     paused: float | None = None
+    begin: float | None = None
+    """Since when its row is on the way to the ledger, where it is waited for."""
 
     def pause(self, now: float) -> None:
         """Back-pressure stops the upstream."""
@@ -49,6 +58,8 @@ class Stamps(msgspec.Struct, gc=False):
         """Return the verdict of the deadline that has passed, or None."""
         if limits.total and now - self.started > limits.total:
             return timed_out("whole answer", limits.total, final=True)
+        if self.begin is not None and now - self.begin > BEGIN_WAIT:
+            return LEDGER_UNAVAILABLE
         if self.sent is None or self.paused is not None:
             return None
         if self.finished is not None and now - self.finished > MARKER_WAIT:

@@ -88,7 +88,7 @@ class Exchange(UpstreamSide):
         self._answer = self._relaying = self._steady = self._retry_at = None
         if self._begun:
             self._books.begun(now)
-        self._stamps = Stamps(self._stamps.started)
+        self._stamps = Stamps(self._stamps.started, begin=None if self._begun else now)
         return [begin, OpenUpstream(len(self._books.attempts), self._tries.index)]
 
     def begun(self, now: float) -> list[Action]:
@@ -96,7 +96,7 @@ class Exchange(UpstreamSide):
         self._begins = max(0, self._begins - 1)
         if self.state is not _CONNECTING or self._begun or self._begins:
             return []
-        self._begun = True
+        self._begun, self._stamps.begin = True, None
         self._books.begun(now)
         return self._send_request(now)
 

@@ -50,6 +50,9 @@ _RETRY_SECONDS = 0.25
 _REJECTED_SECONDS = 1.0
 """How long a stop tries to write rejections, which are not owed, on a disk that fails."""
 
+_STUCK_SECONDS = 10.0
+"""How long one commit may take before the ledger counts as away; a living disk takes seconds."""
+
 _GRACE_SECONDS = 0.5
 """Beyond a stop's deadline, so that the thread can answer what it gives up."""
 
@@ -94,6 +97,7 @@ class Writer:
         retry_seconds: float = _RETRY_SECONDS,
         company_seconds: float = _COMPANY_SECONDS,
         crowd_seconds: float = _CROWD_SECONDS,
+        stuck_seconds: float = _STUCK_SECONDS,
     ) -> None:
         self._answers = Answers(post, notice)
         self._committer = Committer(
@@ -106,6 +110,8 @@ class Writer:
         self._bound = queue
         self._company_seconds = company_seconds
         self._crowd_seconds = crowd_seconds
+        self._stuck_seconds = stuck_seconds
+        self._committing: float | None = None  # since when, in monotonic seconds
         self._queue: deque[Operation | Maintain | None] = deque()
         self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._called = _Call.NONE
@@ -120,12 +126,20 @@ class Writer:
     @property
     def healthy(self) -> bool:
         """Whether a begin would be committed now, in the database or in the spool."""
-        return self._committer.healthy
+        return self._committer.healthy and self._stuck is None
 
     @property
     def reason(self) -> str | None:
         """Why the database cannot be written, or None."""
-        return self._committer.explain()
+        return self._stuck or self._committer.explain()
+
+    @property
+    def _stuck(self) -> str | None:
+        since = self._committing
+        seconds = 0.0 if since is None else time.monotonic() - since
+        if seconds <= self._stuck_seconds:
+            return None
+        return f"its disk has not answered for {seconds:.0f} s"
 
     def stats(self) -> LedgerStats:
         """Return the counts, from any thread."""
@@ -202,8 +216,11 @@ class Writer:
     def _run(self) -> None:
         try:
             while self._gather():
+                self._committing = time.monotonic()
                 self._committer.step()
+                self._committing = None
         finally:
+            self._committing = None
             self._end()
 
     def _gather(self) -> bool:
