@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,27 @@ def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
         back_up(path, tmp_path, replace=True, progress=silent)
     with pytest.raises(FileRefused, match="cannot write"):
         back_up(path, tmp_path / "no" / "where.db", replace=False, progress=silent)
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a disk that is full by then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_without_room_for_a_copy_is_no_fault_of_the_ledger(path: Path) -> None:
+    make(path, 400)
+    target = path.with_name("backup.db")
+    before = contents(path)
+    with files_up_to(64 << 10), pytest.raises(FileRefused, match=r"cannot write .*backup\.db"):
+        back_up(path, target, replace=False, progress=silent)
+    assert {file.name for file in path.parent.iterdir() if "backup" in file.name} == set()
+    assert contents(path) == before
 
 
 def half_written(target: Path) -> None:

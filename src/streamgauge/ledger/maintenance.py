@@ -15,7 +15,7 @@ from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.new_file import FileRefused, new_file
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.rollup_fill import catch_up, rebuild
-from streamgauge.ledger.schema import LATEST, open_for_writing, opening
+from streamgauge.ledger.schema import DAMAGE_CODES, LATEST, open_for_writing, opening
 
 __all__ = ["Migrated", "Progress", "Vacuumed", "back_up", "migrate", "rebuild_rollups", "vacuum"]
 
@@ -53,7 +53,12 @@ def back_up(ledger: Path, target: Path, *, replace: bool, progress: Progress) ->
         LedgerReader(ledger) as reader,
         new_file(_not_itself(target, ledger), replace=replace) as made,
     ):
-        with opening(ledger), reader.snapshot() as source, closing(sqlite3.connect(made)) as copy:
+        with (
+            opening(ledger),
+            reader.snapshot() as source,
+            _copying_to(target),
+            closing(sqlite3.connect(made)) as copy,
+        ):
             source.backup(
                 copy,
                 pages=_PAGES,
@@ -106,6 +111,17 @@ def rebuild_rollups(ledger: Path, *, progress: Progress) -> None:
         with _transaction(connection):
             rebuild(connection)
         _roll_up_all(connection, progress)
+
+
+@contextmanager
+def _copying_to(target: Path) -> Iterator[None]:
+    """Say what keeps a copy from being written as its fault; damage is the ledger's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in DAMAGE_CODES:
+            raise
+        raise FileRefused(f"cannot write {target}: {error}") from error
 
 
 def _free_name(ledger: Path, label: str) -> Path:

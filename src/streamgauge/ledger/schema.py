@@ -59,6 +59,8 @@ def opening(path: Path) -> Iterator[None]:
             raise damaged(path, error) from error
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             raise _read_only(path, str(error)) from error
+        if primary == sqlite3.SQLITE_FULL:
+            raise LedgerOpenError(f"ledger {path}: its disk is full: free some space") from error
         raise LedgerOpenError(f"ledger {path} cannot be opened: {error}") from error
 
 
