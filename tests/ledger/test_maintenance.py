@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import sqlite3
 import stat
@@ -273,6 +275,26 @@ def test_a_file_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
         made.__exit__(None, None, None)
     assert target.read_text() == "came meanwhile"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_links_takes_a_file_as_well(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    target = tmp_path / "out"
+    with new_file(target, replace=False) as partial:
+        partial.write_text("whole")
+    assert target.read_text() == "whole"
+    made = new_file(target.with_name("other"), replace=False)
+    made.__enter__()
+    target.with_name("other").write_text("came meanwhile")
+    with pytest.raises(FileRefused, match="there already"):
+        made.__exit__(None, None, None)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["other", "out"]
 
 
 # -- vacuum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["FileRefused", "new_file"]
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class FileRefused(Exception):
@@ -32,9 +36,7 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Path]:
         yield partial
         _sync(partial)
         # Also for who made the file meanwhile: without leave to replace, it is not replaced.
-        if not replace:
-            os.link(partial, path)
-        else:
+        if replace or not _linked(partial, path):
             os.replace(partial, path)
         _sync(path.parent)
     except FileExistsError as error:
@@ -49,6 +51,18 @@ def _check(path: Path, *, replace: bool) -> None:
         raise FileRefused(f"{path} is no plain file")
     if path.exists() and not replace:
         raise _exists(path)
+
+
+def _linked(partial: Path, path: Path) -> bool:
+    """Give the file that name, too; False where the file system has no links (FAT, some shares)."""
+    try:
+        os.link(partial, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _check(path, replace=False)
+        return False
+    return True
 
 
 def _exists(path: Path) -> FileRefused:
