@@ -36,3 +36,9 @@ def test_a_place_names_a_file(url: str, path: str) -> None:
 def test_what_names_no_file_is_refused(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         sqlite_path(url)
+
+
+def test_the_password_of_another_database_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="postgresql://…") as caught:
+        sqlite_path("postgresql://books:hunter2@host/books")
+    assert "hunter2" not in str(caught.value)

@@ -20,7 +20,9 @@ def sqlite_path(url: str) -> Path:
     scheme, separator, _ = url.partition("://")
     if separator and not url.startswith(_SCHEME):
         cure = "three slashes, then the path" if scheme == "sqlite" else "only sqlite is supported"
-        raise ValueError(f"not a ledger URL: {url!r}: {cure} (such as {DEFAULT_URL})")
+        # Another database's URL may hold a password.
+        named = url if scheme == "sqlite" else f"{scheme}://…"
+        raise ValueError(f"not a ledger URL: {named!r}: {cure} (such as {DEFAULT_URL})")
     path = url.removeprefix(_SCHEME)
     if not path:
         raise ValueError(f"ledger URL {url!r} names no file (such as {DEFAULT_URL})")
