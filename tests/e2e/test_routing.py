@@ -118,6 +118,16 @@ async def test_round_robin_takes_turns_and_least_busy_the_idle_one(tmp_path: Pat
         assert [len(it.simulator.begun), len(other.begun)] == [4, 6]
 
 
+async def test_a_request_that_is_refused_takes_no_turn(tmp_path: Path) -> None:
+    """A client that repeats a name in vain would else turn every other one to the same upstream."""
+    routing = {"default": {"to": ["sim", "other"], "strategy": "round_robin"}}
+    async with two(tmp_path, routing) as (it, other):
+        for name, status in (("a", 200), ("a", 409), ("b", 200), ("b", 409), ("c", 200)):
+            answer = await it.ask(CHAT, body("m"), idempotency_key=name)
+            assert answer.status == status
+        assert [len(it.simulator.begun), len(other.begun)] == [2, 1]
+
+
 async def test_a_session_stays_with_the_llamacpp_that_has_its_prefix(tmp_path: Path) -> None:
     routing = {"default": {"to": ["sim", "other"], "strategy": "round_robin"}}
     async with two(tmp_path, routing, kind="llamacpp") as (it, _):

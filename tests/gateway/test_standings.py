@@ -41,9 +41,11 @@ def record(session: str | None, upstream: str | None) -> ExchangeRecord:
     )  # fmt: skip
 
 
-def test_turns_are_counted_by_route() -> None:
+def test_turns_are_counted_by_route_and_asking_takes_none() -> None:
     habits = Habits()
-    assert [habits.turn("x"), habits.turn("x"), habits.turn("y"), habits.turn("x")] == [0, 1, 0, 2]
+    for route in ("x", "x", "y"):
+        habits.took_turn(route)
+    assert [habits.turn(route) for route in ("x", "x", "y", "z")] == [2, 2, 1, 0]
 
 
 def test_the_sessions_heard_of_last_are_remembered_and_no_more() -> None:
@@ -118,7 +120,11 @@ def test_a_reload_keeps_turns_and_sessions(tmp_path: Path) -> None:
     config = loaded(tmp_path, "round_robin")
     before = generation_of(config, "v", PriceBook(config.prices))
     before.habits.write(record("s", "a"))
-    first = [plan(before.snapshot, ASKED, before.live).choices[0].upstream for _ in range(3)]
+    first = []
+    for _ in range(3):
+        decision = plan(before.snapshot, ASKED, before.live)
+        before.habits.took_turn(decision.route)
+        first.append(decision.choices[0].upstream)
     after = generation_of(config, "w", PriceBook(config.prices), before)
     assert first == ["a", "b", "a"]
     assert plan(after.snapshot, ASKED, after.live).choices[0].upstream == "b"

@@ -40,11 +40,11 @@ class Generation:
     live: Live
 
     def forecast(self, asked: Asked) -> Decision:
-        """Return where a request would go now, for those who only ask: it takes no turn.
+        """Return where a request would go now, for those who only ask.
 
         Where no upstream of its route may be called just now, as if all might. Raises GatewayError.
         """
-        live = replace(self.live, turn=self.habits.upcoming)
+        live = self.live
         try:
             return plan(self.snapshot, asked, live)
         except RequestError:

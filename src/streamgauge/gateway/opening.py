@@ -20,6 +20,7 @@ from streamgauge.core.exchange import Exchange
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Choice, Decision, plan
+from streamgauge.core.routing.rules import Strategy
 from streamgauge.core.sessions import Lane, lane_of
 from streamgauge.gateway.admission import asked_of, client_request_id, label_of, metadata_mode
 from streamgauge.gateway.callers import Caller, check_models
@@ -97,6 +98,8 @@ class Opening:
             host.discovery.refresh(now.upstreams[choice.upstream], choice.model)
         lane = lane_of(now.config.sessions.supersede, key_id, chat, head.header)
         admission = self._admit(call, request, lane)
+        if decision.strategy is Strategy.ROUND_ROBIN:
+            now.habits.took_turn(decision.route)
         try:
             frames = host.stream_log.frames(call.id)
             told = _Told(decision.route, mode, retries, admission.allowance, frames)

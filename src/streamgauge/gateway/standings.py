@@ -30,14 +30,12 @@ class Habits:
         self._max_sessions = max_sessions
 
     def turn(self, route: str) -> int:
-        """Return how many requests the route has had before this one."""
-        turn = self._turns.get(route, 0)
-        self._turns[route] = turn + 1
-        return turn
-
-    def upcoming(self, route: str) -> int:
-        """Return what `turn` would, and take none: for those who only ask."""
+        """Return how many requests the route has had so far; asking takes no turn."""
         return self._turns.get(route, 0)
+
+    def took_turn(self, route: str) -> None:
+        """Count a request of the route. One that is refused is none: it would cost another its place."""
+        self._turns[route] = self._turns.get(route, 0) + 1
 
     def warm(self, session: str) -> str | None:
         """Return the upstream that served `session` last."""

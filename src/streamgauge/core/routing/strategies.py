@@ -51,8 +51,8 @@ class Live:
 
     `admit`: whether a call may begin at each of these upstreams, told without their whole
     `standing`; without it they are asked for that. `price` is of a model at an upstream, `ratio`
-    what was learnt of a model. `turn` counts the requests of a route, from 0. `warm`: the upstream
-    that served a session last.
+    what was learnt of a model. `turn`: how many requests a route has had, this one left out; who
+    begins one counts it. `warm`: the upstream that served a session last.
     """
 
     standing: Callable[[str], Standing] = lambda upstream: _WELL
