@@ -124,6 +124,10 @@ async def test_explain_tells_of_a_running_gateways_drains_waits_and_circuits(
     assert (told["other"]["place"], told["sim"]["place"]) == (1, None)
     assert told["sim"]["reason"] == "drained by an admin"
     assert (nobody.exit_code, json.loads(nobody.stdout)["error"]["status"]) == (1, 503)
+    assert [c["reason"] for c in json.loads(nobody.stdout)["candidates"]] == [
+        "drained by an admin",
+        "wants no call",
+    ]
     assert [each["admits"] for each in listed] == [False, False]
     assert nowhere.exit_code == 1
     assert "no gateway's control listener answers" in nowhere.stderr

@@ -74,6 +74,22 @@ def test_the_upstreams_own_state_is_what_routing_sees(tmp_path: Path) -> None:
     assert [choice.upstream for choice in plan(generation.snapshot, ASKED, live).choices] == ["b"]
 
 
+def test_an_upstream_that_asked_for_a_wait_is_not_said_to_fail(tmp_path: Path) -> None:
+    config = loaded(tmp_path)
+    generation = generation_of(config, "v", PriceBook(config.prices))
+    generation.take_effect()
+    breaker, live = generation.upstreams["a"].breaker, generation.live
+    breaker.cool(time.monotonic() + 9.0)
+    standing = live.standing("a")
+    assert (standing.allows, standing.cooling, 8 < (standing.reopens_in or 0) <= 9) == (
+        False,
+        True,
+        True,
+    )
+    breaker.failed(time.monotonic())
+    assert not live.standing("a").cooling  # its circuit is open now, whatever it asked for
+
+
 def test_prices_and_learnt_ratios_are_asked_of_those_in_use(tmp_path: Path) -> None:
     config = loaded(tmp_path, "cheapest, max_per_1m: 2 usd")
     generation = generation_of(config, "v", PriceBook(config.prices))

@@ -100,6 +100,7 @@ def _standing(config: Config, url: str | None) -> Callable[[str], Standing]:
     """Return how the upstreams of a running gateway stand. Ends the verb where it cannot be asked."""
     from streamgauge.cli.admin_client import AdminClient, AdminError
     from streamgauge.cli.settings import listener_url
+    from streamgauge.core.routing.breaker import Circuit
     from streamgauge.core.routing.strategies import Standing
 
     control = config.control
@@ -122,6 +123,7 @@ def _standing(config: Config, url: str | None) -> Callable[[str], Standing]:
             in_flight=each["in_flight"],
             latency=None if ms is None else ms / 1000,
             drained=each["drained"],
+            cooling=not each["admits"] and each["circuit"] == Circuit.CLOSED,
         )
     return lambda name: found.get(name, Standing())
 

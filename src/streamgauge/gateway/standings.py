@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from streamgauge.config.prices import PriceBook
 from streamgauge.core.pricing import Price
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.routing.breaker import Circuit
 from streamgauge.core.routing.ratios import Ratios
 from streamgauge.core.routing.strategies import Live, Standing
 from streamgauge.gateway.upstreams import UpstreamRuntime
@@ -89,4 +90,5 @@ def _standing(upstream: UpstreamRuntime, now: float) -> Standing:
         in_flight=upstream.in_flight,
         latency=upstream.response_seconds,
         drained=upstream.drained,
+        cooling=not allows and breaker.state(now) is Circuit.CLOSED,
     )

@@ -165,6 +165,13 @@ def test_an_upstream_that_an_admin_drained_is_left_out_and_said_to_be() -> None:
     assert [c.reason for c in found.considered[1:]] == ["drained by an admin"] * 2
 
 
+def test_an_upstream_that_wants_a_wait_is_left_out_and_said_to_want_it() -> None:
+    live = standing(a=Standing(allows=False, reopens_in=4.2, cooling=True))
+    found = explain(snapshot(Strategy.FIRST), Asked("openai", "chat/completions", "m"), live)
+    assert [(c.upstream, c.place) for c in found.considered] == [("b", 1), ("c", 2), ("a", None)]
+    assert found.considered[2].reason == "wants no call for another 5 s"
+
+
 @pytest.mark.parametrize(
     ("others", "seconds", "words"),
     [
@@ -173,6 +180,11 @@ def test_an_upstream_that_an_admin_drained_is_left_out_and_said_to_be() -> None:
             Standing(allows=False, reopens_in=8.5),
             9,
             "a (drained by an admin), b (failures of late)",
+        ),
+        (
+            Standing(allows=False, reopens_in=8.5, cooling=True),
+            9,
+            "a (drained by an admin), b (wants no call just now)",
         ),
     ],
 )

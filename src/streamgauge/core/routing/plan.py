@@ -15,7 +15,15 @@ from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.routing.asked import Asked, Candidate
 from streamgauge.core.routing.rules import Phase, Strategy
 from streamgauge.core.routing.snapshot import Decision, LeftOut, Snapshot, Way, shown_model
-from streamgauge.core.routing.strategies import CALM, DRAINED, Choice, Live, Place, in_order
+from streamgauge.core.routing.strategies import (
+    CALM,
+    COOLING,
+    DRAINED,
+    Choice,
+    Live,
+    Place,
+    in_order,
+)
 
 __all__ = [
     "Asked",
@@ -139,6 +147,11 @@ _WHY: Mapping[Strategy, str] = {
 }
 
 
+_FAILING = "failures of late"
+_TOLD: Mapping[str, str] = {DRAINED: DRAINED, COOLING: "wants no call just now"}
+"""What a client is told of it."""
+
+
 def _refusal(asked: Asked, way: Way, left_out: Sequence[LeftOut]) -> GatewayError:
     """Return what the client is told when no target of its route is left."""
     if shut := [out for out in left_out if out.shut]:
@@ -150,12 +163,11 @@ def _refusal(asked: Asked, way: Way, left_out: Sequence[LeftOut]) -> GatewayErro
 
 
 def _not_called(shut: Sequence[LeftOut]) -> GatewayError:
-    """Return when to come again, too, as far as circuits are to be waited for; an admin tells no time."""
-    failing = [out for out in shut if out.reason != DRAINED]
-    waits = (out.wait for out in failing if out.wait is not None)
-    after = max(1, ceil(min(waits, default=1))) if failing else None
-    whys = ("failures of late" if out in failing else out.reason for out in shut)
-    told = ", ".join(f"{out.upstream} ({why})" for out, why in zip(shut, whys, strict=True))
+    """Return when to come again, too, as far as that can be waited for; an admin tells no time."""
+    passing = [out for out in shut if out.reason != DRAINED]
+    waits = (out.wait for out in passing if out.wait is not None)
+    after = max(1, ceil(min(waits, default=1))) if passing else None
+    told = ", ".join(f"{out.upstream} ({_TOLD.get(out.reason, _FAILING)})" for out in shut)
     return GatewayError(503, ErrorCode.UPSTREAM_ERROR, f"not called: {told}", retry_after=after)
 
 

@@ -12,9 +12,20 @@ from streamgauge.core.pricing import Money, Price
 from streamgauge.core.routing.ratios import Ratio
 from streamgauge.core.routing.rules import Route, Strategy
 
-__all__ = ["CALM", "DRAINED", "Choice", "Live", "Place", "Standing", "blended", "in_order"]
+__all__ = [
+    "CALM",
+    "COOLING",
+    "DRAINED",
+    "Choice",
+    "Live",
+    "Place",
+    "Standing",
+    "blended",
+    "in_order",
+]
 
 DRAINED = "drained by an admin"
+COOLING = "wants no call"
 _EVEN = Ratio(input_tokens=1, output_tokens=1, samples=0)
 """Taken while nothing has been learnt of a model: it prefers neither cheap input nor cheap output."""
 
@@ -23,7 +34,8 @@ _EVEN = Ratio(input_tokens=1, output_tokens=1, samples=0)
 class Standing:
     """How one upstream stands at this moment.
 
-    `allows`: its circuit lets a call begin; else `reopens_in` seconds it may, if that is known.
+    `allows`: a call may begin; else in `reopens_in` seconds it may, if that is known. `cooling`: it
+    may not since the upstream itself asked for a wait (`retry-after`), and not for its circuit.
     `in_flight`: calls that run. `latency`: seconds to an answer of late, None is unknown.
     `drained`: an admin wants no call to begin, for as long as an admin likes.
     """
@@ -33,13 +45,16 @@ class Standing:
     in_flight: int = 0
     latency: float | None = None
     drained: bool = False
+    cooling: bool = False
 
     @property
     def bar(self) -> str | None:
         """Why no call may begin; None where one may."""
         if self.drained:
             return DRAINED
-        return None if self.allows else "circuit open"
+        if self.allows:
+            return None
+        return COOLING if self.cooling else "circuit open"
 
 
 _WELL = Standing()
