@@ -55,7 +55,8 @@ async def browser(real_program: Callable[[str], Path]) -> AsyncIterator[Browser]
 async def played(
     tmp_path_factory: pytest.TempPathFactory, browser: Browser
 ) -> AsyncIterator[Played]:
-    async with world(tmp_path_factory.mktemp("dashboard")) as it:
+    exporters = {"influxdb": {"url": "http://127.0.0.1:1", "database": "nobody-there"}}
+    async with world(tmp_path_factory.mktemp("dashboard"), exporters=exporters) as it:
         await it.play()
         yield Played(it, await it.settle())
 
@@ -110,7 +111,14 @@ SCREENS = {
     "/usage?by=session": ["docs-assistant"],
     "/usage?by=day": ["Exchanges"],
     "/keys": ["Client keys", "New key"],
-    "/health": ["Ledger", "Doctor", "genai-prices", "upstreams[0].base_url", "Data loop late by"],
+    "/health": [
+        "Ledger",
+        "Doctor",
+        "genai-prices",
+        "upstreams[0].base_url",
+        "Data loop late by",
+        "Yet to send",
+    ],
 }
 
 

@@ -105,7 +105,6 @@ function exporters(found) {
   const columns = [
     { title: "Exporter", head: true, cell: ({ name }) => name },
     { title: "Yet to send", num: true, cell: ({ behind }) => orDash(count(behind), "not known") },
-    { title: "Oldest", cell: ({ oldest_at: oldest }) => orDash(ago(oldest), "nothing waits") },
     { title: "State", cell: ({ error }) => (error === null ? state("ok") : h("span", { title: error }, state("unhealthy"), " ", error)) },
   ];
   return table({ label: "Exporters", columns, rows: found, empty: "None is configured; /metrics is always there." });
