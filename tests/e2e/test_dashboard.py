@@ -118,6 +118,7 @@ SCREENS = {
         "upstreams[0].base_url",
         "Data loop late by",
         "Yet to send",
+        "here since",
     ],
 }
 

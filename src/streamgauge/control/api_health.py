@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import distribution
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +24,9 @@ from streamgauge.ledger.rollup_sql import DAY_US
 __all__ = ["HealthApi"]
 
 _UNKNOWN_DAYS = 30
+_LIST, _LIST_FILE = "genai-prices", "genai_prices/data.py"
+_LIST_BEGAN_US = 1_735_689_600_000_000
+"""2025: there was no list before. Archives that are built alike each time have files of 1970 or 1980."""
 
 Page = dict[str, Any]
 
@@ -58,7 +62,9 @@ class HealthApi:
             version="string",
             started_at="integer",
             ledger=anything,
-            prices=record(list_version="string", configured="integer?"),
+            prices=record(
+                list_version="string", list_installed_at="integer?", configured="integer?"
+            ),
             runtime="object?",
             unknown_models=array(unknown),
             exporters=array(exporter),
@@ -103,12 +109,11 @@ class HealthApi:
             return books.file(), books.reads.oldest_at(), books.unknown_models(since)
 
         file, oldest_at, unknown = await self._books.ask(ask)
-        configured, listed = await self._prices()
         page = {
             "version": __version__,
             "started_at": self._started_at,
             "ledger": {**asdict(file), "oldest_at": oldest_at, **_ledger_state(vitals)},
-            "prices": {"list_version": listed, "configured": configured},
+            "prices": await self._prices(),
             "runtime": None if runtime is None else asdict(runtime),
             "unknown_models": [asdict(each) for each in unknown],
             "exporters": [asdict(each) for each in vitals.exporters],
@@ -116,16 +121,36 @@ class HealthApi:
         }
         return json_answer(200, page)
 
-    async def _prices(self) -> tuple[int | None, str]:
-        """Return how many prices are configured, and the version of the list."""
-        # Of the package: importing the list itself takes a fifth of a second of everybody's time.
-        listed = await asyncio.to_thread(version, "genai-prices")
+    async def _prices(self) -> Page:
+        """Return how many prices are configured, the version of the list and since when it is here."""
+        listed, since = await asyncio.to_thread(_list)
+        return {
+            "list_version": listed,
+            "list_installed_at": since,
+            "configured": await self._configured(),
+        }
+
+    async def _configured(self) -> int | None:
         try:
             settings = (await self._plane.configuration()).settings
         except NotNow:
-            return None, listed
+            return None
         entries = {setting.path.partition(".")[0] for setting in settings}
-        return len([path for path in entries if path.startswith("prices[")]), listed
+        return len([path for path in entries if path.startswith("prices[")])
+
+
+def _list() -> tuple[str, int | None]:
+    """Return the price list's version and when its file was put here, µs since the epoch.
+
+    Of the package: importing the list itself takes a fifth of a second of everybody's time. It has no
+    date of its own, and is at least as old as its file.
+    """
+    package = distribution(_LIST)
+    try:
+        written = os.stat(str(package.locate_file(_LIST_FILE))).st_mtime_ns // 1000
+    except OSError:
+        return package.version, None
+    return package.version, written if written >= _LIST_BEGAN_US else None
 
 
 def _ledger_state(vitals: Vitals) -> Page:

@@ -4,7 +4,7 @@ import { read, send } from "../parts/api.js";
 import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { searchField } from "../parts/filters.js";
-import { age, bytes, count, duration, moment } from "../parts/format.js";
+import { age, bytes, count, day, duration, moment } from "../parts/format.js";
 import { missing, orDash, state } from "../parts/marks.js";
 import { here, setFilters } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
@@ -84,11 +84,19 @@ function gateway({ version, started_at: started, runtime }) {
 function prices({ prices: known, unknown_models: unknown }) {
   return [
     facts([
-      ["List", h("span", null, `genai-prices ${known.list_version ?? "–"}`)],
+      ["List", ["genai-prices ", known.list_version, ", ", listAge(known.list_installed_at)]],
       ["Of the configuration", count(known.configured)],
     ]),
     unknown.length === 0 ? h("p", { class: "tone-ok" }, "✓ every model of the last 30 days has a price") : unknownTable(unknown),
   ];
+}
+
+/** The list has no date of its own: it is at least as old as its file. */
+function listAge(since) {
+  if (since === null) {
+    return missing("its file has no date");
+  }
+  return h("span", { title: "since its file is on this machine; the prices are at least as old" }, `here since ${day(since)}, ${ago(since)}`);
 }
 
 function unknownTable(unknown) {
