@@ -29,7 +29,7 @@ async function probe(name) {
 }
 
 async function drain(name) {
-  const body = h("p", null, "No new call begins there until somebody enables it, or the gateway restarts. Streams that run go on to their end. Where no other upstream serves a request, its client is refused.");
+  const body = h("p", null, "No new call begins there until somebody enables it, a reload changes its own settings, or the gateway restarts. Streams that run go on to their end. Where no other upstream serves a request, its client is refused.");
   if ((await ask(`Drain ${name}?`, body, { confirm: "Drain", danger: true })) !== null) {
     await send("POST", `/upstreams/${encodeURIComponent(name)}/drain`);
     notice(`${name} gets no new call.`);

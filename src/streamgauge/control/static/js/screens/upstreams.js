@@ -13,7 +13,7 @@ import { upstreamActions } from "./upstream_actions.js";
 
 const HOURS = [["24", "last 24 h"], ["1", "last hour"], ["168", "last 7 days"], ["720", "last 30 days"]];
 const QUANTILES = ["p50", "p95", "p99"];
-const DRAINED = "Drained by an admin: no new call begins here until it is enabled, or the gateway restarts.";
+const DRAINED = "Drained by an admin: no new call begins here until it is enabled, its own settings change, or the gateway restarts.";
 const HOUR_US = 3_600_000_000;
 
 async function open({ root, signal, feed }) {
