@@ -55,7 +55,7 @@ class LiveApi:
             kind="text/event-stream",
         )
         return [
-            ApiRoute("GET", "/summary", self.summary, "The strip above every screen.", summary),
+            ApiRoute("GET", "/summary", self.summary, "The strip of the Live screen.", summary),
             ApiRoute("GET", "/live", self.live, "The streams of this moment.", ref("Live")),
             events,
             ApiRoute(

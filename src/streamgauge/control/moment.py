@@ -73,7 +73,7 @@ class Moment:
             return None
 
     async def summary(self) -> Page:
-        """Return the strip above every screen. Raises Refused."""
+        """Return the strip of the Live screen. Raises Refused."""
         at, minute, today = await self._sums.get()
         vitals = self._plane.vitals()
         try:
