@@ -240,6 +240,17 @@ async def test_a_captured_exchange_shows_each_frame_and_its_hash(
     assert await seen.page.locator("figure.chart canvas").count() == 1
 
 
+async def test_both_pages_of_an_exchange_begin_with_the_same_figures(
+    seen: Sight, played: Played
+) -> None:
+    path = f"/requests/{played.id_of(upstream='claude')}"
+    await seen.go(path)
+    figures, why = await seen.text(".strip"), await seen.text(".why")
+    await seen.go(f"{path}/frames")
+    assert await seen.text(".strip") == figures
+    assert await seen.text(".why") == why
+
+
 async def test_what_verify_finds_in_a_capture_is_marked_at_its_frame(
     seen: Sight, played: Played
 ) -> None:

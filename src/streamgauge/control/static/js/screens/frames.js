@@ -4,11 +4,13 @@ import { addressOf, read, readText, send } from "../parts/api.js";
 import { CaptureError, readCapture, streamHash } from "../parts/capture.js";
 import { ask, copy } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
+import * as field from "../parts/fields.js";
 import { bytes, count, duration } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
 import { go } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
 import { badges, findingsPanel, marksOf, proofOf, verdict } from "./proof.js";
+import { ending, numbers } from "./request_head.js";
 import { requestTabs } from "./request_tabs.js";
 import { tokenTimeline } from "./token_timeline.js";
 
@@ -17,13 +19,16 @@ const STALL_US = 1_000_000;
 
 async function open({ root, signal, names: [id] }) {
   const path = encodeURIComponent(id);
-  const [{ request, anomalies }, stored] = await Promise.all([read(`/requests/${path}`, {}, signal), read("/captures", {}, signal)]);
+  const [page, stored] = await Promise.all([read(`/requests/${path}`, {}, signal), read("/captures", {}, signal)]);
+  const { request, anomalies } = page;
   const found = stored.captures.find((capture) => capture.id === id) ?? null;
   const body = found === null ? [noCapture(stored.enabled)] : await captured(id, request, found, signal);
   fill(
     root,
-    h("div", { class: "screen-head" }, h("h1", null, "Frames and integrity"), h("span", { class: "grow" }), h("a", { class: "button", href: `/requests/${path}`, "data-up": true }, "Back ", h("kbd", null, "Esc"))),
+    h("div", { class: "screen-head" }, h("h1", null, "Frames and integrity"), h("span", { class: "dim" }, field.models(request)), h("span", { class: "grow" }), h("a", { class: "button", href: `/requests/${path}`, "data-up": true }, "Back ", h("kbd", null, "Esc"))),
     requestTabs(id, "frames"),
+    ending(page),
+    numbers(request),
     panel("What the row vouches for", facts(vouched(request, anomalies))),
     body,
   );

@@ -6,12 +6,13 @@ import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { bytes, count, duration, micros, moment } from "../parts/format.js";
-import { costBadge, orDash, sourceBadge, state, unit } from "../parts/marks.js";
+import { costBadge, orDash, sourceBadge } from "../parts/marks.js";
 import { facts, panel } from "../parts/table.js";
 import { attemptsTree } from "./attempts.js";
 import { bill, usageTable } from "./bill.js";
 import { curlOf, dataUrl } from "./curl.js";
 import { pacePanel } from "./pace.js";
+import { ending, numbers } from "./request_head.js";
 import { requestTabs } from "./request_tabs.js";
 import { tokenTimeline } from "./token_timeline.js";
 import { waterfall } from "./waterfall.js";
@@ -49,7 +50,7 @@ function parts(page, frames, signal) {
   return [
     head(row),
     requestTabs(row.id, "exchange"),
-    h("p", { class: "why" }, state(row.status), h("span", null, page.why)),
+    ending(page),
     numbers(row),
     panel("Timeline", waterfall(page), overhead(row)),
     frames.length < 2 ? null : panel("Token timeline", tokenTimeline(frames, signal), "from its capture"),
@@ -72,21 +73,6 @@ function head(row) {
     h("button", { type: "button", on: { click: () => copy(row.id, "Id") } }, "Copy id"),
     h("button", { type: "button", "data-curl": true, on: { click: async () => copy(curlOf(row, await dataUrl()), "curl command") } }, "Copy as curl"),
     h("a", { href: "/requests", "data-up": true, class: "button" }, "Back ", h("kbd", null, "Esc")),
-  );
-}
-
-function numbers(row) {
-  const cell = (name, value, more = null) => h("div", null, h("dt", null, name), h("dd", null, value, more === null ? null : h("small", null, more)));
-  return h(
-    "dl",
-    { class: "strip" },
-    cell("First token", field.ttft(row), "after the request was read"),
-    cell("Took", field.took(row), row.streaming ? "streamed" : "answered whole"),
-    cell("Read", field.input(row), sourceBadge(row.input_source)),
-    cell("Written", field.output(row), sourceBadge(row.usage_source)),
-    cell("Speed", [field.pace(row), row.generation_tps === null ? null : unit("tok/s")], row.tps_source === null ? null : `from ${row.tps_source}`),
-    cell("Cost", field.price(row), costBadge(row.cost_source)),
-    cell("Context", field.context(row), row.context_total === null ? null : `of ${count(row.context_total)} tokens`),
   );
 }
 
