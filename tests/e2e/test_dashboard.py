@@ -476,6 +476,10 @@ async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:
     await expect(seen.page.locator("tbody tr.pick")).to_have_count(9)
     await press("j")
     assert await chosen.count() == 1
+    await press("Enter")
+    await expect(seen.page.locator(".tab-id")).to_be_visible()
+    await press("Escape")
+    await expect(seen.page).to_have_url(f"{seen.origin}/requests?text=sonnet")
     await press("?")
     await expect(seen.page.locator("dialog")).to_be_visible()
     await press("Escape")

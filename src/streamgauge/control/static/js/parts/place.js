@@ -1,6 +1,7 @@
 // Where we are: the path names the screen, the query its filters. Knows no screen.
 
 const listeners = new Set();
+const lastFilters = new Map();
 
 /** Return the path and the filters of this moment. */
 export function here() {
@@ -13,7 +14,13 @@ export function onMove(listener) {
   return () => listeners.delete(listener);
 }
 
+/** Return a screen's address with the filters that it had last. */
+export function withLastFilters(path) {
+  return `${path}${lastFilters.get(path) ?? ""}`;
+}
+
 function tell(kind) {
+  lastFilters.set(location.pathname, location.search);
   for (const listener of [...listeners]) {
     listener(kind);
   }
@@ -60,6 +67,7 @@ export function pathOf(path, filters) {
 
 /** Follow plain clicks on our own links here, and Back and Forward. */
 export function watchPlace() {
+  lastFilters.set(location.pathname, location.search);
   addEventListener("popstate", () => tell("path"));
   document.addEventListener("click", (event) => {
     const link = event.target instanceof Element ? event.target.closest("a[href]") : null;

@@ -7,6 +7,7 @@ import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { bytes, count, duration, micros, moment } from "../parts/format.js";
 import { costBadge, orDash, sourceBadge } from "../parts/marks.js";
+import { withLastFilters } from "../parts/place.js";
 import { facts, panel } from "../parts/table.js";
 import { attemptsTree } from "./attempts.js";
 import { bill, usageTable } from "./bill.js";
@@ -72,7 +73,7 @@ function head(row) {
     row.status === "in_flight" ? h("button", { type: "button", class: "danger", on: { click: () => stop(row.id) } }, "Stop") : null,
     h("button", { type: "button", on: { click: () => copy(row.id, "Id") } }, "Copy id"),
     h("button", { type: "button", "data-curl": true, on: { click: async () => copy(curlOf(row, await dataUrl()), "curl command") } }, "Copy as curl"),
-    h("a", { href: "/requests", "data-up": true, class: "button" }, "Back ", h("kbd", null, "Esc")),
+    h("a", { href: withLastFilters("/requests"), "data-up": true, class: "button" }, "Back ", h("kbd", null, "Esc")),
   );
 }
 

@@ -6,6 +6,7 @@ import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { count, duration, short } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
+import { withLastFilters } from "../parts/place.js";
 import * as sums from "../parts/sums.js";
 import { panel, table } from "../parts/table.js";
 
@@ -27,7 +28,7 @@ async function open({ root, signal, names: [id] }) {
   const page = await read(`/sessions/${encodeURIComponent(id)}`, {}, signal);
   fill(
     root,
-    h("div", { class: "screen-head" }, h("h1", null, "Session"), h("span", { class: "mono dim" }, id), h("span", { class: "grow" }), h("a", { class: "button", href: `/requests?session=${encodeURIComponent(id)}` }, "As requests"), h("a", { class: "button", href: "/sessions", "data-up": true }, "Back ", h("kbd", null, "Esc"))),
+    h("div", { class: "screen-head" }, h("h1", null, "Session"), h("span", { class: "mono dim" }, id), h("span", { class: "grow" }), h("a", { class: "button", href: `/requests?session=${encodeURIComponent(id)}` }, "As requests"), h("a", { class: "button", href: withLastFilters("/sessions"), "data-up": true }, "Back ", h("kbd", null, "Esc"))),
     strip(page),
     panel("Context by turn", growth(page.rows, signal)),
     page.supersedes.length === 0 ? null : panel("Superseded", cuts(page.supersedes), null, true),
