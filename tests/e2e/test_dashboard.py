@@ -251,6 +251,37 @@ async def test_both_pages_of_an_exchange_begin_with_the_same_figures(
     assert await seen.text(".why") == why
 
 
+async def test_the_headers_of_a_captured_exchange_stand_on_its_page(
+    seen: Sight, played: Played
+) -> None:
+    await seen.go(f"/requests/{played.id_of(requested_model='gpt-5-mini', status='completed')}")
+    told = {}
+    for block in await seen.page.locator("details", has=seen.page.locator("pre.block")).all():
+        title = await block.locator("summary").inner_text()
+        told[title] = await block.locator("pre").text_content() or ""
+    asked, answered = (told[f"Headers of the {way}, secrets masked"] for way in WAYS)
+    assert asked.startswith("POST /v1/chat/completions HTTP/1.1")
+    assert answered.startswith("HTTP/1.1 200")
+
+
+WAYS = ("request to the upstream", "answer to the client")
+
+
+async def test_a_request_is_shown_though_the_captures_cannot_be_read(
+    seen: Sight, played: Played
+) -> None:
+    folder, aside = played.it.folder / "captures", played.it.folder / "captures-aside"
+    folder.rename(aside)
+    folder.write_text("no folder")
+    try:
+        await seen.go(f"/requests/{played.id_of(upstream='claude')}")
+        assert "✓ agrees" in await seen.text()
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+    seen.errors.clear()  # the browser's own word for the 503
+
+
 async def test_what_verify_finds_in_a_capture_is_marked_at_its_frame(
     seen: Sight, played: Played
 ) -> None:

@@ -7,7 +7,10 @@ const LINE_END = /\r\n|\r|\n/;
 /** What a file has that this page cannot read. */
 export class CaptureError extends Error {}
 
-/** Return {opening, closing, sides}: `sides` are {name, frames} of the client and of each attempt. Raises CaptureError. */
+/**
+ * Return {opening, closing, sides, heads}: `sides` are {name, frames} of the client and of each attempt, `heads` {way, text}
+ * of each request's and answer's head in the order of time, secrets masked as in the file. Raises CaptureError.
+ */
 export function readCapture(text) {
   const lines = text.split("\n").filter((line) => line !== "").map(parsed);
   const opening = lines[0] ?? {};
@@ -22,7 +25,12 @@ export function readCapture(text) {
     const came = moved.filter((line) => line.side === "upstream" && line.dir === "in" && line.n === n);
     sides.push({ name: attempts.length > 1 ? `upstream, try ${n}` : "upstream", sent: false, frames: framesOf(came) });
   }
-  return { opening, closing, sides };
+  return { opening, closing, sides, heads: headsOf(moved, attempts.length > 1) };
+}
+
+function headsOf(lines, numbered) {
+  const way = ({ side, dir, n }) => `${(side === "client") === (dir === "in") ? "request" : "answer"} ${dir === "in" ? "from" : "to"} the ${side}${side === "upstream" && numbered ? `, try ${n}` : ""}`;
+  return lines.filter(({ head }) => head !== undefined).map((line) => ({ way: way(line), text: line.head.trimEnd() }));
 }
 
 /** A gateway that was killed leaves half a line at the end. */

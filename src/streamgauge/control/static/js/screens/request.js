@@ -1,6 +1,6 @@
 // Request detail: everything the ledger knows of one exchange, in the order in which a person asks.
 
-import { read, readText, send } from "../parts/api.js";
+import { ApiError, read, readText, send } from "../parts/api.js";
 import { CaptureError, readCapture } from "../parts/capture.js";
 import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
@@ -18,10 +18,12 @@ import { requestTabs } from "./request_tabs.js";
 import { tokenTimeline } from "./token_timeline.js";
 import { waterfall } from "./waterfall.js";
 
+const NOT_CAPTURED = { frames: [], heads: [] };
+
 async function open({ root, signal, feed, names: [id] }) {
   const load = async () => {
-    const [page, frames] = await Promise.all([read(`/requests/${encodeURIComponent(id)}`, {}, signal), capturedFrames(id, signal)]);
-    fill(root, ...parts(page, frames, signal));
+    const [page, capture] = await Promise.all([read(`/requests/${encodeURIComponent(id)}`, {}, signal), captured(id, signal)]);
+    fill(root, ...parts(page, capture, signal));
     return page;
   };
   const page = await load();
@@ -30,23 +32,25 @@ async function open({ root, signal, feed, names: [id] }) {
   }
 }
 
-/** Return the frames that the client was sent, or none where nothing was captured. */
-async function capturedFrames(id, signal) {
-  const { captures } = await read("/captures", {}, signal);
-  if (!captures.some((capture) => capture.id === id)) {
-    return [];
-  }
+/** Return what was captured: the frames that the client was sent, and the heads; none of them where there is nothing to read. */
+async function captured(id, signal) {
   try {
-    return readCapture(await readText(`/captures/${encodeURIComponent(id)}`, signal)).sides[0].frames;
+    const { captures } = await read("/captures", {}, signal);
+    if (!captures.some((capture) => capture.id === id)) {
+      return NOT_CAPTURED;
+    }
+    const { sides, heads } = readCapture(await readText(`/captures/${encodeURIComponent(id)}`, signal));
+    return { frames: sides[0].frames, heads };
   } catch (error) {
-    if (!(error instanceof CaptureError)) {
+    // A folder that cannot be read takes nothing from what the ledger has.
+    if (!(error instanceof CaptureError || error instanceof ApiError)) {
       throw error;
     }
-    return [];
+    return NOT_CAPTURED;
   }
 }
 
-function parts(page, frames, signal) {
+function parts(page, { frames, heads }, signal) {
   const row = page.request;
   return [
     head(row),
@@ -59,7 +63,7 @@ function parts(page, frames, signal) {
     h("div", { class: "columns" }, panel("Usage, as reported and as booked", usageTable(page), sourceBadge(row.usage_source), true), panel("Cost, worked out", bill(page), costBadge(row.cost_source))),
     h("div", { class: "columns" }, panel("Client", facts(clientFacts(row))), panel("Answer", facts(answerFacts(row)))),
     page.anomalies.length === 0 ? null : panel("What was odd", anomalies(page.anomalies)),
-    panel("Raw", raw(page)),
+    panel("Raw", raw(page, heads)),
   ];
 }
 
@@ -124,9 +128,18 @@ function anomalies(found) {
   return facts(found.map(({ name, meaning }) => [h("span", { class: "badge warn" }, `▲ ${name}`), meaning === "" ? "not known to this release" : meaning]));
 }
 
-function raw(page) {
-  const block = (title, value, open = false) => h("details", { open }, h("summary", null, title), h("pre", { class: "block", tabindex: "0" }, JSON.stringify(value, null, 2)));
-  return h("div", { class: "stack" }, block("Row of the ledger", page.request), block(`Rows of its attempts (${page.attempts.length})`, page.attempts), block("Price kept with the row", page.cost.price));
+function raw(page, heads) {
+  const block = (title, text) => h("details", null, h("summary", null, title), h("pre", { class: "block", tabindex: "0" }, text));
+  const json = (title, value) => block(title, JSON.stringify(value, null, 2));
+  return h(
+    "div",
+    { class: "stack" },
+    json("Row of the ledger", page.request),
+    json(`Rows of its attempts (${page.attempts.length})`, page.attempts),
+    json("Price kept with the row", page.cost.price),
+    heads.map(({ way, text }) => block(`Headers of the ${way}, secrets masked`, text)),
+    heads.length > 0 ? null : h("p", { class: "dim" }, "Headers are kept with a capture only."),
+  );
 }
 
 async function stop(id) {
