@@ -519,6 +519,14 @@ async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:
     await expect(seen.page).to_have_url(f"{seen.origin}/health")
 
 
+async def test_arrows_scroll_a_page_without_rows(browser: Browser, played: Played) -> None:
+    async with sight(browser, played.it.origin, viewport={"width": 900, "height": 300}) as page:
+        await page.go("/health")
+        await page.page.keyboard.press("ArrowDown")
+        await page.page.wait_for_function("() => scrollY > 0")
+        page.is_clean()
+
+
 async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
     rows, status = seen.page.locator("tbody tr.pick"), seen.page.locator("select").first
     await seen.go("/requests?status=stream_incomplete&upstream=local")

@@ -66,6 +66,9 @@ function clickMarked(key) {
   document.querySelector(`main [data-key="${key}"]:not(:disabled)`)?.click();
 }
 
+/** What scrolls by itself when it has the focus; its arrows are left to it. */
+const SCROLLS = "pre, [tabindex='0']";
+
 const PLAIN = {
   j: () => walk(1),
   ArrowDown: () => walk(1),
@@ -107,6 +110,9 @@ function actionOf(key, target) {
   }
   if (Object.hasOwn(JUMPS, key)) {
     return () => go(JUMPS[key]);
+  }
+  if (key.startsWith("Arrow") && (rowsOfScreen().length === 0 || target.matches(SCROLLS))) {
+    return null;
   }
   return Object.hasOwn(PLAIN, key) ? PLAIN[key] : null;
 }
