@@ -585,6 +585,36 @@ async def test_a_request_is_copied_as_curl_for_its_own_dialect(
     assert '"model":"claude-sonnet-4-5"' in command
 
 
+async def test_a_curl_command_has_the_fields_of_its_endpoint(
+    browser: Browser, played: Played
+) -> None:
+    allowed = ["clipboard-read", "clipboard-write"]
+    bodies = {
+        "embeddings": {"model": "gpt-5-mini", "input": "…"},
+        "completions": {"model": "gpt-5-mini", "stream": False, "prompt": "…"},
+    }
+    async with sight(browser, played.it.origin, permissions=allowed) as page:
+        for endpoint, body in bodies.items():
+            asked = {name: body.get(name, "") for name in ("model", "input", "prompt")}
+            answer = await played.it.gateway.ask(f"/v1/{endpoint}", asked)
+            assert answer.status == 200
+            played.it.expected += 1
+            await played.it.settle()
+            await page.go(f"/requests/{answer.id}")
+            await page.page.click("[data-curl]")
+            command = await _clipboard(page, f"/v1/{endpoint}'")
+            assert json.loads(command.partition("-d '")[2].removesuffix("'")) == body
+        page.is_clean()
+
+
+async def _clipboard(page: Sight, wanted: str) -> str:
+    """Return what was copied, once it has `wanted` in it."""
+    async with asyncio.timeout(LENIENCY):
+        while wanted not in (text := await page.page.evaluate("navigator.clipboard.readText()")):
+            await asyncio.sleep(0.02)
+    return str(text)
+
+
 async def test_a_key_is_shown_once_and_its_limits_can_be_changed(seen: Sight) -> None:
     page = seen.page
     await seen.go("/keys")

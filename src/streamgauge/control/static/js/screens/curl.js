@@ -4,6 +4,10 @@ import { read } from "../parts/api.js";
 
 const PROMPT = "…";
 const FALLBACK = "http://127.0.0.1:8066";
+/** Where an endpoint has its text; the others have messages. */
+const FIELDS = { completions: "prompt", responses: "input", embeddings: "input" };
+/** Dialects that are asked for by the address. */
+const BARE = new Set(["simple", "frames"]);
 
 /** Return where clients reach the gateway, by its configuration. */
 export async function dataUrl() {
@@ -18,7 +22,7 @@ export async function dataUrl() {
 
 /** Return the command for a shell. What a client chose stands in single quotes, where a shell reads nothing. */
 export function curlOf(row, url) {
-  const path = row.endpoint !== null && row.endpoint.startsWith("/") ? row.endpoint : `/v1/${row.endpoint ?? "chat/completions"}`;
+  const path = `/v1/${row.endpoint ?? "chat/completions"}${BARE.has(row.dialect) ? `?protocol=${row.dialect}` : ""}`;
   const lines = [`curl ${row.streaming ? "-N " : ""}${quoted(`${url}${path}`)}`, `-H ${quoted("content-type: application/json")}`];
   if (row.dialect === "anthropic") {
     lines.push(`-H ${quoted("anthropic-version: 2023-06-01")}`);
@@ -35,11 +39,11 @@ function bodyOf(row) {
   if (row.dialect === "anthropic") {
     body.max_tokens = 1024;
   }
-  if (row.streaming !== null) {
+  if (row.streaming !== null && row.endpoint !== "embeddings") {
     body.stream = Boolean(row.streaming);
   }
-  body.messages = [{ role: "user", content: PROMPT }];
-  return body;
+  const asked = FIELDS[row.endpoint];
+  return asked === undefined ? { ...body, messages: [{ role: "user", content: PROMPT }] } : { ...body, [asked]: PROMPT };
 }
 
 function quoted(text) {
