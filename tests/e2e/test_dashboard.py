@@ -756,12 +756,10 @@ async def test_the_token_opens_the_dashboard_and_logging_out_closes_it(
         await page.page.goto(f"{it.origin}/requests?status=completed")
         await expect(page.page.locator("h1")).to_have_text("streamgauge")
         page.errors.clear()  # the browser's own word for the 401 that carries the login page
-        await page.page.fill("#token", "wrong")
-        await page.page.keyboard.press("Enter")
+        await _show(page, "wrong")
         await expect(page.page.locator("#said")).to_have_text("That is not the token.")
         page.errors.clear()
-        await page.page.fill("#token", TOKEN)
-        await page.page.keyboard.press("Enter")
+        await _show(page, TOKEN)
         await expect(page.page.locator("main h1")).to_have_text("Requests")
         assert page.page.url.endswith("/requests?status=completed"), "where the person wanted to go"
         assert TOKEN not in await page.page.evaluate("document.cookie")
@@ -770,3 +768,14 @@ async def test_the_token_opens_the_dashboard_and_logging_out_closes_it(
         page.is_clean()
         await page.page.click("#logout")
         await expect(page.page.locator("#token")).to_be_visible()
+        async with sight(browser, it.origin, java_script_enabled=False) as early:
+            await early.page.goto(f"{it.origin}/requests")
+            # Sent by the browser itself, the token would stand in the address.
+            await expect(early.page.get_by_role("button", name="Log in")).to_be_disabled()
+            assert await early.page.get_attribute("#token", "name") is None
+
+
+async def _show(page: Sight, token: str) -> None:
+    await expect(page.page.get_by_role("button", name="Log in")).to_be_enabled()
+    await page.page.fill("#token", token)
+    await page.page.keyboard.press("Enter")

@@ -42,3 +42,6 @@ form.addEventListener("submit", async (event) => {
   said.textContent = message;
   field.select();
 });
+
+// Until here the browser itself would have sent the form, and the token would stand in the address.
+button.disabled = false;
