@@ -527,6 +527,30 @@ async def test_arrows_scroll_a_page_without_rows(browser: Browser, played: Playe
         page.is_clean()
 
 
+async def test_what_ended_while_a_page_was_away_is_on_it_when_it_is_back(
+    browser: Browser, played: Played
+) -> None:
+    async with sight(browser, played.it.origin) as live, sight(browser, played.it.origin) as list_:
+        for page, path in ((live, "/"), (list_, "/requests")):
+            await page.go(path)
+            await expect(page.page.locator("#link-state")).to_contain_text("live updates")
+            await page.page.evaluate("dispatchEvent(new Event('pagehide'))")
+        await played.it.ask("gpt-5-mini", sim={"tokens": 2}, user_agent="meanwhile")
+        await played.it.settle()
+        for page in (live, list_):
+            await page.page.evaluate(_BACK)
+        await expect(live.page.locator("main")).to_contain_text("meanwhile")
+        await list_.page.get_by_role("button", name="newer ones, show").click()
+        row = list_.page.locator("tbody tr").first
+        await expect(row).to_contain_text("gpt-5-mini")
+        live.is_clean()
+        list_.is_clean()
+
+
+_BACK = "dispatchEvent(Object.assign(new Event('pageshow'), {persisted: true}))"
+"""As a browser tells a page that it takes out of its cache again."""
+
+
 async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
     rows, status = seen.page.locator("tbody tr.pick"), seen.page.locator("select").first
     await seen.go("/requests?status=stream_incomplete&upstream=local")
@@ -766,6 +790,12 @@ async def test_the_token_opens_the_dashboard_and_logging_out_closes_it(
         await page.go("/health")
         assert TOKEN not in await page.page.content()
         page.is_clean()
+        await page.page.context.clear_cookies()
+        await page.page.evaluate("dispatchEvent(new Event('pagehide'))")
+        await page.page.evaluate(_BACK)
+        await expect(page.page.locator("#token")).to_be_visible()
+        await _show(page, TOKEN)
+        await expect(page.page.locator("main h1")).to_have_text("Health and configuration")
         await page.page.click("#logout")
         await expect(page.page.locator("#token")).to_be_visible()
         async with sight(browser, it.origin, java_script_enabled=False) as early:

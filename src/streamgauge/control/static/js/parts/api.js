@@ -28,6 +28,11 @@ export async function send(method, path, body = {}) {
   return answer.status === 204 ? null : answer.json();
 }
 
+/** Ask whether a page of the API would be served, and for nothing of it. Raises ApiError. */
+export async function knock(path) {
+  await ask("HEAD", `${BASE}${path}`);
+}
+
 /** Return the address of a page of the API, for a link. */
 export function addressOf(path) {
   return `${BASE}${path}`;

@@ -1,10 +1,11 @@
 // The server's events, over one connection for all screens. Keeps the newest of each kind for who comes later.
 
-import { addressOf } from "./api.js";
+import { addressOf, knock } from "./api.js";
 
 const KINDS = ["live", "summary", "closed", "health", "config", "gone"];
 const KEPT = new Set(["live", "summary", "health", "config"]);
 const RETRY_MS = 3000;
+const MISSED = JSON.stringify({ rows: [], more: true });
 
 /** Holds at most one connection; `EventSource` mends a broken one, this class one that was refused. */
 export class Feed {
@@ -12,17 +13,19 @@ export class Feed {
   #last = new Map();
   #source = null;
   #states = new Set();
+  #wasOpen = false;
   state = "connecting";
 
   /** Connect, and stay so. */
   open() {
+    this.close();
     const source = new EventSource(addressOf("/events"));
     this.#source = source;
-    source.addEventListener("open", () => this.#become("live"));
+    source.addEventListener("open", () => this.#opened());
     source.addEventListener("error", () => {
       this.#become("lost");
       if (source.readyState === EventSource.CLOSED) {
-        setTimeout(() => this.open(), RETRY_MS);
+        setTimeout(() => this.#again(source), RETRY_MS);
       }
     });
     for (const kind of KINDS) {
@@ -33,6 +36,27 @@ export class Feed {
   /** Disconnect: a browser gives a host few connections, and a page in the cache needs none. */
   close() {
     this.#source?.close();
+    this.#source = null;
+  }
+
+  /** Between two connections rows may have closed that nobody told us of. */
+  #opened() {
+    this.#become("live");
+    if (this.#wasOpen) {
+      this.#take("closed", MISSED);
+    }
+    this.#wasOpen = true;
+  }
+
+  /** An `EventSource` does not tell why it was refused; a plain request does, and leads to the login where that has run out. */
+  async #again(refused) {
+    if (this.#source !== refused) {
+      return;
+    }
+    await knock("/events").catch(() => undefined);
+    if (this.#source === refused) {
+      this.open();
+    }
   }
 
   /** Call `listener` with each event of `kind`, and at once with the last one, until `signal` ends it. */

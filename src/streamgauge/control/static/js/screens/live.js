@@ -30,7 +30,8 @@ const ENDED_COLUMNS = [
 async function open({ root, signal, feed }) {
   const strip = h("dl", { class: "strip", "aria-label": "Now" });
   const streams = new LiveTable();
-  const ended = new Ended(await read("/requests", { limit: LOOKED_AT }, signal));
+  const newest = () => read("/requests", { limit: LOOKED_AT }, signal);
+  const ended = new Ended(await newest());
   fill(
     root,
     h("div", { class: "screen-head" }, h("h1", null, "Live"), h("span", { class: "grow" }), searchField("q", "Filter streams  /", "Filter streams")),
@@ -47,7 +48,7 @@ async function open({ root, signal, feed }) {
   };
   feed.on("live", take, signal);
   feed.on("summary", (summary) => drawStrip(strip, summary, live), signal);
-  feed.on("closed", ({ rows }) => ended.add(rows), signal);
+  feed.on("closed", async ({ rows, more }) => ended.add(more ? (await newest()).rows : rows), signal);
   if (live === null) {
     take(await read("/live", {}, signal));
   }
@@ -61,11 +62,12 @@ class Ended {
 
   constructor({ rows }) {
     this.#rows = [];
-    this.add(rows.filter((row) => row.status !== "in_flight"));
+    this.add(rows);
   }
 
   add(rows) {
-    const byId = new Map([...this.#rows, ...rows].map((row) => [row.id, row]));
+    const closed = rows.filter((row) => row.status !== "in_flight");
+    const byId = new Map([...this.#rows, ...closed].map((row) => [row.id, row]));
     this.#rows = [...byId.values()].sort((a, b) => b.finished_at - a.finished_at).slice(0, ENDED);
     this.#draw();
   }

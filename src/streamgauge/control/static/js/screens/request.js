@@ -21,15 +21,21 @@ import { waterfall } from "./waterfall.js";
 const NOT_CAPTURED = { frames: [], heads: [] };
 
 async function open({ root, signal, feed, names: [id] }) {
+  let running = true;
   const load = async () => {
     const [page, capture] = await Promise.all([read(`/requests/${encodeURIComponent(id)}`, {}, signal), captured(id, signal)]);
     fill(root, ...parts(page, capture, signal));
-    return page;
+    running = page.request.status === "in_flight";
   };
-  const page = await load();
-  if (page.request.status === "in_flight") {
-    feed.on("closed", ({ rows }) => rows.some((row) => row.id === id) && load(), signal);
-  }
+  let loading = load();
+  const ended = ({ rows, more }) => {
+    if (running && (more || rows.some((row) => row.id === id))) {
+      // The row that is being read just now may be the one before: once more, when that is done.
+      loading = loading.then(() => (running ? load() : undefined));
+    }
+  };
+  feed.on("closed", ended, signal);
+  await loading;
 }
 
 /** Return what was captured: the frames that the client was sent, and the heads; none of them where there is nothing to read. */

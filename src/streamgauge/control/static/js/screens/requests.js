@@ -63,10 +63,10 @@ async function open({ root, signal, feed }) {
   }
   feed.on(
     "closed",
-    ({ rows }) => {
-      unseen += rows.length;
+    ({ rows, more }) => {
+      unseen = more || unseen === null ? null : unseen + rows.length;
       fresh.hidden = false;
-      fill(fresh, `${unseen} newer, show`);
+      fill(fresh, unseen === null ? "newer ones, show" : `${unseen} newer, show`);
     },
     signal,
   );
