@@ -8,9 +8,11 @@ import csv
 import io
 import itertools
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +483,32 @@ async def test_no_two_marks_of_an_axis_have_the_same_label(seen: Sight) -> None:
         assert len(set(labels)) == len(labels) > 4
     assert axes[1][:4] == ["0.0 ms", "5.0 ms", "10 ms", "15 ms"]
     assert least == 1
+
+
+_NOTE_LABELS = """
+    window.drawn = [];
+    const draw = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+        window.drawn.push(text);
+        return draw.call(this, text, ...at);
+    };
+"""
+
+
+async def test_the_usage_of_one_day_stands_in_the_week_that_was_asked_for(
+    browser: Browser, played: Played
+) -> None:
+    async with sight(browser, played.it.origin) as page:
+        await page.page.add_init_script(_NOTE_LABELS)
+        await page.go("/usage?range=7d")
+        await page.page.wait_for_function("() => window.drawn.length > 0")
+        drawn: list[str] = await page.page.evaluate("() => window.drawn")
+        page.is_clean()
+    today = datetime.now(UTC)
+    week = {f"{today - timedelta(days=days):%m-%d}" for days in range(-1, 9)}
+    days = {text for text in drawn if re.fullmatch(r"\d\d-\d\d", text)}
+    assert len(days) > 3
+    assert days <= week
 
 
 async def test_keys_walk_open_filter_and_go_back(seen: Sight) -> None:

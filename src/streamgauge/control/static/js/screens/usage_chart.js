@@ -46,7 +46,7 @@ function chart(page, grain, split, metric, unitName, signal) {
       data: [times, ...data],
       options: {
         ...QUIET,
-        scales: { x: { time: false, range: (_, low, high) => span(page, low, high, grain) }, y: { range: (_, low, high) => [0, Math.max(high * 1.06, 1)] } },
+        scales: { x: { time: false, range: (_, low, high) => (isPart(low, high, times) ? [low, high] : span(page, times, grain)) }, y: { range: (_, low, high) => [0, Math.max(high * 1.06, 1)] } },
         axes: [axis({ splits: (plot, _axis, low, high) => timeMarks(low, high, plot.width, grain), values: (_, marks) => marks.map((mark) => timeMark(mark, grain)) }), axis({ size: 56, values: (_, ticks) => ticks.map((tick) => (unitName === "" ? short(tick) : money(tick))) })],
         series: [{}, ...series],
       },
@@ -79,11 +79,16 @@ function timeMark(at, grain) {
   return grain === "day" || text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, 16);
 }
 
+/** Whether a person drew a part of the chart, to see it larger. Of a single time uPlot makes up bounds years apart. */
+function isPart(low, high, times) {
+  return low > times[0] || high < times.at(-1);
+}
+
 /** The whole range that was asked for, so that quiet times show; without one, what there is. */
-function span(page, low, high, grain) {
+function span(page, times, grain) {
   const step = grain === "hour" ? HOUR_S : 24 * HOUR_S;
-  const first = page.since === null ? low : Math.min(low, page.since / 1e6 + step);
-  return [first - step / 1.5, Math.max(high, Math.floor(Date.now() / 1000 / step) * step) + step / 1.5];
+  const first = page.since === null ? times[0] : Math.min(times[0], page.since / 1e6 + step);
+  return [first - step / 1.5, Math.max(times.at(-1), Math.floor(Date.now() / 1000 / step) * step) + step / 1.5];
 }
 
 function seconds(value) {
