@@ -59,6 +59,17 @@ def described(document: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 @pytest.mark.asyncio
+async def test_a_refused_method_is_told_all_that_are_allowed(admin: Admin) -> None:
+    document = (await admin.get("/admin/openapi.json")).json()
+    told = {f"/admin/api/v1{path}": set(found) for path, found in document["paths"].items()}
+    told["/admin/captures"] = {"get", "post"}
+    for path, methods in told.items():
+        answer = await admin.post(path.replace("{", "").replace("}", ""), method="PUT")
+        allowed = {name.lower() for name in answer.headers["allow"].split(", ")} - {"head"}
+        assert (answer.status, allowed) == (405, methods), path
+
+
+@pytest.mark.asyncio
 async def test_every_page_is_what_the_openapi_document_says(admin: Admin) -> None:
     document = (await admin.get("/admin/openapi.json")).json()
     stream = asyncio.create_task(admin.on.ask(CHAT, chat(tokens=200, gap_ms=10)))

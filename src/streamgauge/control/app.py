@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -84,7 +84,18 @@ def api_routes(
 
 
 def _served(api: Sequence[ApiRoute]) -> list[BaseRoute]:
-    return [Route(PREFIX + each.path, each.serve, methods=[each.method]) for each in api]
+    """Return one route a path, so that a refused method is told all that are allowed (RFC 9110 §15.5.6)."""
+    paths: dict[str, dict[str, ApiRoute]] = {}
+    for each in api:
+        paths.setdefault(PREFIX + each.path, {})[each.method] = each
+    return [Route(path, _by_method(found), methods=list(found)) for path, found in paths.items()]
+
+
+def _by_method(found: Mapping[str, ApiRoute]) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        return await found["GET" if request.method == "HEAD" else request.method].serve(request)
+
+    return serve
 
 
 def _described(api: Sequence[ApiRoute]) -> list[BaseRoute]:

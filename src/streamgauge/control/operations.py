@@ -13,7 +13,7 @@ from streamgauge.control.captures import order_of
 from streamgauge.control.guard import Refused
 from streamgauge.control.metrics import exposition
 from streamgauge.control.plane import NotNow, Plane, ReloadRefused
-from streamgauge.gateway.capturing import CaptureRefused, Order
+from streamgauge.gateway.capturing import CaptureRefused
 
 __all__ = ["OperationPages"]
 
@@ -30,8 +30,7 @@ class OperationPages:
             Route("/admin/runtime", self.runtime, methods=["GET"]),
             Route("/admin/reload", self.reload, methods=["POST"]),
             Route("/admin/streams/{stream_id}/stop", self.stop, methods=["POST"]),
-            Route("/admin/captures", self.captures, methods=["GET"]),
-            Route("/admin/captures", self.capture, methods=["POST"]),
+            Route("/admin/captures", self.captures, methods=["GET", "POST"]),
             Route("/metrics", self.metrics, methods=["GET"]),
         ]
 
@@ -68,14 +67,12 @@ class OperationPages:
         return json_answer(200, {"id": stream_id, "stopped": True})
 
     async def captures(self, request: Request) -> Response:
-        """What is captured, and what was (SPEC §12.4)."""
-        return await self._captures(None)
+        """What is captured, and what was; by POST, capture what comes (SPEC §12.4).
 
-    async def capture(self, request: Request) -> Response:
-        """Capture what comes: 409 where there is no folder that can be used."""
-        return await self._captures(order_of(await read_object(request)))
-
-    async def _captures(self, order: Order | None) -> Response:
+        409 where there is no folder that can be used.
+        """
+        orders = request.method == "POST"
+        order = order_of(await read_object(request)) if orders else None
         try:
             return json_answer(200, asdict(await self._plane.captures(order)))
         except CaptureRefused as error:
