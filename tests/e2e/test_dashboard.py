@@ -579,6 +579,19 @@ _BACK = "dispatchEvent(Object.assign(new Event('pageshow'), {persisted: true}))"
 """As a browser tells a page that it takes out of its cache again."""
 
 
+@pytest.mark.parametrize("path", ["/requests", "/sessions"])
+async def test_rows_of_a_list_have_a_link_for_tab_and_for_another_window(
+    seen: Sight, path: str
+) -> None:
+    await seen.go(path)
+    link = seen.page.locator("tbody tr").first.locator("a")
+    target = await link.get_attribute("href") or ""
+    assert target.startswith(f"{path}/")
+    await link.focus()
+    await seen.page.keyboard.press("Enter")
+    await expect(seen.page).to_have_url(f"{seen.origin}{target}")
+
+
 async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
     rows, status = seen.page.locator("tbody tr.pick"), seen.page.locator("select").first
     await seen.go("/requests?status=stream_incomplete&upstream=local")

@@ -18,7 +18,7 @@ const PASSED_ON = ["status", "model", "upstream", "key", "session", "text", "aft
 
 const COLUMNS = [
   { title: "Begun", cell: field.begun },
-  { title: "Id", cell: (row) => field.shortId(row.id, 8) },
+  { title: "Id", cell: (row) => h("a", { href: pathOfRow(row) }, field.shortId(row.id, 8)) },
   { title: "Status, finish", cell: (row) => [field.status(row), row.finish_reason === null ? null : h("span", { class: "dim" }, ` ${row.finish_reason}`)] },
   { title: "Model", cell: field.models },
   { title: "Upstream", cell: (row) => row.upstream ?? field.finish({ ...row, finish_reason: null }) },
@@ -35,6 +35,10 @@ const COLUMNS = [
   { title: "Ctx", num: true, cell: field.contextShare, hint: "share of the model's context in use" },
   { title: "Integrity", cell: field.integrity },
 ];
+
+function pathOfRow({ id }) {
+  return `/requests/${encodeURIComponent(id)}`;
+}
 
 /** Return what the API is asked for, from the URL. */
 export function asked(query) {
@@ -102,7 +106,7 @@ function tableOf(page) {
     label: "Requests",
     columns: COLUMNS,
     rows: page.rows,
-    opens: (row) => `/requests/${encodeURIComponent(row.id)}`,
+    opens: pathOfRow,
     empty: narrowed ? `No match among the rows back to ${moment(page.scanned_to)}. Older ones have not been looked at.` : ["No request fits.", "A filter is set, or no client has asked yet."],
   });
 }
