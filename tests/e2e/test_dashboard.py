@@ -592,6 +592,27 @@ async def test_rows_of_a_list_have_a_link_for_tab_and_for_another_window(
     await expect(seen.page).to_have_url(f"{seen.origin}{target}")
 
 
+_CONTRAST = """() => {
+    const light = (rgb) => rgb.match(/[\\d.]+/g).slice(0, 3).map(Number).map((part) => part / 255)
+        .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const here = document.querySelector('#nav a[aria-current="page"]');
+    const behind = light(getComputedStyle(here).backgroundColor);
+    return [here, ...here.children].map((each) => light(getComputedStyle(each).color))
+        .map((ink) => (Math.max(ink, behind) + 0.05) / (Math.min(ink, behind) + 0.05));
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_chosen_screen_can_be_read_in_the_navigation(
+    browser: Browser, played: Played, scheme: Any
+) -> None:
+    async with sight(browser, played.it.origin, color_scheme=scheme) as page:
+        await page.go("/health")
+        assert min(await page.page.evaluate(_CONTRAST)) >= 4.5, "WCAG 2.2, 1.4.3"
+        page.is_clean()
+
+
 async def test_filters_live_in_the_url_and_come_back_with_it(seen: Sight) -> None:
     rows, status = seen.page.locator("tbody tr.pick"), seen.page.locator("select").first
     await seen.go("/requests?status=stream_incomplete&upstream=local")
