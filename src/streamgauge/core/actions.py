@@ -104,9 +104,13 @@ class WakeAt(msgspec.Struct, frozen=True, gc=False):
 
 
 class RememberRefusal(msgspec.Struct, frozen=True, gc=False):
-    """This upstream refuses the injected usage option: never ask it again (SPEC §3.2)."""
+    """This upstream refuses the injected usage option: never ask it again (SPEC §3.2).
+
+    `unsigned`: not that, but reasoning without a signature.
+    """
 
     upstream: str
+    unsigned: bool = False
 
 
 class AttemptOver(msgspec.Struct, frozen=True, gc=False):

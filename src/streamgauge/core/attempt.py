@@ -39,7 +39,8 @@ class Attempt(msgspec.Struct, frozen=True):
     `dialect`: the one it is spoken to in, where that is another than the client's; None passes the
     request on as it came. `transformers`: what is done to it, and to the answer (SPEC §14.6).
     `inject_usage`: true, false or force (SPEC §3.1); `refuses_usage`: it answered 400 to the
-    option before. `secrets` are removed from whatever it says in errors.
+    option before, `refuses_unsigned`: to reasoning without a signature. `secrets` are removed from
+    whatever it says in errors.
     """
 
     upstream: str
@@ -53,6 +54,7 @@ class Attempt(msgspec.Struct, frozen=True):
     on_disconnect: str = "auto"
     inject_usage: str = "true"
     refuses_usage: bool = False
+    refuses_unsigned: bool = False
     running_usage: bool = False
     pass_through_auth: bool = False
     secrets: frozenset[str] = frozenset()
@@ -61,6 +63,10 @@ class Attempt(msgspec.Struct, frozen=True):
     def without_usage_option(self) -> Attempt:
         """Return the same try at an upstream that is known to refuse the option (SPEC §3.2)."""
         return replace(self, refuses_usage=True)
+
+    def without_unsigned(self) -> Attempt:
+        """Return the same try at an upstream that is known to refuse reasoning nobody signed."""
+        return replace(self, refuses_unsigned=True)
 
 
 def _always(attempt: Attempt) -> bool:

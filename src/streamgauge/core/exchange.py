@@ -23,8 +23,8 @@ from streamgauge.core.dialects.base import Written
 from streamgauge.core.errors import RequestError
 from streamgauge.core.passage import EMPTY
 from streamgauge.core.record import Anomaly
-from streamgauge.core.refusal import error_of, error_of_stream, names_option
-from streamgauge.core.starting import asks_usage, request_body, running_option
+from streamgauge.core.refusal import error_of, error_of_stream
+from streamgauge.core.starting import asks_usage, plainer, request_body
 from streamgauge.core.trying import may_be_mended
 from streamgauge.core.upstream_side import UpstreamSide
 from streamgauge.core.verdict import (
@@ -242,19 +242,21 @@ class Exchange(UpstreamSide):
         return actions if self.state is _DONE else actions + self._finish(self._verdict, now)
 
     def _refuse(self, answer: Answer, now: float) -> list[Action]:
-        """An error status: once more without our option where that was the cause (SPEC §3.2)."""
-        body, attempt = answer.body, self.attempt
-        ours = self._asked_usage or running_option(attempt, self.facts.request) is not None
+        """An error status: once more without what of ours was the cause (SPEC §3.2)."""
+        attempt = self.attempt
         verdict = refused(error_of(answer, attempt), answer.status)
-        if answer.status == 400 and ours and not self._client_over and names_option(body):
-            return self._again_without_option(verdict, now)
+        if answer.status == 400 and not self._client_over:
+            plain = plainer(self.facts, attempt, answer.body, asked_usage=self._asked_usage)
+            if plain is not None:
+                return self._again(plain, verdict, now)
         return self._fail(verdict, now, retry_after=answer.retry_after)
 
-    def _again_without_option(self, verdict: Verdict, now: float) -> list[Action]:
+    def _again(self, plain: Attempt, verdict: Verdict, now: float) -> list[Action]:
         closing = self._close_upstream()
         over = AttemptOver(self._books.close_failed(verdict, now))
-        plain = self.attempt.without_usage_option()
-        return [RememberRefusal(plain.upstream), *closing, over, *self._begin_attempt(plain, now)]
+        unsigned = plain.refuses_unsigned and not self.attempt.refuses_unsigned
+        refusal = RememberRefusal(plain.upstream, unsigned)
+        return [refusal, *closing, over, *self._begin_attempt(plain, now)]
 
     # --- one attempt after the other -----------------------------------------------------------
 

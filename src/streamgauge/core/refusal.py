@@ -17,6 +17,7 @@ __all__ = [
     "error_of_stream",
     "is_own_shape",
     "names_option",
+    "names_signature",
     "redacted",
     "redacted_bytes",
 ]
@@ -30,6 +31,11 @@ _SHORTEST_SECRET = 6
 def names_option(body: bytes) -> bool:
     """Return whether a 400's body blames an option that we added (SPEC §3.2)."""
     return any(option in body for option in _OPTIONS)
+
+
+def names_signature(body: bytes) -> bool:
+    """Return whether a 400's body blames the signature of reasoning in the history."""
+    return b"signature" in body and b"thinking" in body
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -10,10 +10,20 @@ from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.chat import ChatRequest, DialectName, UpstreamDialect, upstream_body
 from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.codecs import UPSTREAMS
+from streamgauge.core.dialects.losses import Loss
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
+from streamgauge.core.refusal import names_option, names_signature
 from streamgauge.core.transform.body import Form
+from streamgauge.core.transform.unsigned import UNSIGNED, has_unsigned
 
-__all__ = ["asks_usage", "new_attempt_record", "new_record", "request_body", "running_option"]
+__all__ = [
+    "asks_usage",
+    "new_attempt_record",
+    "new_record",
+    "plainer",
+    "request_body",
+    "running_option",
+]
 
 _TAKES_OPTION = frozenset({"chat/completions", "completions"})
 _SPOKEN: Mapping[DialectName, UpstreamDialect] = {
@@ -99,11 +109,34 @@ def request_body(facts: Facts, attempt: Attempt, asks: bool) -> Written:
         include_usage=asks,
         running_usage=running_option(attempt, request),
     )
-    chain = attempt.transformers
-    if chain.body:
+    chain, lost = attempt.transformers, False
+    if chain.body or attempt.refuses_unsigned:
+        lost = attempt.refuses_unsigned and _says_unsigned(attempt, request)
         form = Form(_SPOKEN[request.dialect], attempt.kind, request.endpoint)
-        body = chain.body_as_is(body, form, request.fields)
-    return Written(body)
+        body = chain.body_as_is(body, form, request.fields, (UNSIGNED,) if lost else ())
+    return Written(body, (Loss.THINKING,) if lost else ())
+
+
+def _says_unsigned(attempt: Attempt, request: ChatRequest) -> bool:
+    """Return whether reasoning of another dialect's model would go to Anthropic's as its own."""
+    if attempt.dialect is not None or request.endpoint != "messages":
+        return False
+    return has_unsigned(request.fields)
+
+
+def plainer(facts: Facts, attempt: Attempt, body: bytes, *, asked_usage: bool) -> Attempt | None:
+    """Return the try without what an upstream's 400 blames, of what the gateway has brought about.
+
+    That is our option for usage (SPEC §3.2), and reasoning of other upstreams' models, which the
+    client was told without a signature, since there was none. None: the refusal is the client's.
+    """
+    request = facts.request
+    ours = asked_usage or running_option(attempt, request) is not None
+    if ours and names_option(body):
+        return attempt.without_usage_option()
+    if attempt.refuses_unsigned or not names_signature(body):
+        return None
+    return attempt.without_unsigned() if _says_unsigned(attempt, request) else None
 
 
 def _translated(facts: Facts, attempt: Attempt, dialect: UpstreamDialect, asks: bool) -> Written:

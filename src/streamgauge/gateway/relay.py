@@ -256,7 +256,7 @@ class Relay:
             self._call = None
 
     def _remember_refusal(self, action: RememberRefusal) -> None:
-        self._leg.upstream.refuses_usage = True
+        self._leg.upstream.note_refusal(unsigned=action.unsigned)
 
     def _wake_at(self, action: WakeAt) -> None:
         delay = max(0.0, action.when - monotonic()) + 0.001  # more: the loop's timers round down

@@ -66,6 +66,7 @@ class UpstreamRuntime:
         self.secrets = frozenset(config.secrets())
         self._chain = chain_of(config.kind.value, config.transformers)
         self.refuses_usage = False
+        self.refuses_unsigned = False
         self.usable = True
         self.drained = False
         self.last_error: str | None = None
@@ -98,6 +99,13 @@ class UpstreamRuntime:
         self.last_error = error
         if error is not None:
             self.newest_error = error
+
+    def note_refusal(self, *, unsigned: bool) -> None:
+        """Remember what it refuses: reasoning without a signature, else the option for usage."""
+        if unsigned:
+            self.refuses_unsigned = True
+        else:
+            self.refuses_usage = True
 
     def bound(self, failures: int, open_seconds: float, longest_wait: float) -> None:
         """Give the circuit its bounds; where it stands and what was counted remain.
@@ -138,6 +146,7 @@ class UpstreamRuntime:
             dialect=choice.dialect,
             price=price,
             refuses_usage=self.refuses_usage,
+            refuses_unsigned=self.refuses_unsigned,
             context_total=context,
         )
 

@@ -60,12 +60,15 @@ class Chain:
         """Return the body of a translated request as it goes upstream."""
         return changed_body(raw, self.written, form) if self.written else raw
 
-    def body_as_is(self, raw: bytes, form: Form, body: Members) -> bytes:
+    def body_as_is(
+        self, raw: bytes, form: Form, body: Members, also: tuple[BodyTransformer, ...] = ()
+    ) -> bytes:
         """Return the body of a request of the upstream's dialect as it goes there.
 
-        `body`: what the client sent, read.
+        `body`: what the client sent, read. `also`: what is done behind the chain.
         """
-        return changed_body(raw, self.body, form, body) if self.body else raw
+        steps = self.body + also
+        return changed_body(raw, steps, form, body) if steps else raw
 
 
 NO_TRANSFORMERS = Chain()

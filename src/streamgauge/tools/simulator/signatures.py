@@ -13,11 +13,12 @@ __all__ = ["forged_thinking"]
 def forged_thinking(body: dict[str, Any]) -> str | None:
     """Return what the server says to thinking that is not what it signed, None where all is right.
 
-    Only signatures of ours are checked: a recorded request holds those of another server.
+    Only signatures of ours are checked, and empty ones, which nobody's are: a recorded request
+    holds those of another server.
     """
     for place, block in _thinking_blocks(body.get("messages")):
         signature, thinking = block.get("signature"), block.get("thinking")
-        if not isinstance(signature, str) or not signature.startswith(SIGNED):
+        if not isinstance(signature, str) or (signature and not signature.startswith(SIGNED)):
             continue
         if not isinstance(thinking, str) or signature_of(thinking) != signature:
             return f"{place}: Invalid `signature` in `thinking` block"
