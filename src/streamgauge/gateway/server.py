@@ -251,12 +251,7 @@ class Gateway:
         self._overload.check_stream(self.relays, self._current.config.server.max_streams)
 
     def bad_request(
-        self,
-        path: str | None,
-        status: int,
-        code: str,
-        message: str,
-        head: RequestHead | None,
+        self, path: str | None, status: int, code: str, message: str, head: RequestHead | None
     ) -> tuple[Sequence[Header], bytes]:
         """Return headers and body of a refusal by the connection itself."""
         error = GatewayError(status, ErrorCode(code), message)
