@@ -131,10 +131,7 @@ async def _serve_ledger(
     except TlsSettingsError as error:
         return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
     except OSError as error:
-        reason = cannot_listen(config.server.host, config.server.port, error)
-        key = key_at_fault(error)
-        free = " (0: a free one)" if key == "port" else ""
-        return _cannot_start(f"{reason}; set server.{key}, or give --{key}{free}")
+        return _cannot_start(_cannot_listen(config, error))
     upkeep = Upkeep(
         ledger.maintain,
         loop.call_later,
@@ -204,6 +201,13 @@ def _poster(loop: asyncio.AbstractEventLoop) -> Post:
             loop.call_soon_threadsafe(call)
 
     return post
+
+
+def _cannot_listen(config: Config, error: OSError) -> str:
+    reason = cannot_listen(config.server.host, config.server.port, error)
+    key = key_at_fault(error)
+    free = " (0: a free one)" if key == "port" else ""
+    return f"{reason}; set server.{key}, or give --{key}{free}"
 
 
 def _cannot_start(reason: str, exit_code: int = _CANNOT_START) -> int:
