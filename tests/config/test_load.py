@@ -506,3 +506,18 @@ def test_a_host_of_the_command_line_is_warned_of_with_the_variable_to_set(
     again = load_text("", {"STREAMGAUGE_SERVER__ALLOWED_HOSTS": named}, flags=(flag,))
     assert again.warnings == []
     assert "192.0.2.7" in again.config.server.allowed_hosts
+
+
+@pytest.mark.parametrize(
+    ("exporter", "end"),
+    [
+        ("influxdb: {database: d, url: 'http://h:8086/write/'}", "/write"),
+        ("influxdb: {version: 2, bucket: b, url: 'http://h/api/v2/write'}", "/api/v2/write"),
+        ("otlp: {url: 'http://h:4318/v1/traces'}", "/v1/traces"),
+    ],
+)
+def test_an_exporters_url_that_is_an_endpoint_is_a_mistake_too(
+    error_lines: Callable[..., list[str]], exporter: str, end: str
+) -> None:
+    [line] = error_lines(f"exporters: {{{exporter}}}")
+    assert line.endswith(f".url: is a base to which paths are added: leave {end} at its end out")

@@ -27,6 +27,10 @@ _OLLAMA_ENDPOINT = re.compile(
     r"://.*(?P<end>/chat/completions|/api/(?:chat|generate|tags)|(?<=:11434)/api|(?<=//ollama\.com)/api)$",
     re.IGNORECASE,
 )
+_EXPORTERS_ENDPOINTS = {
+    "influxdb": re.compile(r"://.*?(?P<end>(?:/api/v2)?/write|/api/v3/write_lp)$"),
+    "otlp": re.compile(r"://.*(?P<end>/v1/(?:traces|metrics|logs))$"),
+}
 
 
 def cross_problems(document: Document, insecure_no_auth: bool, cwd: FilePath) -> list[Problem]:
@@ -82,11 +86,18 @@ def _named_files(document: Document) -> Iterator[tuple[Path, str]]:
 def _pasted_endpoints(document: Document) -> Iterator[tuple[Path, str]]:
     """Tell of base URLs that are whole endpoints: every path is put behind the base."""
     for index, upstream in upstreams_of(document):
-        url = upstream.get("base_url")
         shape = _OLLAMA_ENDPOINT if upstream.get("kind") == Kind.OLLAMA else _ENDPOINT
-        if isinstance(url, str) and (found := shape.search(url.rstrip("/"))):
-            message = f"is a base to which paths are added: leave {found['end']} at its end out"
-            yield ("upstreams", index, "base_url"), message
+        yield from _pasted_endpoint(document, ("upstreams", index, "base_url"), shape)
+    for name, shape in _EXPORTERS_ENDPOINTS.items():
+        yield from _pasted_endpoint(document, ("exporters", name, "url"), shape)
+
+
+def _pasted_endpoint(
+    document: Document, path: Path, shape: re.Pattern[str]
+) -> Iterator[tuple[Path, str]]:
+    url = document.get(path)
+    if isinstance(url, str) and (found := shape.search(url.rstrip("/"))):
+        yield path, f"is a base to which paths are added: leave {found['end']} at its end out"
 
 
 def _same_names(document: Document) -> Iterator[tuple[Path, str]]:
