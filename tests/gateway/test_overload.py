@@ -109,7 +109,11 @@ async def test_without_an_idle_one_a_newcomer_may_ask_until_the_spare_places_are
     made.welcome(cast(Guest, guests[-1]))
     answer = guests[-1].answer
     assert (answer is not None, guests[-1].lingers) == (turned_away, lingers)
-    assert answer is None or answer.status == 503
+    if answer is not None:
+        headers = dict(answer.headers)
+        assert answer.status == 503
+        assert headers[b"x-request-id"] == headers[b"request-id"]
+        assert len(headers[b"x-request-id"]) >= 16
     with pytest.raises(GatewayError, match="descriptor"):
         made.check_stream({}, 0)
 

@@ -11,6 +11,7 @@ from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.verdict import State
 from streamgauge.gateway.client_application import EarlyAnswer
 from streamgauge.gateway.descriptors import DescriptorBudget
+from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.pulse import LoopPulse
 from streamgauge.gateway.rejections import refusal
@@ -53,6 +54,7 @@ class Overload:
         "_crowded_until",
         "_full_until",
         "_guests",
+        "_ids",
         "_pool",
         "_pulse",
         "_watchdog",
@@ -75,6 +77,7 @@ class Overload:
         self._guests = guests
         self._full_until = 0.0
         self._crowded_until = 0.0
+        self._ids = IdSource()  # for who is refused unheard
         self.ledger: Ledger = WitnessedLedger(ledger, self._pulse, now_us)
 
     def start(self) -> None:
@@ -117,7 +120,7 @@ class Overload:
         beyond = sockets - self._budget.room - self._budget.spare
         if beyond > 0:
             error = GatewayError(503, ErrorCode.OVERLOADED, _SOCKETS)
-            answer = EarlyAnswer(*refusal(None, error, "-"))
+            answer = EarlyAnswer(*refusal(None, error, self._ids.next()))
             guest.turn_away(answer, linger=beyond <= self._budget.spare // 2)
 
     def _make_room(self) -> bool:
