@@ -204,6 +204,7 @@ def test_the_total_deadline_runs_from_the_start(place: str) -> None:
     play = limited(total=60)
     if place == "start":
         play.do("start")
+        play.do("begun")
     elif place == "head":
         play.head()
     else:
