@@ -245,6 +245,7 @@ def in_turn(*blocks: Any, role: str = "user") -> dict[str, Any]:
     return {"messages": [turn(*blocks, role=role)]}
 
 
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 BAD: list[tuple[dict[str, Any], str]] = [
     (
         in_turn({"type": "document", "source": {"type": "file", "file_id": "f"}}),
@@ -296,6 +297,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": [LS], "tool_choice": {"type": "tool", "name": "rm"}}, "tool_choice.name"),
     ({"tools": [LS], "tool_choice": {"type": "required"}}, "tool_choice.type"),
     ({"tool_choice": {"type": "any"}}, "tool_choice"),
+    (
+        {"tools": [LS, SEARCH], "tool_choice": {"type": "tool", "name": "web_search"}},
+        "tool_choice.name",
+    ),
+    ({"tools": [SEARCH], "tool_choice": {"type": "any"}}, "tool_choice"),
     ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
     ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
     ({"thinking": {"type": "deep"}}, "thinking.type"),

@@ -90,6 +90,8 @@ tools[0].input_schema is required
 tool_choice.name names no tool of this request: 'rm'
 tool_choice.type must be auto, any, none or tool
 tool_choice asks for a call, and there is no tool to call
+tool_choice.name forces a call of 'web_search', which only Anthropic itself runs: this upstream cannot
+tool_choice forces a call of a tool, which only Anthropic itself runs: this upstream cannot
 thinking.budget_tokens is required
 thinking.budget_tokens must be 1 or above
 thinking.type must be enabled, adaptive, between_tools or disabled

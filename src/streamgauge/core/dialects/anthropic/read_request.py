@@ -98,6 +98,9 @@ def _tools(asked: Asked, losses: Losses) -> list[Tool]:
     return tools
 
 
+_SERVED = ", which only Anthropic itself runs: this upstream cannot"
+
+
 def _tool_choice(asked: Asked, names: set[str]) -> ToolChoice | None:
     choice = asked.child("tool_choice")
     if choice is None:
@@ -108,8 +111,12 @@ def _tool_choice(asked: Asked, names: set[str]) -> ToolChoice | None:
     if mode == "tool":
         name = choice.need("name")
         if name not in names:
+            if any(name == tool.text("name") for tool in asked.children("tools")):
+                raise choice.refuse("name", f"forces a call of {name[:80]!r}{_SERVED}")
             raise choice.refuse("name", f"names no tool of this request: {name[:80]!r}")
     elif mode == "any" and not names:
+        if any(asked.children("tools")):
+            raise asked.refuse("tool_choice", f"forces a call of a tool{_SERVED}")
         raise asked.refuse("tool_choice", "asks for a call, and there is no tool to call")
     alone = choice.flag("disable_parallel_tool_use")
     return ToolChoice(mode, name, parallel=None if alone is None else not alone)
