@@ -187,6 +187,13 @@ THINKING: list[tuple[str, Reasoning, Sampling, dict[str, Any], tuple[str, ...]]]
         {"max_tokens": 9, "output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}},
         (),
     ),
+    (
+        "adaptive and as little as may be",
+        Reasoning(True, None, "minimal"),
+        Sampling(9),
+        {"max_tokens": 9, "output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}},
+        (),
+    ),
     ("off", Reasoning(False), Sampling(9), {"max_tokens": 9, "thinking": {"type": "disabled"}}, ()),
     (
         "hot while thinking",

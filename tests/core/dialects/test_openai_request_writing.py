@@ -24,6 +24,7 @@ from streamgauge.core.conversation import (
     ToolUse,
 )
 from streamgauge.core.dialects.base import Wish
+from streamgauge.core.dialects.openai.kinds import nearest_effort
 from streamgauge.core.dialects.openai.write_request import write_request
 from streamgauge.core.errors import RequestError
 from streamgauge.core.transform.mid_system import mid_system
@@ -235,9 +236,11 @@ REASONING: list[tuple[str, str, Reasoning, dict[str, Any], tuple[str, ...]]] = [
     ("openrouter", "m", Reasoning(effort="low"), {"reasoning": {"effort": "low"}}, ()),
     ("openrouter", "m", Reasoning(False), {"reasoning": {"effort": "none"}}, ()),
     ("openrouter", "m", Reasoning(True), {"reasoning": {"enabled": True}}, ()),
-    ("openai", "gpt-5", Reasoning(True, None, "xhigh"), {"reasoning_effort": "xhigh"}, ()),
+    ("openai", "gpt-5", Reasoning(True, None, "xhigh"), {"reasoning_effort": "high"}, ()),
+    ("openai", "gpt-5.5", Reasoning(True, None, "max"), {"reasoning_effort": "xhigh"}, ()),
     ("openai", "o3", Reasoning(True, 2048), {"reasoning_effort": "medium"}, ("reasoning:budget",)),
-    ("openai", "gpt-5", Reasoning(False), {"reasoning_effort": "none"}, ()),
+    ("openai", "gpt-5", Reasoning(False), {"reasoning_effort": "minimal"}, ("reasoning",)),
+    ("openai", "gpt-5.1", Reasoning(False), {"reasoning_effort": "none"}, ()),
     ("openai", "gpt-4o", Reasoning(effort="low"), {}, ("reasoning",)),
     ("openai", "gpt-4o", Reasoning(False), {}, ()),
     ("ollama", "m", Reasoning(True, 1024), {"reasoning_effort": "low"}, ("reasoning:budget",)),
@@ -377,3 +380,27 @@ def test_openais_thinking_models_are_known_by_name(model: str, newer: bool) -> N
 def test_the_readers_losses_come_first_and_none_comes_twice() -> None:
     said = saying(Text("a", MARK), Text("b", MARK), lost=("speed", "cache_control"))
     assert lost(said) == ("speed", "cache_control")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("o3-mini", "low low low medium high high high"),
+        ("codex-mini-latest", "low low low medium high high high"),
+        ("gpt-5", "minimal minimal low medium high high high"),
+        ("gpt-5-mini-2025-08-07", "minimal minimal low medium high high high"),
+        ("gpt-5-codex", "low low low medium high high high"),
+        ("gpt-5-pro", "high high high high high high high"),
+        ("openai/gpt-5.1", "none low low medium high high high"),
+        ("gpt-5.1-codex-mini", "low low low medium high high high"),
+        ("gpt-5.1-codex-max", "low low low medium high xhigh xhigh"),
+        ("gpt-5.2", "none low low medium high xhigh xhigh"),
+        ("gpt-5.2-pro", "medium medium medium medium high xhigh xhigh"),
+        ("gpt-5.3-codex", "low low low medium high xhigh xhigh"),
+        ("gpt-6", "none minimal low medium high xhigh max"),
+    ],
+)
+def test_each_model_of_openai_is_told_an_effort_that_it_takes(model: str, told: str) -> None:
+    efforts = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    assert [nearest_effort("openai", model, each) for each in efforts] == told.split()
+    assert [nearest_effort("vllm", model, each) for each in efforts] == list(efforts)

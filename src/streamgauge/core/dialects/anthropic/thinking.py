@@ -37,7 +37,8 @@ def add_thinking(
         body["thinking"] = {"type": "disabled"}
         return
     if reasoning.effort is not None and reasoning.enabled is True:
-        body.setdefault("output_config", {})["effort"] = reasoning.effort
+        effort = "low" if reasoning.effort == "minimal" else reasoning.effort  # there is no less
+        body.setdefault("output_config", {})["effort"] = effort
     adaptive = reasoning.enabled is True and budget is None
     if budget is None and not adaptive:
         return

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["Traits", "traits_of"]
+__all__ = ["Traits", "nearest_effort", "traits_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,33 @@ _KINDS: Mapping[str, Traits] = {
 }
 _REASONING_MODEL = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-[5-9]|codex)(?:[-.].*)?")
 """OpenAI's models that think: they take other names for some fields, and refuse others."""
+
+
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_THREE = ("low", "medium", "high")
+_TAKEN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (re.compile(r"gpt-5-pro.*"), ("high",)),
+    (re.compile(r"gpt-5\.\d+-pro.*"), ("medium", "high", "xhigh")),
+    (re.compile(r"o[1-9].*|codex.*|gpt-5(?:\.1)?-codex(?!-max).*"), _THREE),
+    (re.compile(r"gpt-5(?:-.*)?"), ("minimal", *_THREE)),
+    (re.compile(r"gpt-5\.1(?!-codex-max)(?:-.*)?"), ("none", *_THREE)),
+    (re.compile(r"gpt-5\.\d+-codex.*"), (*_THREE, "xhigh")),
+    (re.compile(r"gpt-5\..*"), ("none", *_THREE, "xhigh")),
+)
+"""What OpenAI's models take, the first that fits: another is refused. Of later ones none is known."""
+
+
+def nearest_effort(kind: str, model: str | None, effort: str) -> str:
+    """Return the effort next to `effort` that OpenAI's model takes; off is only what was off."""
+    if kind != "openai" or model is None:
+        return effort
+    name = model.rpartition("/")[2]
+    taken = next((found for known, found in _TAKEN if known.fullmatch(name)), _EFFORTS)
+    if effort in taken:
+        return effort
+    wanted = _EFFORTS.index(effort)
+    thinking = [each for each in taken if each != "none"]
+    return min(thinking, key=lambda each: abs(_EFFORTS.index(each) - wanted))
 
 
 def traits_of(kind: str, model: str | None) -> Traits:

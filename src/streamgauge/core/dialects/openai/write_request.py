@@ -10,7 +10,7 @@ from streamgauge.core.conversation import Conversation, Sampling, Tool, ToolChoi
 from streamgauge.core.dialects.base import Wish, Written
 from streamgauge.core.dialects.efforts import coarse_effort, effort_of
 from streamgauge.core.dialects.losses import Loss, Losses
-from streamgauge.core.dialects.openai.kinds import Traits, traits_of
+from streamgauge.core.dialects.openai.kinds import Traits, nearest_effort, traits_of
 from streamgauge.core.dialects.openai.write_messages import MessageWriter
 from streamgauge.core.dialects.tool_names import fitted_names
 from streamgauge.core.dialects.written import encode_body
@@ -38,7 +38,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     body["messages"] = MessageWriter(traits, losses).messages(conversation)
     _add_tools(body, conversation, traits, losses)
     _add_sampling(body, conversation.sampling, traits, losses)
-    _add_reasoning(body, conversation, wish.kind, traits, losses)
+    _add_reasoning(body, conversation, wish, traits, losses)
     _add_format(body, conversation)
     if conversation.user:
         body["user"] = _user(conversation.user)
@@ -125,10 +125,12 @@ def _add_draws(body: Members, sampling: Sampling, traits: Traits, losses: Losses
 
 
 def _add_reasoning(
-    body: Members, conversation: Conversation, kind: str, traits: Traits, losses: Losses
+    body: Members, conversation: Conversation, wish: Wish, traits: Traits, losses: Losses
 ) -> None:
+    kind, model = wish.kind, wish.model
     reasoning = conversation.reasoning
-    effort = "none" if reasoning.enabled is False else effort_of(reasoning)
+    asked = "none" if reasoning.enabled is False else effort_of(reasoning)
+    effort = None if asked is None else nearest_effort(kind, model, asked)
     match traits.effort:
         case "none":
             losses.note(Loss.REASONING, effort not in (None, "none"))
@@ -145,6 +147,7 @@ def _add_reasoning(
             _add_template_words(body, reasoning.enabled, effort, kind)
         case "field":
             body |= {} if effort is None else {"reasoning_effort": effort}
+            losses.note(Loss.REASONING, asked == "none" and effort != "none")
         case _ as unreachable:
             assert_never(unreachable)
     losses.note_stated(Loss.REASONING_BUDGET, reasoning.budget)
