@@ -187,6 +187,17 @@ def test_settings_are_read() -> None:
     assert (read.user, read.schema, read.lost) == ("u", {"type": "object"}, ())
 
 
+def test_the_form_of_an_answer_is_read_where_it_stood_before_as_well() -> None:
+    older = {"type": "json_schema", "schema": {"type": "object"}}
+    newer = {"type": "json_schema", "schema": {"type": "array"}}
+    read = read_conversation(asked(output_format=older))
+    assert (read.schema, read.lost) == ({"type": "object"}, ())
+    both = read_conversation(asked(output_format=older, output_config={"format": newer}))
+    assert both.schema == {"type": "array"}
+    with pytest.raises(RequestError, match=r"output_format\.type"):
+        read_conversation(asked(output_format={"type": "xml"}))
+
+
 def test_an_integer_may_be_written_as_a_fraction() -> None:
     assert read_conversation(asked(max_tokens=9.0)).sampling.max_tokens == 9
 

@@ -29,8 +29,8 @@ _LOST = {
     "speed": Loss.SPEED,
 }
 _READ = frozenset(
-    "max_tokens messages metadata model output_config service_tier stop_sequences stream system "
-    "temperature thinking tool_choice tools top_k top_p".split()
+    "max_tokens messages metadata model output_config output_format service_tier stop_sequences stream "
+    "system temperature thinking tool_choice tools top_k top_p".split()
 )
 _TOOL_OPTIONS = ("allowed_callers", "defer_loading", "input_examples")
 _EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
@@ -144,11 +144,11 @@ def _reasoning(asked: Asked) -> Reasoning:
 
 
 def _output_schema(asked: Asked, losses: Losses) -> Mapping[str, Any] | None:
-    config = asked.child("output_config")
-    if config is None:
-        return None
-    losses.note(Loss.OUTPUT_CONFIG, config.members.keys() - {"effort", "format"})
-    form = config.child("format")
+    config, form = asked.child("output_config"), None
+    if config is not None:
+        losses.note(Loss.OUTPUT_CONFIG, config.members.keys() - {"effort", "format"})
+        form = config.child("format")
+    form = form or asked.child("output_format")  # where it stood before, and still may
     if form is None:
         return None
     if form.need("type") != "json_schema":
