@@ -198,6 +198,15 @@ def test_the_form_of_an_answer_is_read_where_it_stood_before_as_well() -> None:
         read_conversation(asked(output_format={"type": "xml"}))
 
 
+def test_the_summary_of_what_was_cleared_is_carried() -> None:
+    """Whoever clears a long history keeps nothing of it but this block."""
+    history = in_turn({"type": "compaction", "content": "They like tea."}, role="assistant")
+    turns = [*history["messages"], {"role": "user", "content": "go"}]
+    read = read_conversation(asked(messages=turns))
+    assert Text("They like tea.") in [part for each in read.messages for part in each.parts]
+    assert read.lost == ("server_block",)
+
+
 def test_an_integer_may_be_written_as_a_fraction() -> None:
     assert read_conversation(asked(max_tokens=9.0)).sampling.max_tokens == 9
 

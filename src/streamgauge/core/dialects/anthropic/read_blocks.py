@@ -96,6 +96,8 @@ class BlockReader:
         kind = block.need("type")
         if kind in _SERVER_BLOCKS:
             self._losses.note(Loss.SERVER_BLOCK)
+            if kind == "compaction" and (summary := block.text("content")):
+                yield Text(summary)  # all that is left of what was said before
         elif kind not in allowed:
             raise block.refuse("type", f"is {kind[:80]!r}: here stand {', '.join(sorted(allowed))}")
         elif kind == "text":
