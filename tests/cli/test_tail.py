@@ -47,6 +47,12 @@ def test_the_last_rows_are_lines_of_the_log(path: Path) -> None:
     assert result.stdout.splitlines() == [f"{LINE}done-3", f"{LINE}done-4"]
 
 
+def test_its_help_says_that_it_follows_by_itself() -> None:
+    told = " ".join(CliRunner().invoke(tail, ["--help"]).stdout.split())
+    assert "Go on until Ctrl-C, as it does by itself" in told
+    assert "[default: f]" not in told
+
+
 def test_begun_rows_have_the_line_of_their_start(path: Path) -> None:
     lines = once(path, "-n", "1", "--begun").stdout.splitlines()
     assert lines == [f"{LINE}done-4", "stream_start trace=live-1 session=-"]

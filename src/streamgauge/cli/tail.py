@@ -31,8 +31,8 @@ Row = Mapping[str, Any]
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True,
               metavar="N", help="Begin with the last N rows.")  # fmt: skip
-@click.option("-f", "--follow/--no-follow", default=True, show_default=True,
-              help="Go on until Ctrl-C, or end after the last rows.")  # fmt: skip
+@click.option("-f", "--follow/--no-follow", default=True,
+              help="Go on until Ctrl-C, as it does by itself, or end after the last rows.")  # fmt: skip
 @click.option("--begun", is_flag=True, help="Also a line when an exchange begins.")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="logfmt",
               show_default=True, help="As log.format.")  # fmt: skip
