@@ -728,6 +728,27 @@ async def test_a_key_is_shown_once_and_its_limits_can_be_changed(seen: Sight) ->
     assert await page.locator("b", has_text="bold").count() == 0
 
 
+async def test_what_was_typed_for_a_key_stays_until_it_is_legal(
+    browser: Browser, played: Played
+) -> None:
+    async with sight(browser, played.it.origin) as seen:
+        page, question = seen.page, seen.page.locator("dialog")
+        await seen.go("/keys")
+        await page.get_by_role("button", name="New key").click()
+        await page.fill("#key-label", "mistyped")
+        await page.fill("#key-per_day", "5")
+        await question.get_by_role("button", name="Create").click()
+        await expect(question.get_by_role("alert")).to_contain_text('such as "5 USD"')
+        assert await page.input_value("#key-label") == "mistyped"
+        seen.errors.clear()  # the browser's own word for the 422
+        await page.fill("#key-per_day", "5 USD")
+        await question.get_by_role("button", name="Create").click()
+        await expect(page.locator("output.secret")).to_contain_text("sk-sg-")
+        await page.get_by_role("button", name="Done").click()
+        await expect(page.locator("tbody tr", has_text="mistyped")).to_be_visible()
+        seen.is_clean()
+
+
 async def test_a_running_stream_is_stopped_from_its_row(seen: Sight, played: Played) -> None:
     await seen.go("/")
     await played.it.begin("qwen3-32b", sim={"tokens": 4000, "gap_ms": 40}, user_agent="stopme/1")

@@ -102,25 +102,27 @@ async function create() {
   const label = h("input", { name: "label", id: "key-label", required: true, autocomplete: "off" });
   const days = h("input", { name: "days", id: "key-days", type: "number", min: "1", placeholder: "never" });
   const all = [h("label", { for: "key-label" }, "Label"), label, limitFields(), h("label", { for: "key-days" }, "Expires in days"), days];
-  const fields = await ask("New key", h("div", { class: "fields" }, all), { confirm: "Create" });
-  if (fields !== null) {
+  const act = (fields) => {
     const expires = fields.days === "" ? null : Date.now() * 1000 + Number(fields.days) * DAY_US;
-    await showOnce(await send("POST", "/keys", { label: fields.label, expires_at: expires, ...limitsOf(fields) }));
+    return send("POST", "/keys", { label: fields.label, expires_at: expires, ...limitsOf(fields) });
+  };
+  const made = await ask("New key", h("div", { class: "fields" }, all), { confirm: "Create", act });
+  if (made !== null) {
+    await showOnce(made);
   }
 }
 
 async function change(key) {
-  const fields = await ask(`Limits of ${key.label}`, h("div", { class: "fields" }, limitFields(key)), { confirm: "Set" });
-  if (fields !== null) {
-    await send("PATCH", `/keys/${encodeURIComponent(key.id)}`, limitsOf(fields));
-  }
+  const act = (fields) => send("PATCH", `/keys/${encodeURIComponent(key.id)}`, limitsOf(fields));
+  await ask(`Limits of ${key.label}`, h("div", { class: "fields" }, limitFields(key)), { confirm: "Set", act });
 }
 
 async function rotate(key) {
   const body = h("div", { class: "stack" }, h("p", null, "It gets a new text. The old one opens for a while longer, so that its users can change over."), h("div", { class: "fields" }, h("label", { for: "key-grace" }, "Minutes"), h("input", { name: "minutes", id: "key-grace", value: "10", type: "number", min: "0" })));
-  const fields = await ask(`Rotate ${key.label}?`, body, { confirm: "Rotate" });
-  if (fields !== null) {
-    await showOnce(await send("POST", `/keys/${encodeURIComponent(key.id)}/rotate`, { grace_seconds: Number(fields.minutes) * 60 }));
+  const act = (fields) => send("POST", `/keys/${encodeURIComponent(key.id)}/rotate`, { grace_seconds: Number(fields.minutes) * 60 });
+  const made = await ask(`Rotate ${key.label}?`, body, { confirm: "Rotate", act });
+  if (made !== null) {
+    await showOnce(made);
   }
 }
 
