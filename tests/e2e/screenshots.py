@@ -64,7 +64,7 @@ def _repeat(
 
 
 async def _streams(it: World) -> None:
-    slow: dict[str, Any] = {"tokens": 900, "prompt": 260}
+    slow: dict[str, Any] = {"tokens": 2400, "prompt": 260}  # they run until the last picture
     claude = {"user_agent": CLAUDE_CODE, "x_claude_code_session_id": "7b1d9c52-checkout-refactor"}
     claude |= it.holding("anna")
     for gap in (45, 70, 110):
