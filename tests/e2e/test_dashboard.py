@@ -764,6 +764,26 @@ async def test_a_running_stream_is_stopped_from_its_row(seen: Sight, played: Pla
     assert "cancelled" in await seen.text(".why")
 
 
+_PART = """async (filter) => {
+    const { LiveTable } = await import("/static/js/screens/live_table.js");
+    const live = await (await fetch("/admin/api/v1/live")).json();
+    const table = new LiveTable();
+    await table.update({ ...live, streams: 700 }, filter, new AbortController().signal);
+    return table.element.querySelector(".empty:not([hidden])").textContent;
+}"""
+
+
+async def test_a_table_of_part_of_the_streams_says_so(seen: Sight, played: Played) -> None:
+    stream = await played.it.begin("qwen3-32b", sim={"tokens": 900, "gap_ms": 20})
+    await seen.go("/")
+    await expect(seen.page.locator(".live-table tbody tr").first).to_be_visible()
+    told = [await seen.page.evaluate(_PART, filter) for filter in ("", "no such name")]
+    stream.cancel()
+    await played.it.settle()
+    assert re.fullmatch(r"Only the oldest \d+ of 700 streams are looked at here\.", told[0])
+    assert re.fullmatch(r"None of the oldest \d+ of 700 streams fits the filter\.", told[1])
+
+
 async def test_rows_stay_where_they_are_and_a_selection_outlives_updates(
     seen: Sight, played: Played
 ) -> None:

@@ -85,9 +85,11 @@ export class LiveTable {
   }
 
   #say(live, shown, filter) {
-    this.#empty.hidden = shown > 0;
-    const hidden = live.streams - shown;
-    fill(this.#empty, h("p", null, filter !== "" && hidden > 0 ? `None of ${count(live.streams)} streams fits the filter.` : "No stream is running."));
+    const told = live.rows.length;
+    const part = told < live.streams ? `the oldest ${count(told)} of ${count(live.streams)} streams` : null;
+    this.#empty.hidden = shown > 0 && part === null;
+    const none = filter !== "" && told > 0 ? `None of ${part ?? `${count(told)} streams`} fits the filter.` : "No stream is running.";
+    fill(this.#empty, h("p", null, shown > 0 ? `Only ${part} are looked at here.` : none));
   }
 }
 
