@@ -21,7 +21,7 @@ from .agents import (
     opencode,
 )
 from .agreement import agreed_rows
-from .programs import on_a_terminal
+from .programs import on_a_terminal, run
 from .stand import stand
 
 MODES = pytest.mark.parametrize("mode", ["comment", "chunk"])
@@ -80,6 +80,22 @@ async def test_claude_code_on_a_terminal_asks_for_a_title_beside_its_main_call(
     assert len({row["session_id"] for row in rows}) == 1
     assert rows[0]["session_id"]
     assert all(row["client_app"].startswith("claude-cli/") for row in rows)
+
+
+async def test_claude_code_says_at_once_that_its_key_is_wrong(
+    tmp_path: Path, real_program: Callable[[str], Path]
+) -> None:
+    program = real_program("claude")
+    (work := tmp_path / "work").mkdir()
+    async with stand(tmp_path, flavour="anthropic", config={"keys": {"required": True}}) as it:
+        environment = claude_environment(it, tmp_path / "home")
+        flags = ("-p", ASK_TEXT, "--output-format", "json")
+        done = await run(program, *flags, environment=environment, cwd=work, seconds=45)
+        rows = await it.rows()
+    account = json.loads(done.out)
+    assert (account["is_error"], account["api_error_status"]) == (True, 401)
+    assert "not a whole key" in account["result"]
+    assert rows == []
 
 
 # What Claude Code asks before its first call: 2.1.197 the first, 2.1.330 the second.

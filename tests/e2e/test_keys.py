@@ -160,6 +160,7 @@ async def test_only_a_right_key_is_served_in_both_dialects_and_both_headers(tmp_
                     assert answer.status == 401
                     assert code_of(path, answer) == ("authentication_error", "unauthorized")
                     assert answer.headers["www-authenticate"] == "Bearer"
+                    assert answer.headers["x-should-retry"] == "false"
                 both = await gateway.ask(path, body, **bearer(ann["key"]), x_api_key=STRANGER)
                 assert (both.status, code_of(path, both)[1]) == (400, "bad_request")
             pages = {path: (await gateway.get(path)).status for path in ("/healthz", "/readyz")}

@@ -160,6 +160,17 @@ async def test_a_repeat_by_the_sdk_is_a_row_of_its_own(tmp_path: Path) -> None:
     assert {row["status"] for row in rows} == {"upstream_error"}
 
 
+async def test_a_key_that_an_upstream_refuses_is_not_tried_again(tmp_path: Path) -> None:
+    """Behind the gateway its 401 is a 502, which SDKs repeat else."""
+    async with stand(tmp_path, api_key=UPSTREAM_KEY) as it:
+        with pytest.raises(openai.InternalServerError):
+            await chat(it, "http_401", retries=2)
+        with pytest.raises(anthropic.InternalServerError):
+            await message(it, "http_401", retries=2)
+        rows = await it.rows()
+    assert [(row["http_status"], row["error_code"]) for row in rows] == [(502, "upstream_auth")] * 2
+
+
 async def test_what_we_refuse_is_raised_as_well(tmp_path: Path) -> None:
     async with stand(tmp_path, kind="openai", flavour="openai") as it:
         with pytest.raises(anthropic.BadRequestError, match="tool_choice"):

@@ -130,6 +130,7 @@ def test_who_shows_no_right_key_is_told_what_is_wrong_and_never_the_key(
 ) -> None:
     error = refused(callers(Required.AUTO, *KEYS), shown)
     assert (error.status, error.code) == (401, "unauthorized")
+    assert error.headers == ((b"x-should-retry", b"false"),)
     assert words in error.message
     assert "sk-s" not in error.message
 
@@ -145,7 +146,9 @@ def test_a_key_is_dead_from_the_very_microsecond() -> None:
                 assert who.authenticate(bearer(text), "-", 0.0) is not None
             else:
                 words = "has expired" if text == MINE else "was revoked"
-                assert words in refused(who, bearer(text)).message
+                error = refused(who, bearer(text))
+                assert words in error.message
+                assert error.headers == (), "its owner may have got another one meanwhile"
 
 
 def test_a_new_ring_and_a_new_rule_hold_from_the_next_request_on() -> None:

@@ -11,7 +11,8 @@ from streamgauge.config.listeners import is_loopback
 from streamgauge.config.schema import Config
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.keys import PREFIX, Caller, KeyRing, is_well_formed
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import Header, RequestHead
+from streamgauge.gateway.response_headers import NOT_AGAIN
 from streamgauge.gateway.tries import FailedTries
 
 __all__ = ["Caller", "Callers", "Unauthenticated", "callers_of", "check_model", "check_models"]
@@ -96,7 +97,7 @@ class Callers:
             raise Unauthenticated(400, ErrorCode.BAD_REQUEST, message)
         if not shown:
             if self._required:
-                raise _unauthorized(f"a client key is needed: {_HOW}")
+                raise _unauthorized(f"a client key is needed: {_HOW}", NOT_AGAIN)
             return None
         found = self._ring.find(shown[0])
         if found is None:
@@ -115,9 +116,10 @@ class Callers:
     def _fail_unknown(self, shown: bytes, peer: str | None, now: float) -> NoReturn:
         # Judged after the look-up, and from what the client knows itself: it tells nothing.
         formed = is_well_formed(shown.decode("latin-1"))
-        self._fail(peer, now, "is not known here" if formed else "is not a whole key: a typo?")
+        what = "is not known here" if formed else "is not a whole key: a typo?"
+        self._fail(peer, now, what, NOT_AGAIN)
 
-    def _fail(self, peer: str | None, now: float, what: str) -> NoReturn:
+    def _fail(self, peer: str | None, now: float, what: str, *headers: Header) -> NoReturn:
         peer = "-" if peer is None else peer
         if wait := self._tries.seconds_to_wait(peer, now):
             raise Unauthenticated(
@@ -127,7 +129,7 @@ class Callers:
                 retry_after=math.ceil(wait),
             )
         self._tries.failed(peer, now)
-        raise _unauthorized(f"the client key {what}")
+        raise _unauthorized(f"the client key {what}", *headers)
 
 
 def callers_of(config: Config, now_us: Callable[[], int], insecure_no_auth: bool) -> Callers:
@@ -160,8 +162,11 @@ def check_models(caller: Caller | None, model: str | None, fields: Mapping[str, 
             check_model(caller, other)
 
 
-def _unauthorized(message: str) -> Unauthenticated:
-    return Unauthenticated(401, ErrorCode.UNAUTHORIZED, message)
+def _unauthorized(message: str, *headers: Header) -> Unauthenticated:
+    """Return the refusal. One of a dead key lets the client ask again: it may have got a new one."""
+    error = Unauthenticated(401, ErrorCode.UNAUTHORIZED, message)
+    error.headers = headers
+    return error
 
 
 def _credentials(head: RequestHead) -> list[bytes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from streamgauge.core.errors import RequestError
+from streamgauge.gateway.response_headers import NOT_AGAIN
 
 __all__ = ["Idempotency"]
 
@@ -102,5 +103,5 @@ def _refusal(earlier: _Call, digest: bytes) -> RequestError:
     error = RequestError(
         f"a request with this Idempotency-Key {how} {earlier.exchange_id}", status=409
     )
-    error.headers = ((b"x-should-retry", b"false"),)
+    error.headers = (NOT_AGAIN,)
     return error

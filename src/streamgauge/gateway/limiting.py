@@ -25,12 +25,11 @@ from streamgauge.core.verdict import State
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.idempotency import Idempotency
 from streamgauge.gateway.relay import Relay
+from streamgauge.gateway.response_headers import NOT_AGAIN
 
 __all__ = ["Admission", "Call", "Limiting"]
 
 _NAMED = b"idempotency-key"
-_NO_USE: Header = (b"x-should-retry", b"false")
-"""Understood by the vendors' libraries, which else repeat every 429."""
 _NO_DEMAND = Demand(0, 0, 0)
 
 
@@ -168,7 +167,7 @@ class Limiting:
         headers = rate_limit_headers(dialect, answer.standing, wall)
         if isinstance(answer, Refusal):
             error = answer.as_error()
-            error.headers = headers if answer.retry_after is not None else (*headers, _NO_USE)
+            error.headers = headers if answer.retry_after is not None else (*headers, NOT_AGAIN)
             raise error
         self._grants[caller.key_id][call.id] = answer
         # Only a stream is ended by its limits.

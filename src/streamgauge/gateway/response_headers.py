@@ -7,11 +7,13 @@ from math import ceil
 from time import time
 
 from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES
+from streamgauge.core.errors import ErrorCode
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.gateway.http import Header
 
 __all__ = [
     "JSON_HEADERS",
+    "NOT_AGAIN",
     "answer_headers",
     "from_upstream",
     "lossy_headers",
@@ -34,6 +36,9 @@ JSON_HEADERS: tuple[Header, ...] = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+NOT_AGAIN: Header = (b"x-should-retry", b"false")
+"""Says that a repeat would fail as well. The vendors' libraries obey it, which else repeat every 409,
+429 and 5xx, and so does Claude Code, which else repeats a 401 for minutes before it shows it."""
 _PASSED_PREFIXES = (b"x-ratelimit-", b"openai-", b"anthropic-")
 MAX_RETRY_AFTER = 60
 """Seconds: a longer wait is cut to this (SPEC §5.5)."""
@@ -140,4 +145,6 @@ def answer_headers(
         headers.append((b"x-streamgauge-cost", cost.encode("ascii", "replace")))
     if retry is not None:
         headers.append((b"retry-after", retry.encode("ascii")))
+    if record.error_code == ErrorCode.UPSTREAM_AUTH and record.http_status == 502:
+        headers.append(NOT_AGAIN)  # it was a 401, which nobody repeats as they do a 502
     return headers
