@@ -43,6 +43,17 @@ async def test_models_have_the_callers_shape(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_model_that_only_the_gateway_names_is_listed_and_found(tmp_path: Path) -> None:
+    maps = [{"match": "team-large", "to": ["sim/sim"]}, {"match": "claude-*", "to": ["sim/sim"]}]
+    async with stand(tmp_path, config={"routing": {"models": maps}}) as it:
+        listed = (await it.get("/v1/models")).json()
+        found = await it.get("/v1/models/team-large")
+        asked = await it.ask("/v1/chat/completions", {**CHAT, "model": "team-large"})
+    assert [model["id"] for model in listed["data"]] == ["sim", "team-large"]
+    assert (found.status, found.json()["id"], asked.status) == (200, "team-large", 200)
+
+
+@pytest.mark.asyncio
 async def test_tokens_are_counted_by_the_upstream_or_estimated_with_a_label(tmp_path: Path) -> None:
     body = {"model": "sim", "messages": [{"role": "user", "content": "one two three"}]}
     for name in ("a", "ollama", "openai"):

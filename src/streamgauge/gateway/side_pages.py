@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -36,6 +36,7 @@ __all__ = ["SidePages"]
 _PAGE_HEADERS = (b"content-type",)
 _MOST_LOOKING = 2
 """Threads that look for ended streams at once: the others are for names of upstreams."""
+_WILD = frozenset("*?[")
 _PUBLIC = (Route.HEALTH, Route.READY)
 
 
@@ -211,7 +212,8 @@ class SidePages:
         names: set[str] = set()
         for upstream in host.upstreams.values():
             names.update(host.discovery.models_of(upstream))
-            names.update(m for m in upstream.config.models if not set(m) & set("*?["))
+            names.update(_plain(upstream.config.models))
+        names.update(_plain(entry.match for entry in host.generation.config.routing.models))
         if caller is not None:
             names = {name for name in names if caller.may_use(name)}
         anthropic = _is_anthropic(request)
@@ -248,6 +250,11 @@ def _key_id(caller: Caller | None) -> str | None:
 def _is_anthropic(request: Request) -> bool:
     """Whether who asks for models is a client of that dialect: the path is the same in both."""
     return request.head.header(b"anthropic-version") is not None
+
+
+def _plain(globs: Iterable[str]) -> Iterable[str]:
+    """Return those that name one model, which can be asked for whether an upstream lists it or not."""
+    return (glob for glob in globs if not set(glob) & _WILD)
 
 
 def _no_stream() -> RequestError:
