@@ -277,8 +277,13 @@ def test_prompt_tokens_are_the_words_of_all_texts_and_at_least_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"fualt": "cut"}, {"after": "two"}, {"usage": "some"}, ["cut"], {"tool": {"a": 1}}]
-)
+    "asked",
+    [
+        {"fualt": "cut"}, {"after": "two"}, {"usage": "some"}, ["cut"], {"tool": {"a": 1}},
+        {"tokens": -1}, {"tokens": 99_999_999_999}, {"reasoning": 2_000_000}, {"n": 0}, {"n": 9},
+        {"gap_ms": -5}, {"gap_ms": 1e99}, {"after": -1},
+    ],
+)  # fmt: skip
 def test_a_control_that_makes_no_sense_is_refused(asked: object) -> None:
     with pytest.raises(ControlError, match="sim"):
         control_of(asked)

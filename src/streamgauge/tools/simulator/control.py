@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 import msgspec
 
 __all__ = ["Control", "ControlError", "Target", "ToolAsked", "control_of", "merged", "parse_target"]
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+"""Some hundred MB of frames at the most: one mistyped number must not take the machine."""
+_Delay = Annotated[float, msgspec.Meta(ge=0, le=86_400_000)]
+_Choices = Annotated[int, msgspec.Meta(ge=1, le=8)]
 _PREFIX = re.compile(r"/(fault|capture|case)/([^/]+)(/.*)?$")
 _VERSION = re.compile(r"(?:/api)?/v1(?=/|$)")
 
@@ -37,19 +41,19 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     fault: str | None = None
-    after: int | None = None
-    gap_ms: float | None = None
-    first_ms: float | None = None
-    head_ms: float | None = None
-    role_ms: float | None = None
-    tokens: int | None = None
+    after: _Count | None = None
+    gap_ms: _Delay | None = None
+    first_ms: _Delay | None = None
+    head_ms: _Delay | None = None
+    role_ms: _Delay | None = None
+    tokens: _Count | None = None
     usage: str | dict[str, Any] | None = None
     text: str | None = None
     tool: ToolAsked | list[ToolAsked] | None = None
-    reasoning: bool | int | str | None = None
-    n: int | None = None
+    reasoning: bool | _Count | str | None = None
+    n: _Choices | None = None
     call_id: str | None = None
-    cached: int | None = None
+    cached: _Count | None = None
     split: int | None = None
     echo: bool | None = None
     redacted: bool | None = None
