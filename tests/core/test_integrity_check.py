@@ -234,10 +234,21 @@ def test_what_only_begins_like_an_end_marker_is_none_for_anyone(mode: Integrity)
     assert play.row.status == "completed"
     payloads = frames_with_data(play)
     assert play.row.frames_out == len(payloads)
-    if mode is not Integrity.FIELD:  # which has no place for a stamp in what is no JSON
+    if mode is not Integrity.FIELD:  # which has a hash of the texts
         assert play.row.stream_sha1 == sha1_of(payloads)
-        assert not check(play, play.body)
-        assert not check(play, play.body, row=False)
+    assert not check(play, play.body)
+    assert not check(play, play.body, row=False)
+
+
+def test_what_has_no_place_for_a_stamp_lacks_none_and_hides_nothing() -> None:
+    play = Play(chat_request(), proof=Proof(Integrity.FIELD))
+    play.stream(ROLE, b"data: [1]\n\n", text("a"), FINISH, USAGE, DONE, end="complete")
+    assert not check(play, play.body, row=False)
+    frames = whole(play.body)
+    bare = [*frames[:2], text("a"), *frames[3:]]
+    assert Kind.UNSTAMPED in [kind for kind, _ in _kinds(check(play, b"".join(bare), row=False))]
+    other = [*frames[:2], b"data: [2]\n\n", *frames[3:]]
+    assert check(play, b"".join(other), row=False), "the totals lack its text"
 
 
 def test_comment_lines_may_stand_behind_the_last_frame() -> None:

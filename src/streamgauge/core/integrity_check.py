@@ -85,8 +85,7 @@ class Check:
         expected: Expected | None = None,
     ) -> None:
         """`protocol`: one of PROTOCOLS. `mode`: of its stamps, None where that is to be found out."""
-        told = PROTOCOLS[protocol]
-        self._protocol = told
+        self._protocol = told = PROTOCOLS[protocol]
         self._texts = told.texts()
         self.mode = _mode_of(told, mode)
         self._expected = expected or Expected()
@@ -187,7 +186,8 @@ class Check:
         if stamp is not None:
             self._check(stamp, payload, text)
         elif self._stamped and not (self._by_text and text is None and self._over):
-            if payload is not None or not self._by_text:  # no text is read of one that is too large
+            inside = text if self.mode is Integrity.FIELD else payload
+            if inside is not None or not self._by_text:  # what is too large, or no object, has none
                 self._note(Kind.UNSTAMPED, self._order.next(), "a frame has no stamp")
             self._order.take(self._order.next())
         elif self._expected.sha1s and self.mode not in _STAMPED:
