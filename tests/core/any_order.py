@@ -134,7 +134,7 @@ class AnyOrder(RuleBasedStateMachine):
     def waits(self, name: str) -> None:
         self.give(name)
 
-    @rule(name=st.sampled_from(["stop", "supersede", "shutdown"]))
+    @rule(name=st.sampled_from(["stop", "supersede", "shutdown", "broken"]))
     def ends_from_outside(self, name: str) -> None:
         self.give(name)
 
