@@ -297,6 +297,18 @@ def test_a_file_system_without_links_takes_a_file_as_well(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other", "out"]
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, replace: bool) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    target = tmp_path / "out"
+    with (
+        pytest.raises(FileRefused, match="out cannot be written: No space left"),
+        new_file(target, replace=replace),
+    ):
+        raise full
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- vacuum
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 __all__ = ["FileRefused", "new_file"]
 
-
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -24,7 +23,7 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Path]:
     """Yield an empty file (0600) beside `path`; at the end it is synced and takes that name.
 
     When the block raises, it is removed and nothing has changed. Raises FileRefused when `path`
-    exists and is not to be replaced, is no plain file, or its directory cannot be written.
+    exists and is not to be replaced, is no plain file, or cannot be written (disk full, say).
     """
     _check(path, replace=replace)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
@@ -41,6 +40,8 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Path]:
         _sync(path.parent)
     except FileExistsError as error:
         raise _exists(path) from error
+    except OSError as error:
+        raise FileRefused(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(FileNotFoundError):
             partial.unlink()
