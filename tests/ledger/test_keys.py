@@ -199,6 +199,12 @@ def test_a_file_that_is_no_secret_is_said_to_be_none(path: Path, text: str) -> N
         ring(path)
 
 
+def test_a_secret_that_cannot_be_made_is_a_refusal_like_any_other(path: Path) -> None:
+    secret_path(path).symlink_to(path.with_name("not-mounted"))
+    with pytest.raises(KeySecretMissing, match="cannot be made: it is a link"):
+        made_secret(path)
+
+
 def test_when_every_key_is_revoked_a_lost_secret_is_made_anew(path: Path) -> None:
     old = made(path)
     with store(path) as keys:

@@ -43,14 +43,15 @@ def read_secret(ledger: Path) -> bytes:
 
 
 def made_secret(ledger: Path) -> bytes:
-    """Return the secret, made now (0600) if there is none. Raises KeySecretMissing, FileRefused."""
+    """Return the secret, made now (0600) if there is none. Raises KeySecretMissing."""
     path = secret_path(ledger)
     if not path.exists():
         try:
             with new_file(path, replace=False) as file:
                 file.write_text(secrets.token_hex(_BYTES) + "\n", encoding="ascii")
-        except FileRefused:
+        except FileRefused as error:
             if not path.exists():
-                raise
+                why = "it is a link that leads nowhere" if path.is_symlink() else error
+                raise KeySecretMissing(f"{path} cannot be made: {why}") from error
             # Someone else made it in the same instant: that one holds.
     return read_secret(ledger)
