@@ -118,6 +118,7 @@ FAILURES: Mapping[str, Failure] = {
     "429": Failure(ERROR, False, partial(_status, "429 Too Many Requests")),
     "500": Failure(ERROR, False, partial(_status, "500 Internal Server Error")),
     "503": Failure(ERROR, False, partial(_status, "503 Service Unavailable")),
+    "an error at status 200": Failure(ERROR, True, partial(_status, "200 OK")),
     "HTML": Failure(PROTOCOL, True, _html),
     "no HTTP": Failure(PROTOCOL, True, _no_http),
     "closes before the head": Failure(ERROR, True, partial(_ends, End.CLOSE)),
