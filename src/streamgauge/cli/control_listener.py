@@ -141,7 +141,10 @@ class GatewayPlane:
 
         def run() -> None:
             if answer.set_running_or_notify_cancel():
-                answer.set_result(ask())
+                try:
+                    answer.set_result(ask())
+                except Exception as error:  # a fault of ours: told to who asked, and logged there
+                    answer.set_exception(error)
 
         try:
             self._loop.call_soon_threadsafe(run)

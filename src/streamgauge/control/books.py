@@ -149,14 +149,16 @@ class BooksThread:
         """Return the answer to `question`, which must not keep the books. Raises Refused: 503."""
         loop = asyncio.get_running_loop()
         try:
+            asked = loop.run_in_executor(self._thread, question, self._books)
+        except RuntimeError as error:  # closed: the gateway ends
+            raise Refused(503, "the gateway is shutting down") from error
+        try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await loop.run_in_executor(self._thread, question, self._books)
+                return await asked
         except TimeoutError:
             raise Refused(503, f"the ledger did not answer within {_ANSWER_SECONDS:g} s") from None
         except LedgerError as error:
             raise Refused(503, f"the ledger cannot be read: {error}") from error
-        except RuntimeError as error:  # closed: the gateway ends
-            raise Refused(503, "the gateway is shutting down") from error
 
     def close(self) -> None:
         """Answer what was asked, let the ledger go, and end. Blocks."""
