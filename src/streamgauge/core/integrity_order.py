@@ -40,7 +40,8 @@ class Order:
             return ()
         if seq > expected:
             self._last = seq
-            self._missing.update(range(expected, min(seq, expected + _MISSING_KEPT)))
+            room = _MISSING_KEPT - len(self._missing)  # of all gaps: the numbers are a stranger's
+            self._missing.update(range(expected, min(seq, expected + room)))
             gone = f"frame {expected} is" if seq == expected + 1 else f"{expected} to {seq - 1} are"
             return ((Kind.MISSING, expected, f"{gone} not there: {seq} follows {expected - 1}"),)
         if seq in self._missing:
