@@ -19,6 +19,11 @@ def test_content_that_is_no_list_of_blocks_is_left_alone(content: Any) -> None:
     assert changed_content({"content": content}, THINK) == {}
 
 
+@pytest.mark.parametrize("choices", [None, 7, 1.5, True, "<think>", {"message": {}}, [7, {}]])
+def test_choices_that_are_no_list_of_messages_are_left_alone(choices: Any) -> None:
+    assert changed_choices({"choices": choices}, BOTH) == {}
+
+
 def test_blocks_without_tags_stay_beside_one_that_has_some() -> None:
     plain = [{"type": "text", "text": "a"}, {"type": "tool_use", "input": {}}, "odd"]
     assert changed_content({"content": plain}, THINK) == {}

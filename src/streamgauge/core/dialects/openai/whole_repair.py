@@ -17,7 +17,8 @@ Members = dict[str, Any]
 def changed_choices(answer: Members, chain: Chain) -> Members:
     """Return `choices` where they differ, nothing else. Changes `answer`, which is its own copy."""
     choices = answer.get("choices")
-    found = [c.get("message") for c in choices if isinstance(c, dict)] if choices else []
+    listed = choices if isinstance(choices, list) else []
+    found = [choice.get("message") for choice in listed if isinstance(choice, dict)]
     messages = [message for message in found if isinstance(message, dict)]
     changed = [_change(message, chain) for message in messages]
     return {"choices": choices} if any(changed) else {}
