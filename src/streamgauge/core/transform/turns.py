@@ -24,6 +24,8 @@ def messages_of(body: Members) -> list[Members] | None:
 def is_system(message: Members, form: Form) -> bool:
     """Return whether a message is the system's; `developer` is OpenAI's newer word for it."""
     role = message.get("role")
+    if not isinstance(role, str):
+        return False
     return role == "system" or (form.dialect != "anthropic" and role in _SYSTEM)
 
 
