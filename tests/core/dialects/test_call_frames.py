@@ -11,7 +11,7 @@ import pytest
 from streamgauge.core.dialects.anthropic.call_frames import MessagesCallFrames
 from streamgauge.core.dialects.openai.call_frames import ChatCallFrames
 
-from ..transform.chains import call, chunk
+from ..transform.chains import call, chunk, event
 
 DONE = b"data: [DONE]\n\n"
 
@@ -71,3 +71,21 @@ def test_two_calls_in_one_chunk_are_repaired_where_one_needs_it() -> None:
 def test_an_event_that_is_no_object_passes(payload: bytes) -> None:
     raw = b"data: " + payload + b"\n\n"
     assert MessagesCallFrames([].append).rewrite(raw, payload, b"") == [raw]
+
+
+@pytest.mark.parametrize("index", [None, "0", 1.5, [0], {"a": 1}])
+def test_a_block_may_be_known_by_anything(index: Any) -> None:
+    rewriter = MessagesCallFrames([].append)
+    told: list[bytes] = []
+    for frame in (
+        event("content_block_start", index=index, content_block={"type": "tool_use"}),
+        event(
+            "content_block_delta",
+            index=index,
+            delta={"type": "input_json_delta", "partial_json": "{a:1}"},
+        ),
+        event("content_block_stop", index=index),
+    ):
+        told += rewriter.rewrite(frame, frame[frame.index(b"{") : -2], b"")
+    _, said, _ = (json.loads(frame[frame.index(b"{") :]) for frame in told)
+    assert (said["index"], said["delta"]["partial_json"]) == (index, '{"a":1}')

@@ -31,7 +31,7 @@ class MessagesCallFrames:
         frame = object_in(payload)
         if frame is None:
             return [raw]
-        index = frame.get("index")
+        index = _index_of(frame)
         match frame.get("type"):
             case "content_block_start":
                 block = frame.get("content_block")
@@ -50,7 +50,7 @@ class MessagesCallFrames:
     def _piece(
         self, raw: bytes, payload: bytes, event: bytes, frame: dict[str, Any]
     ) -> Sequence[bytes]:
-        index, delta = frame.get("index"), frame.get("delta")
+        index, delta = _index_of(frame), frame.get("delta")
         call = self._calls.get(index)
         piece = delta.get("partial_json") if isinstance(delta, dict) else None
         if call is None or not isinstance(piece, str):
@@ -69,3 +69,9 @@ class MessagesCallFrames:
     def end(self) -> Sequence[bytes]:
         """Return what was held."""
         return [frame for index in list(self._calls) for frame in self._ended(index)]
+
+
+def _index_of(frame: dict[str, Any]) -> Any:
+    """Return by what a block is known, also where no number is stated."""
+    index = frame.get("index")
+    return repr(index) if isinstance(index, list | dict) else index
