@@ -418,4 +418,4 @@ def test_to_hold_and_to_settle_enter_few_functions() -> None:
         assert isinstance(grant, Grant)
         key.keeper.settle(grant, used, 1.0, NOON)
 
-    assert functions_entered(call) <= 10
+    assert functions_entered(call) <= 7

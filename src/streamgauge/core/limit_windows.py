@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import date
 from enum import Enum
+from math import inf
 
 from streamgauge.core.price import Money
 
@@ -23,36 +24,42 @@ class MinuteWindow:
 
     A sliding window in slots of a second: unlike a token bucket it lets no burst through beside a
     minute's worth, so that in no 60 seconds more passes than the limit. Times: monotonic seconds.
-    `last`: the slot of the newest amount, from which on the sum is 0 after `SLOTS` seconds.
+    `last`: the slot of the newest amount, from which on the sum is 0 after `SLOTS` seconds. `sum`:
+    of the last minute, while it is not yet `changes_at`; `total` looks at the time itself.
     """
 
-    __slots__ = ("_slots", "_total", "last")
+    __slots__ = ("_slots", "changes_at", "last", "sum")
 
     def __init__(self) -> None:
         self.last = 0
+        self.changes_at = inf
         self._slots: deque[list[int]] = deque()
-        self._total = 0
+        self.sum = 0
 
     def add(self, amount: int, now: float) -> None:
         """Count `amount` at `now`, which never lies before an earlier one."""
         slots, second = self._slots, int(now)
-        if slots and slots[0][0] <= now - SLOTS:
-            self._forget(now)
+        if self.changes_at <= now:
+            self.total(now)
         if slots and slots[-1][0] >= second:
             slots[-1][1] += amount
             second = slots[-1][0]
         else:
+            if not slots:
+                self.changes_at = second + SLOTS
             slots.append([second, amount])
         if amount:
-            self._total += amount
+            self.sum += amount
             self.last = second
 
     def total(self, now: float) -> int:
         """Return the sum of the last minute."""
-        slots = self._slots
-        if slots and slots[0][0] <= now - SLOTS:
-            self._forget(now)
-        return self._total
+        if self.changes_at <= now:
+            slots = self._slots
+            while slots and slots[0][0] + SLOTS <= now:
+                self.sum -= slots.popleft()[1]
+            self.changes_at = slots[0][0] + SLOTS if slots else inf
+        return self.sum
 
     def wait(self, most: int, now: float) -> float | None:
         """Return in how many seconds the sum is at most `most`, when nothing is added; None: never."""
@@ -64,11 +71,6 @@ class MinuteWindow:
             if left <= most:
                 return second + SLOTS - now
         return None
-
-    def _forget(self, now: float) -> None:
-        slots = self._slots
-        while slots and slots[0][0] <= now - SLOTS:
-            self._total -= slots.popleft()[1]
 
 
 class Span(Enum):

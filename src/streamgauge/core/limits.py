@@ -81,14 +81,16 @@ class Limits:
         if limits.max_streams is not None and account.streams >= limits.max_streams:
             return account.no_stream(limits, now)
         if limits.rpm is not None:
-            called = account.requests.total(now)
+            requests = account.requests
+            called = requests.sum if now < requests.changes_at else requests.total(now)
             if called >= limits.rpm:
                 return account.no_request(limits, limits.rpm, now)
         least = most = demand.output_tokens
         if least is None or most is None:
             least, most = demand.least_output, demand.ceiling
         if limits.tpm is not None:
-            used = account.tokens.total(now)
+            written = account.tokens
+            used = written.sum if now < written.changes_at else written.total(now)
             left = limits.tpm - used - account.held_tokens
             if read + least > left:
                 return account.no_tokens(limits, limits.tpm, read + least, left, now)
@@ -145,7 +147,16 @@ class Limits:
         output as granted, at the dearest price. Raises ValueError for a grant that is settled.
         """
         account, demand, held = self._accounts[grant.key_id], grant.demand, grant.money
-        self._give_back(grant, account)
+        if self._running.pop(grant.number, None) is None:
+            raise ValueError(f"grant {grant.number} is settled")
+        served = self._served.pop(grant.number, None) if self._served else None
+        if served is None:
+            account.streams -= 1
+            account.held_tokens -= grant.tokens
+        else:
+            account.held_tokens -= served.tokens
+        if held is not None:
+            account.held[held.currency] -= held.nano if served is None else served.nano
         if not used.billed:
             return
         read = demand.input_tokens if used.input_tokens is None else used.input_tokens
@@ -163,12 +174,3 @@ class Limits:
         Raises ValueError for a grant that is settled.
         """
         self.settle(grant, _UNBILLED, 0.0, 0)
-
-    def _give_back(self, grant: Grant, account: Account) -> None:
-        if self._running.pop(grant.number, None) is None:
-            raise ValueError(f"grant {grant.number} is settled")
-        served, money = self._served.pop(grant.number, None), grant.money
-        account.streams -= served is None
-        account.held_tokens -= grant.tokens if served is None else served.tokens
-        if money is not None:
-            account.held[money.currency] -= money.nano if served is None else served.nano

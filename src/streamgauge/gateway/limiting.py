@@ -158,12 +158,10 @@ class Limiting:
         self, call: Call, caller: Caller, now: float, make_room: Callable[[], bool]
     ) -> Admission:
         limits, wall, dialect = caller.limits, call.started_at, call.request.dialect
-        demand = _demand(call, limits)
+        demand = _demand(call, limits) if limits.count_tokens else _NO_DEMAND
         answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
-        if isinstance(answer, Refusal) and self._free_served(caller.key_id):
-            answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
-        if isinstance(answer, Refusal) and answer.limit is not Limit.REQUESTS and make_room():
-            answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
+        if isinstance(answer, Refusal):
+            answer = self._ask_again(answer, call, caller, demand, now, make_room)
         headers = rate_limit_headers(dialect, answer.standing, wall)
         if isinstance(answer, Refusal):
             error = answer.as_error()
@@ -173,6 +171,24 @@ class Limiting:
         # Only a stream is ended by its limits.
         allowance = _allowance(answer) if call.request.stream else None
         return Admission(allowance, headers)
+
+    def _ask_again(
+        self,
+        refusal: Refusal,
+        call: Call,
+        caller: Caller,
+        demand: Demand,
+        now: float,
+        make_room: Callable[[], bool],
+    ) -> Grant | Refusal:
+        """Return what is answered once those gave way who may; `refusal` where nobody does."""
+        answer: Grant | Refusal = refusal
+        key_id, limits, wall = caller.key_id, caller.limits, call.started_at
+        if self._free_served(key_id):
+            answer = self._limits.ask(key_id, limits, demand, now, wall)
+        if isinstance(answer, Refusal) and answer.limit is not Limit.REQUESTS and make_room():
+            answer = self._limits.ask(key_id, limits, demand, now, wall)
+        return answer
 
     def _free_served(self, key_id: str) -> bool:
         """Let go of what calls hold whose client has everything; their rows close in a moment."""
@@ -191,9 +207,7 @@ def _is_served(relay: Relay) -> bool:
 
 
 def _demand(call: Call, limits: KeyLimits) -> Demand:
-    """Return what the call may use; how much it reads is looked at only where that matters."""
-    if not limits.count_tokens:
-        return _NO_DEMAND
+    """Return what the call may use: it is looked at only where a limit counts tokens."""
     prices: tuple[Price | None, ...] = ()
     if limits.are_in_money:
         tier = call.request.fields.get("service_tier")

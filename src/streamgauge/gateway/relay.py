@@ -34,7 +34,6 @@ from streamgauge.gateway.relay_owner import RelayOwner
 from streamgauge.gateway.response_headers import (
     answer_headers,
     lossy_headers,
-    own_limits,
     retry_after,
     stream_headers,
 )
@@ -225,22 +224,22 @@ class Relay:
         self._call.send(request)
 
     def _send_head(self, action: SendHead) -> None:
-        headers = stream_headers(self.exchange.record, self._history, self._head)
+        record = self.exchange.record
+        headers = stream_headers(record, self._history, self._head, self._told)
         self._responder.send_head(200, self._completed(headers), None)
 
     def _send_answer(self, action: SendAnswer) -> None:
         record = self.exchange.record
-        headers = answer_headers(record, self._history, self._head, action.retry_after)
+        retry = action.retry_after
+        headers = answer_headers(record, self._history, self._head, retry, self._told)
         self._responder.send_head(action.status, self._completed(headers), len(action.body))
         if action.body:
             self._responder.send(action.body)
         self._responder.end()
 
     def _completed(self, headers: list[Header]) -> list[Header]:
-        """Return `headers` with what was lost in translation, and with the key's own limits."""
-        if self.exchange.lost:
-            headers += lossy_headers(self.exchange.lost)
-        return own_limits(headers, self._told) if self._told else headers
+        """Return `headers` with what was lost in translation."""
+        return headers + lossy_headers(self.exchange.lost) if self.exchange.lost else headers
 
     def _pause_call(self, action: PauseUpstream) -> None:
         if self._call is not None:

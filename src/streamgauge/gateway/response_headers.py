@@ -17,7 +17,6 @@ __all__ = [
     "answer_headers",
     "from_upstream",
     "lossy_headers",
-    "own_limits",
     "retry_after",
     "seconds_of",
     "stream_headers",
@@ -44,9 +43,20 @@ MAX_RETRY_AFTER = 60
 """Seconds: a longer wait is cut to this (SPEC §5.5)."""
 
 
-def from_upstream(headers: Sequence[Header]) -> list[Header]:
-    """Return the upstream's headers that pass: rate limits and the vendors' own (SPEC §4.6)."""
-    return [(n, v) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
+def from_upstream(headers: Sequence[Header], limits: Sequence[Header] = ()) -> list[Header]:
+    """Return the upstream's headers that pass: rate limits and the vendors' own (SPEC §4.6).
+
+    `limits`: those of the client's key, which stand in the place of what an upstream sets us.
+    """
+    if not limits:
+        return [(n, v) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
+    passed = [
+        (n, v)
+        for n, v in headers
+        if n.startswith(_PASSED_PREFIXES) and not n.startswith(RATE_LIMIT_PREFIXES)
+    ]
+    passed += limits
+    return passed
 
 
 def retry_after(value: str | None) -> str | None:
@@ -106,18 +116,14 @@ def _history(history: Sequence[str]) -> str:
 
 
 def stream_headers(
-    record: ExchangeRecord, history: Sequence[str], upstream: Sequence[Header]
+    record: ExchangeRecord,
+    history: Sequence[str],
+    upstream: Sequence[Header],
+    limits: Sequence[Header] = (),
 ) -> list[Header]:
-    """Return the head of a stream."""
+    """Return the head of a stream. `limits`: as in `from_upstream`."""
     kind = _LINES if record.dialect == "simple" else _EVENTS
-    return _ours((kind, *_STREAM), record, history) + from_upstream(upstream)
-
-
-def own_limits(headers: Sequence[Header], told: Sequence[Header]) -> list[Header]:
-    """Return `headers` with the limits of the client's key, `told`, instead of the upstream's."""
-    if not told:
-        return list(headers)
-    return [each for each in headers if not each[0].startswith(RATE_LIMIT_PREFIXES)] + [*told]
+    return _ours((kind, *_STREAM), record, history) + from_upstream(upstream, limits)
 
 
 def lossy_headers(lost: Sequence[str]) -> list[Header]:
@@ -133,10 +139,11 @@ def answer_headers(
     history: Sequence[str],
     upstream: Sequence[Header],
     retry: str | None,
+    limits: Sequence[Header] = (),
 ) -> list[Header]:
-    """Return the head of a JSON answer or an error."""
+    """Return the head of a JSON answer or an error. `limits`: as in `from_upstream`."""
     headers = _ours(JSON_HEADERS, record, history)
-    headers += from_upstream(upstream)
+    headers += from_upstream(upstream, limits)
     if record.latency_ms is not None:
         headers.append((b"x-streamgauge-latency-ms", f"{record.latency_ms:.1f}".encode()))
     if record.cost_nano is not None and record.currency is not None:

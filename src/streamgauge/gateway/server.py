@@ -241,7 +241,9 @@ class Gateway:
 
     def _caller(self, endpoint: Endpoint, head: RequestHead) -> Caller | None:
         """Return who asks. Raises GatewayError for who may not, before any of the body is read."""
-        if self.callers.idle or self._pages.is_public(endpoint, head.method):
+        if self.callers.idle:
+            return None
+        if endpoint.route is not Route.METERED and self._pages.is_public(endpoint, head.method):
             return None
         return self.callers.authenticate(head, head.peer, time.monotonic())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
@@ -21,28 +20,13 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """The three headers of one limit."""
-
-    limit: bytes
-    remaining: bytes
-    reset: bytes
-
-
-_OPENAI = tuple(
-    _Names(*(b"x-ratelimit-%b-%b" % (what, kind) for what in (b"limit", b"remaining", b"reset")))
-    for kind in (b"requests", b"tokens")
-)
+_WHAT = (b"limit", b"remaining", b"reset")
+_KINDS = (b"requests", b"tokens")
+_OPENAI = tuple([b"x-ratelimit-%b-%b" % (what, kind) for what in _WHAT] for kind in _KINDS)
 _ANTHROPIC = tuple(
-    _Names(
-        *(
-            b"anthropic-ratelimit-%b-%b" % (kind, what)
-            for what in (b"limit", b"remaining", b"reset")
-        )
-    )
-    for kind in (b"requests", b"tokens")
+    [b"anthropic-ratelimit-%b-%b" % (kind, what) for what in _WHAT] for kind in _KINDS
 )
+"""The three headers of each limit."""
 
 
 def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _Headers:
@@ -52,18 +36,23 @@ def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _
     """
     anthropic = dialect == "anthropic"
     requests, tokens = _ANTHROPIC if anthropic else _OPENAI
-    told: list[tuple[bytes, bytes]] = []
-    for names, quota in ((requests, standing.requests), (tokens, standing.tokens)):
+    told: _Headers = ()
+    for (limit, remaining, reset), quota in (
+        (requests, standing.requests),
+        (tokens, standing.tokens),
+    ):
         if quota is not None:
             wait = math.ceil(quota.reset)
             if anthropic:
-                reset = _moment(wall // 1_000_000 + wait)
+                text = _moment(wall // 1_000_000 + wait)
             else:
-                reset = _SHORT[wait] if wait < len(_SHORT) else _duration(wait)
-            told.append((names.limit, b"%d" % quota.limit))
-            told.append((names.remaining, b"%d" % quota.remaining))
-            told.append((names.reset, reset))
-    return tuple(told)
+                text = _SHORT[wait] if wait < len(_SHORT) else _duration(wait)
+            told += (
+                (limit, b"%d" % quota.limit),
+                (remaining, b"%d" % quota.remaining),
+                (reset, text),
+            )
+    return told
 
 
 def _moment(second: int) -> bytes:
