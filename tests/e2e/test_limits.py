@@ -429,6 +429,33 @@ async def test_the_same_idempotency_key_makes_one_upstream_call(tmp_path: Path) 
 
 
 @pytest.mark.asyncio
+async def test_a_name_whose_call_the_upstream_refused_is_free_for_the_next_try(
+    tmp_path: Path,
+) -> None:
+    """As the vendors' libraries do it: a 429 is repeated with the very same headers."""
+    async with stand(tmp_path) as it:
+        body = chat(tokens=1)
+        refused = await it.ask(CHAT, {**body, "sim": {"fault": "http_429"}}, idempotency_key="a")
+        await it.row(refused.id)
+        other = await it.ask(CHAT, body, idempotency_key="a")
+        await it.row(other.id)
+        again = await it.ask(CHAT, body, idempotency_key="a")
+    assert (refused.status, other.status, again.status) == (429, 200, 409)
+
+
+@pytest.mark.asyncio
+async def test_a_name_whose_call_reached_no_upstream_is_free_for_the_next_try(
+    tmp_path: Path,
+) -> None:
+    nowhere = {"name": "nowhere", "kind": "sim", "base_url": "http://127.0.0.1:1"}
+    async with stand(tmp_path, also=[nowhere]) as it:
+        failed = await it.ask(CHAT, {**chat(tokens=1), "model": "nowhere/m"}, idempotency_key="a")
+        await it.row(failed.id)
+        again = await it.ask(CHAT, chat(tokens=1), idempotency_key="a")
+    assert (failed.status, again.status) == (502, 200)
+
+
+@pytest.mark.asyncio
 async def test_without_keys_all_callers_share_the_idempotency_keys(tmp_path: Path) -> None:
     async with stand(tmp_path) as it:
         first = await it.ask(CHAT, chat(tokens=1), idempotency_key="a")

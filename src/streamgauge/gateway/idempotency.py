@@ -76,7 +76,11 @@ class Idempotency:
         self._by_exchange[exchange_id] = (key_id, name)
 
     def ended(self, exchange_id: str, *, called: bool) -> None:
-        """Note the end of an exchange. Where no upstream was `called` its name is free again."""
+        """Note the end of an exchange. Where no upstream was `called` its name is free again.
+
+        One that refused, with an error status, counts as not called: clients' libraries repeat
+        such a call under the same name, and are to get an answer and no 409.
+        """
         name = self._by_exchange.pop(exchange_id, None)
         if name is None:
             return

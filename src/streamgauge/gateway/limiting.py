@@ -20,7 +20,7 @@ from streamgauge.core.keys import Caller, KeyLimits
 from streamgauge.core.limit_terms import Demand, Grant, Limit, Refusal, Spent, Used
 from streamgauge.core.limits import Limits
 from streamgauge.core.price import Money, Price
-from streamgauge.core.record import ExchangeRecord, Status
+from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.verdict import State
 from streamgauge.gateway.http import Header
 from streamgauge.gateway.idempotency import Idempotency
@@ -136,7 +136,7 @@ class Limiting:
 
         `called`: an upstream may ask money for it.
         """
-        self._idempotency.ended(record.id, called=record.status is not Status.REJECTED)
+        self._idempotency.ended(record.id, called=called)
         if record.key_id is None:
             return
         ended = record.started_at if record.finished_at is None else record.finished_at
