@@ -26,7 +26,7 @@ from streamgauge.gateway.runtime import runtime_of
 from streamgauge.ledger.spent import spent_this_month
 
 from ..faults.upstream import deaf
-from .stand import Answer, Stand, frames_of, stand, until
+from .stand import Answer, Client, Stand, frames_of, stand, until
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 FULL = bool(os.environ.get("STREAMGAUGE_FULL"))
@@ -398,6 +398,31 @@ async def test_a_key_that_is_given_a_limit_late_has_spent_what_it_has_spent(tmp_
         await it.it.rows()
         it.give(KeyLimits(per_month=usd(20 * TOKEN_NANO)))
         assert (await it.ask(chat(max_tokens=9, tokens=1))).status == 402
+
+
+@pytest.mark.asyncio
+async def test_streams_that_began_before_their_key_had_a_limit_count_too(tmp_path: Path) -> None:
+    async with keyed(tmp_path, KeyLimits()) as it, contextlib.AsyncExitStack() as open_ones:
+        running: list[Client] = []
+
+        async def begin() -> None:
+            client = await open_ones.enter_async_context(it.it.client())
+            await client.post(CHAT, chat(tokens=5000, gap_ms=20), authorization="Bearer sk-sg-one")
+            await client.head()
+            running.append(client)
+
+        for _ in range(2):  # a limit that was taken away for a while is as one that is new
+            await begin()
+            it.give(KeyLimits(max_streams=len(running)))
+            assert (await it.ask(chat(tokens=1))).status == 429
+            it.give(KeyLimits())
+        it.give(KeyLimits(max_streams=2, tpm=10_000))
+        assert (await it.ask(chat(tokens=1))).status == 429
+        for client in running:
+            client.abort()
+        await until(lambda: not it.it.gateway.relays)
+        assert it.it.gateway.limiting.holds == 0
+        assert (await it.ask(chat(tokens=1))).status == 200
 
 
 # --- names --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from streamgauge.core.limit_terms import (
     Grant,
     Limit,
     Refusal,
+    Standing,
     Used,
     highest_cost,
     paid_tokens,
@@ -114,6 +115,15 @@ class Limits:
         output = most if frames is None or most < frames else frames
         standing = account.standing_at(limits, now, called + 1, used)
         grant = Grant(number, key_id, demand, tokens, money, output, frames, binding, standing)
+        self._running[number] = grant
+        return grant
+
+    def counted(self, key_id: str) -> Grant:
+        """Return the grant of a call that began while its key had no limits: it runs, and holds nothing."""
+        number, self._next = self._next, self._next + 1
+        nothing = Demand(0, 0, 0)
+        grant = Grant(number, key_id, nothing, 0, None, 0, None, Limit.STREAMS, Standing())
+        self._accounts[key_id].streams += 1
         self._running[number] = grant
         return grant
 

@@ -75,13 +75,14 @@ class Limiting:
     `relays`: the gateway's, by the ids of their exchanges.
     """
 
-    __slots__ = ("_grants", "_idempotency", "_limits", "_relays")
+    __slots__ = ("_grants", "_idempotency", "_limited", "_limits", "_relays")
 
     def __init__(self, relays: Mapping[str, Relay]) -> None:
         self._relays = relays
         self._limits = Limits()
         self._grants: defaultdict[str, dict[str, Grant]] = defaultdict(dict)
         self._idempotency = Idempotency()
+        self._limited: set[str] = set()  # keys all of whose running calls have a grant
 
     def __repr__(self) -> str:
         return f"<Limiting {self._limits!r} names={len(self._idempotency)}>"
@@ -116,7 +117,10 @@ class Limiting:
         if name is not None:
             self._take_name(name, call, now)
         caller = call.caller
-        if caller is None or caller.limits.are_none:
+        if caller is None:
+            return _FREELY
+        if caller.limits.are_none:
+            self._limited.discard(caller.key_id)
             return _FREELY
         try:
             return self._hold(call, caller, now, make_room)
@@ -157,6 +161,8 @@ class Limiting:
     def _hold(
         self, call: Call, caller: Caller, now: float, make_room: Callable[[], bool]
     ) -> Admission:
+        if caller.key_id not in self._limited:
+            self._count_running(caller.key_id)
         limits, wall, dialect = caller.limits, call.started_at, call.request.dialect
         demand = _demand(call, limits) if limits.count_tokens else _NO_DEMAND
         answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
@@ -189,6 +195,14 @@ class Limiting:
         if isinstance(answer, Refusal) and answer.limit is not Limit.REQUESTS and make_room():
             answer = self._limits.ask(key_id, limits, demand, now, wall)
         return answer
+
+    def _count_running(self, key_id: str) -> None:
+        """Take in the calls that began before their key was given limits: they are streams of it."""
+        grants = self._grants[key_id]
+        for exchange_id, relay in self._relays.items():
+            if relay.exchange.facts.key_id == key_id and exchange_id not in grants:
+                grants[exchange_id] = self._limits.counted(key_id)
+        self._limited.add(key_id)
 
     def _free_served(self, key_id: str) -> bool:
         """Let go of what calls hold whose client has everything; their rows close in a moment."""
