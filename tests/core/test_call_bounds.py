@@ -34,6 +34,13 @@ def bounds(endpoint: str, context: int | None = None, **fields: Any) -> Demand:
         ("chat/completions", {"max_tokens": "9"}, None),
         ("messages", {"max_tokens": 7}, 7),
         ("completions", {"max_tokens": 7, "prompt": "x"}, 7),
+        ("completions", {"max_tokens": 7, "prompt": ["x", "y", "z"], "n": 2}, 42),
+        ("completions", {"max_tokens": 7, "prompt": [[1, 2], [3]]}, 14),
+        ("completions", {"max_tokens": 7, "prompt": [1, 2, 3]}, 7),
+        ("completions", {"max_tokens": 7, "prompt": [], "n": 2}, 14),
+        ("completions", {"max_tokens": 7, "prompt": "x", "n": 2, "best_of": 5}, 35),
+        ("completions", {"max_tokens": 7, "prompt": "x", "n": 5, "best_of": 2}, 35),
+        ("chat/completions", {"max_tokens": 7, "prompt": ["x", "y"], "best_of": 5}, 7),
         ("responses", {"max_output_tokens": 7, "max_tokens": 1}, 7),
         ("embeddings", {"input": "x", "max_tokens": 5}, 0),
     ],
@@ -50,6 +57,7 @@ def test_without_a_bound_the_context_or_the_longest_answer_there_is_bounds_it() 
     assert bounds("chat/completions", 4096, n=2, **HELLO).ceiling == 8192
     assert bounds("messages", CEILING * 2, **HELLO).ceiling == CEILING
     assert bounds("embeddings", 4096, input="x").ceiling == 0
+    assert bounds("completions", 4096, prompt=["x", "y"]).ceiling == 8192
 
 
 def test_the_context_is_not_asked_for_where_the_request_bounds_its_answer() -> None:

@@ -53,16 +53,26 @@ def call_bounds(
         read = _read(request, conversation)
     if options is None:
         return Demand(read, 0, 0, prices)
+    answers = _answers(request) if request.endpoint == "completions" else request.n
     stated = None
     for name in options:
         count = request.fields.get(name)
         if type(count) is int and count > 0 and (stated is None or count > stated):
             stated = count
     if stated is not None:
-        return Demand(read, stated * request.n, CEILING * request.n, prices)
+        return Demand(read, stated * answers, CEILING * answers, prices)
     total = context()
     ceiling = CEILING if total is None or total > CEILING else total
-    return Demand(read, None, ceiling * request.n, prices)
+    return Demand(read, None, ceiling * answers, prices)
+
+
+def _answers(request: ChatRequest) -> int:
+    """Return how many answers completions write: for each prompt, and also those not chosen as best."""
+    prompt, best = request.fields.get("prompt"), request.fields.get("best_of")
+    each = best if type(best) is int and best > request.n else request.n
+    if isinstance(prompt, list) and prompt and type(prompt[0]) is not int:
+        return each * len(prompt)
+    return each  # one text, or one as numbers of tokens
 
 
 def _read(request: ChatRequest, conversation: Conversation | None) -> int:
