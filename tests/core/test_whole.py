@@ -138,7 +138,7 @@ def test_ollamas_whole_answer_needs_no_word_that_it_is_done(done: dict[str, Any]
 def test_an_answer_that_says_nothing_is_an_error_and_no_empty_message(
     client: str, upstream: str, stream: bool
 ) -> None:
-    for body in (b"{}", b'{"detail":"x"}', b'{"choices":[]}', b'{"content":[]}', b'{"message":{}}'):
+    for body in (b"{}", b'{"x":1}', b'{"choices":[]}', b'{"content":[]}', b'{"message":{}}'):
         play = play_of(client, upstream, stream=stream)
         play.answer(200, body)
         row = play.row
