@@ -219,6 +219,21 @@ def test_a_stream_ended_from_outside_tells_its_client(
     assert row.disposition is Disposition.CANCELLED
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mute", [False, True])
+def test_a_fault_of_ours_ends_an_exchange_wherever_it_stands(place: str, mute: bool) -> None:
+    play = Play(ASKED)
+    PLACES[place](play)
+    told = len(play.told)
+    play.do("broken", mute=mute)
+    called = place not in ("started", "begun")
+    assert play.row.status == (Status.SHUTDOWN if called else Status.REJECTED)
+    assert (play.row.error_code, play.row.success) == ("overloaded", False)
+    assert play.closes == 1
+    assert (len(play.told) == told) is mute
+    assert play.do("broken", mute=mute) == []
+
+
 @pytest.mark.parametrize("how", ["stop", "shutdown"])
 def test_what_comes_from_outside_behind_the_marker_changes_nothing(how: str) -> None:
     play = Play(ASKED)

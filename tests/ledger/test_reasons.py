@@ -53,6 +53,9 @@ def test_whatever_a_row_holds_there_are_sentences(status: Status) -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
+        ({"status": Status.SHUTDOWN, "error_code": "overloaded"},
+         "The gateway failed after 20 frames, which its log tells; "
+         "the client got an error end."),
         ({"status": Status.COMPLETED},
          "The upstream sent its end marker, and the client was there to the end."),
         ({"status": Status.COMPLETED, "streaming": False, "finish_normal": "length",

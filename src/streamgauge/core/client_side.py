@@ -13,6 +13,7 @@ from streamgauge.core.record import Anomaly, ExchangeRecord, Status
 from streamgauge.core.verdict import (
     BROKEN,
     CLIENT_LEFT,
+    FAILED,
     SHUTDOWN,
     STOPPED,
     SUPERSEDED,
@@ -119,9 +120,13 @@ class ClientSide(Ending):
         """We stop before it has ended (SPEC §18.4)."""
         return self._end_from_outside(SHUTDOWN, now)
 
-    def broken(self, now: float) -> list[Action]:
-        """We failed at the start, before anything went upstream."""
-        return self._end_from_outside(BROKEN, now)
+    def broken(self, now: float, *, mute: bool = False) -> list[Action]:
+        """A fault of our own ends it, whatever was sent so far. `mute`: without a word to its client."""
+        verdict = FAILED if self._stamps.sent is not None else BROKEN
+        if not mute:
+            return self._end_from_outside(verdict, now)
+        self._client_over = True
+        return [] if self.state is State.DONE else self._finish(verdict, now)
 
     def _end_from_outside(self, verdict: Verdict, now: float) -> list[Action]:
         if self.state is State.DONE:

@@ -12,6 +12,7 @@ __all__ = [
     "BROKEN",
     "CLIENT_LEFT",
     "COMPLETED",
+    "FAILED",
     "FINISHED_WITHOUT_MARKER",
     "LEDGER_UNAVAILABLE",
     "OVERLOADED",
@@ -84,8 +85,14 @@ LEDGER_UNAVAILABLE = _error(
 OVERLOADED = _error(
     Status.REJECTED, 503, ErrorCode.OVERLOADED, "the gateway has no descriptor left for a call"
 )
-BROKEN = _error(Status.REJECTED, 500, ErrorCode.OVERLOADED, "the gateway failed on this request")
+BROKEN = _error(
+    Status.REJECTED, 500, ErrorCode.OVERLOADED, "the gateway failed on this request", final=True
+)
 """A fault of our own before anything went upstream."""
+FAILED = _error(
+    Status.SHUTDOWN, 500, ErrorCode.OVERLOADED, "the gateway failed on this answer", final=True
+)
+"""A fault of our own behind it: we stopped before it ended."""
 
 
 def timed_out(what: str, seconds: float, *, final: bool = False) -> Verdict:

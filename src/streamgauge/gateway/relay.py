@@ -37,6 +37,7 @@ from streamgauge.gateway.response_headers import (
     retry_after,
     stream_headers,
 )
+from streamgauge.gateway.steering import Steering
 from streamgauge.gateway.timers import Timer
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.base import LedgerError
@@ -44,7 +45,7 @@ from streamgauge.ledger.base import LedgerError
 __all__ = ["Relay"]
 
 
-class Relay:
+class Relay(Steering):
     """One exchange in motion. Implements ClientEvents and UpstreamEvents; every input has one line."""
 
     __slots__ = (
@@ -56,11 +57,9 @@ class Relay:
         "_leg",
         "_legs",
         "_owner",
-        "_responder",
         "_told",
         "_trial",
         "_wake",
-        "exchange",
     )
 
     def __init__(
@@ -72,9 +71,8 @@ class Relay:
         told: tuple[Header, ...] = (),
     ) -> None:
         """`told`: the limits of the client's key, for the head of its answer."""
-        self.exchange = exchange
+        super().__init__(exchange, responder)
         self._owner = owner
-        self._responder = responder
         self._legs = legs
         self._told = told
         self._leg = legs[0]
@@ -95,11 +93,7 @@ class Relay:
 
     def start(self, now: float) -> None:
         """Begin the exchange; from now on a client that leaves is noticed."""
-        try:
-            self._do(self.exchange.start(now))
-        except Exception:  # a fault of our own: what has begun ends with it, in the row it has
-            self._do(self.exchange.broken(monotonic()))
-            raise
+        self._give(self.exchange.start, now)
         self._responder.subscribe(self)
 
     # --- from the client -----------------------------------------------------------------------
@@ -109,39 +103,39 @@ class Relay:
         upstream = self._leg.upstream
         may_drain = upstream.drains < upstream.config.drain.max_streams
         slow = bool(getattr(self._responder, "slow_reader", False))
-        self._do(self.exchange.client_gone(monotonic(), may_drain=may_drain, slow_reader=slow))
+        self._give(self.exchange.client_gone, monotonic(), may_drain=may_drain, slow_reader=slow)
         if self.exchange.draining and not self._drains:
             self._drains = True
             upstream.drains += 1
 
     def client_blocked(self) -> None:
         """The client's write buffer is full."""
-        self._do(self.exchange.client_blocked(monotonic()))
+        self._give(self.exchange.client_blocked, monotonic())
 
     def client_writable(self) -> None:
         """The client's write buffer has room."""
-        self._do(self.exchange.client_writable(monotonic()))
+        self._give(self.exchange.client_writable, monotonic())
 
     def client_away(self) -> None:
         """The client lost its connection, and may come back."""
-        self._do(self.exchange.client_away(monotonic()))
+        self._give(self.exchange.client_away, monotonic())
 
     def client_back(self) -> None:
         """The client has all that was sent."""
-        self._do(self.exchange.client_back(monotonic()))
+        self._give(self.exchange.client_back, monotonic())
 
     # --- from the upstream ---------------------------------------------------------------------
 
     def upstream_connected(self) -> None:
         """A socket is ready."""
-        self._do(self.exchange.connected(monotonic()))
+        self._give(self.exchange.connected, monotonic())
 
     def upstream_failed(self, kind: FailKind, message: str, sent: bool) -> None:
         """No head came."""
         if self._trial is not None:
             self._trial.failed(kind, message)
         self._call = None
-        self._do(self.exchange.attempt_failed(kind, monotonic()))
+        self._give(self.exchange.attempt_failed, kind, monotonic())
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         """The head of the answer came."""
@@ -150,25 +144,30 @@ class Relay:
             self._trial.answered(status, headers, now)
         wait = retry_after(header_text(headers, b"retry-after")) if status >= 400 else None
         content_type = header_text(headers, b"content-type")
-        self._do(self.exchange.attempt_head(status, content_type, wait, now))
+        self._give(self.exchange.attempt_head, status, content_type, wait, now)
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
         now = monotonic()
-        said = self.exchange.passes(data, now)
-        if said is not None:  # nearly always: one frame of text, as the one before
-            self._responder.send(said)
+        try:
+            said = self.exchange.passes(data, now)
+            if said is not None:  # nearly always: one frame of text, as the one before
+                self._responder.send(said)
+                return
+            actions = self.exchange.upstream_data(data, now)
+            if len(actions) == 1 and type(actions[0]) is SendData:
+                self._responder.send(actions[0].data)
+                return
+        except Exception:
+            self._break()
             return
-        actions = self.exchange.upstream_data(data, now)
-        if len(actions) == 1 and type(actions[0]) is SendData:
-            self._responder.send(actions[0].data)
-        elif actions:
+        if actions:
             self._do(actions)
 
     def upstream_end(self, kind: EndKind, message: str) -> None:
         """The body is over."""
         self._call = None
-        self._do(self.exchange.upstream_end(kind, monotonic()))
+        self._give(self.exchange.upstream_end, kind, monotonic())
 
     # --- from the server -----------------------------------------------------------------------
 
@@ -177,30 +176,25 @@ class Relay:
         now = monotonic()
         if self._trial is not None and self.exchange.delivers:
             self._trial.goes_on(now)
-        if actions := self.exchange.tick(now):
-            self._do(actions)
+        self._give(self.exchange.tick, now)
 
     def stop(self) -> None:
         """End it: the stop endpoint or an admin asks for it."""
-        self._do(self.exchange.stop(monotonic()))
+        self._give(self.exchange.stop, monotonic())
 
     def supersede(self) -> None:
         """End it: a newer stream of its session begins."""
-        self._do(self.exchange.supersede(monotonic()))
+        self._give(self.exchange.supersede, monotonic())
 
     def shutdown(self) -> None:
         """End it: the gateway stops."""
-        self._do(self.exchange.shutdown(monotonic()))
+        self._give(self.exchange.shutdown, monotonic())
 
     # --- what the machine wants ----------------------------------------------------------------
 
-    def _do(self, actions: Sequence[Action]) -> None:
-        for action in actions:
-            _DOING[type(action)](self, action)
-
     def _begun(self, error: LedgerError | None) -> None:
-        now = monotonic()
-        self._do(self.exchange.begun(now) if error is None else self.exchange.begin_failed(now))
+        exchange = self.exchange
+        self._give(exchange.begun if error is None else exchange.begin_failed, monotonic())
 
     def _open(self, action: OpenUpstream) -> None:
         self._leg = leg = self._legs[action.place]
@@ -272,10 +266,10 @@ class Relay:
         if self._drains:
             self._drains = False
             self._leg.upstream.drains -= 1
-        if self._trial is not None:
-            self._trial.over(action.attempts[-1], monotonic())
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         self._owner.ledger.close(action.record, action.attempts)
+        if self._trial is not None:
+            self._trial.over(action.attempts[-1], monotonic())
         self._owner.relay_ended(self.exchange, action.record)
 
 
@@ -297,3 +291,4 @@ _DOING: Mapping[type[Action], Callable[[Relay, Any], None]] = {
     Commit: Relay._commit,
 }
 """What each action is done by, looked up by its type: that costs the same for all."""
+Relay.doing = _DOING

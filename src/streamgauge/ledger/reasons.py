@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from streamgauge.core.errors import ErrorCode
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 from streamgauge.ledger.durations import duration
 
@@ -124,6 +125,8 @@ def _rejected(row: Row) -> str:
 
 
 def _shutdown(row: Row) -> str:
+    if row["error_code"] == ErrorCode.OVERLOADED:
+        return f"the gateway failed {_progress(row)}, which its log tells; {_told(row)}"
     return f"the gateway was stopped {_progress(row)}; {_told(row)}"
 
 
