@@ -96,6 +96,8 @@ async def test_two_hundred_interleaved_requests_reach_their_own_upstream_only(
         assert routes == {"explicit", "models:map-sim-*", "models:map-other-*", "rule:one",
                           "rule:two", "models:sim", "models:other"}  # fmt: skip
         assert {a.headers["x-streamgauge-route"] for a in answers} == routes
+        planned = [a.headers["x-streamgauge-candidates"] for a in answers]
+        assert [one.partition("/")[0] for one in planned] == ["sim", "other"] * 100
 
 
 async def test_round_robin_takes_turns_and_least_busy_the_idle_one(tmp_path: Path) -> None:

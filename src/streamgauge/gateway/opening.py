@@ -102,7 +102,8 @@ class Opening:
             now.habits.took_turn(decision.route)
         try:
             frames = host.stream_log.frames(call.id)
-            told = _Told(decision.route, mode, retries, admission.allowance, frames)
+            route, candidates = decision.route, decision.candidates
+            told = _Told(route, candidates, mode, retries, admission.allowance, frames)
             facts = self._facts(now, request, call, told)
             legs = _legs(now, chat.endpoint, head, decision.choices)
             relay = self._relay(request, responder, facts, legs, told, admission.headers)
@@ -131,7 +132,7 @@ class Opening:
             responder = LoggedResponder(responder, told.frames)
         exchange = Exchange(facts, request.received_at)
         owner, responder = host.capturing.tapped(host, responder, request, facts)
-        relay = Relay(owner, exchange, responder, legs, limits)
+        relay = Relay(owner, exchange, responder, legs, told.candidates, limits)
         if kept is not None:
             kept.bind(relay)
         return relay
@@ -216,6 +217,7 @@ class _Told(msgspec.Struct, frozen=True):
     """What else an exchange is told, beside its call and its configuration."""
 
     route: str
+    candidates: bytes
     metadata: str
     retries: Retries
     allowance: Allowance | None

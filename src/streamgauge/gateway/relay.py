@@ -51,6 +51,7 @@ class Relay(Steering):
     __slots__ = (
         "__weakref__",
         "_call",
+        "_candidates",
         "_drains",
         "_head",
         "_history",
@@ -68,12 +69,14 @@ class Relay(Steering):
         exchange: Exchange,
         responder: Responder,
         legs: Sequence[Leg],
+        candidates: bytes = b"",
         told: tuple[Header, ...] = (),
     ) -> None:
-        """`told`: the limits of the client's key, for the head of its answer."""
+        """For the head of the answer: the planned tries' names, and `told`, its key's limits."""
         super().__init__(exchange, responder)
         self._owner = owner
         self._legs = legs
+        self._candidates = candidates
         self._told = told
         self._leg = legs[0]
         self._call: UpstreamCall | None = None
@@ -232,7 +235,8 @@ class Relay(Steering):
         self._responder.end()
 
     def _completed(self, headers: list[Header]) -> list[Header]:
-        """Return `headers` with what was lost in translation."""
+        """Return `headers` with the planned tries, and with what was lost in translation."""
+        headers.append((b"x-streamgauge-candidates", self._candidates))
         return headers + lossy_headers(self.exchange.lost) if self.exchange.lost else headers
 
     def _pause_call(self, action: PauseUpstream) -> None:

@@ -32,13 +32,22 @@ _Likeness = tuple[str | None, str | None, str, str, bool]
 class Decision:
     """Where a request goes: the tries in their order, never none.
 
-    `route`: the phase, and the rule within it, for row and header.
+    `route`: the phase, and the rule within it, for row and header; `candidates`: the tries, for a
+    header as well, `upstream/model` each.
     """
 
     choices: tuple[Choice, ...]
     route: str
     phase: Phase = field(default=Phase.DEFAULT, compare=False)
     strategy: Strategy = field(default=Strategy.FIRST, compare=False)
+    candidates: bytes = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named = [
+            each.upstream if each.model is None else f"{each.upstream}/{each.model}"
+            for each in self.choices
+        ]
+        object.__setattr__(self, "candidates", ", ".join(named).encode("ascii", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
