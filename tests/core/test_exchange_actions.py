@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,7 @@ from .playbook import (
     USAGE,
     Play,
     chat_request,
+    request_of,
     text,
 )
 
@@ -273,6 +275,38 @@ def test_an_answer_that_is_none_says_what_it_is_not(
     play = Play(ASKED)
     play.answer(200, body, content_type)
     assert (play.whole.status, last_words(play)) == (502, message)
+
+
+@pytest.mark.parametrize("attempt", [{}, {"dialect": "openai"}], ids=["relayed", "translated"])
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"\xef\xbb\xbf\r\n {\"error\": {\"message\": \"no room\"}}", "upstream_error", "no room"),
+        (b'{"detail": "Not Found"}', "upstream_error", "Not Found"),
+        (b'{"a": ', "upstream_protocol_error", "the upstream's answer is not valid JSON"),
+        (b"\n<!doctype html><title>data: x</title>", "upstream_protocol_error",
+         "the upstream answered with a page under the name of a stream"),
+    ],
+)  # fmt: skip
+def test_what_only_calls_itself_a_stream_is_known_by_its_first_bytes(
+    body: bytes, status: str, message: str, attempt: dict[str, Any]
+) -> None:
+    play = Play(request_of("openai"), attempt=attempt)
+    play.stream(body, end="complete")
+    assert (play.row.status, play.row.error_message) == (status, message)
+    assert (play.whole.status, last_words(play)) == (502, message)
+
+
+def test_a_whole_answer_under_the_name_of_a_stream_becomes_one() -> None:
+    play = Play(request_of("openai"))
+    answer = {"id": "c", "model": "m", "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    ], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}}  # fmt: skip
+    raw = json.dumps(answer, indent=1).encode()
+    play.stream(raw[:7], raw[7:], end="complete")
+    assert b'"content":"hi"' in play.body.replace(b": ", b":")
+    assert play.body.endswith(b"data: [DONE]\n\n")
+    assert (play.row.status, play.row.output_tokens) == ("completed", 4)
 
 
 def test_what_is_too_large_says_its_bound() -> None:

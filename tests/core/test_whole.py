@@ -13,6 +13,7 @@ from streamgauge.core.dialects.codecs import UPSTREAMS as CODECS
 from streamgauge.core.events import Ended
 from streamgauge.core.meter import Meter
 from streamgauge.core.record import Delivered, Status
+from streamgauge.core.verdict import Verdict
 from streamgauge.core.whole import read_whole, whole_body, whole_stream
 
 from ..grammar_check import OURS, legal
@@ -199,9 +200,13 @@ def test_an_untranslated_answer_is_read_and_passes_as_it_came() -> None:
     assert events is not None
     assert isinstance(events[-1], Ended)
     assert whole_body(play.facts, attempt, body, events, Meter(0.0), {}) is body
-    assert heard("openai", whole_stream(play.facts, attempt, body) or b"").text == "ab"
+    stream = whole_stream(play.facts, attempt, body, events)
+    assert isinstance(stream, bytes)
+    assert heard("openai", stream).text == "ab"
     assert read_whole(play.facts, attempt, b"[]") is None
-    assert whole_stream(play.facts, attempt, b"{}") is None
+    nothing = whole_stream(play.facts, attempt, b"{}", ())
+    assert isinstance(nothing, Verdict)
+    assert nothing.status is Status.UPSTREAM_PROTOCOL_ERROR
 
 
 def test_a_translated_answer_has_the_clients_name_of_the_model_else_the_upstreams() -> None:

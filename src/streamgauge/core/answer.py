@@ -7,7 +7,7 @@ from enum import Enum, auto
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.verdict import Verdict, protocol_error, refused
 
-__all__ = ["Answer", "AnswerKind", "answer_kind"]
+__all__ = ["Answer", "AnswerKind", "answer_kind", "kind_by_body"]
 
 BODY_LIMIT = 32 * 1024 * 1024
 REFUSAL_LIMIT = 64 * 1024
@@ -55,6 +55,20 @@ class Answer:
         self._parts.append(data)
         self._room -= len(data)
         return self._room >= 0
+
+
+def kind_by_body(data: bytes) -> AnswerKind | Verdict:
+    """Return what an answer is that calls itself a stream of events, by its first bytes.
+
+    No event begins with a brace: it is a JSON document, an error for the most part. Nor with an
+    angle: it is a page.
+    """
+    begin = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if begin == b"{":
+        return AnswerKind.WHOLE
+    if begin == b"<":
+        return protocol_error("the upstream answered with a page under the name of a stream")
+    return AnswerKind.STREAM
 
 
 def answer_kind(

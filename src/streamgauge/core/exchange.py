@@ -158,8 +158,8 @@ class Exchange(UpstreamSide):
             return []
         if self.record.bytes_in:
             self.record.bytes_in += len(data)
-        else:
-            self._books.data(len(data), now)
+        elif (odd := self._first_bytes(answer, data, now)) is not None:
+            return self._fail(odd, now)
         if self._relaying is not None:
             return self._relay(self._relaying, data, now)
         self._stamps.progress = now
@@ -208,7 +208,10 @@ class Exchange(UpstreamSide):
         if events is None:
             return self._fail(protocol_error("the upstream's answer is not valid JSON"), now)
         if request.stream and not self._client_over:
-            return self._whole_as_stream(body, now)
+            stream = whole_stream(self.facts, self.attempt, body, events)
+            if isinstance(stream, Verdict):
+                return self._fail(stream, now)
+            return self._whole_as_stream(stream, now)
         meter.observe(events, now)
         meter.frames = 1
         if self.attempt.dialect is not None and meter.failed is None and says_nothing(meter):
@@ -226,11 +229,8 @@ class Exchange(UpstreamSide):
         self._books.to_client(len(body))
         return [SendAnswer(answer.status, body), *self._finish(COMPLETED, now)]
 
-    def _whole_as_stream(self, body: bytes, now: float) -> list[Action]:
+    def _whole_as_stream(self, stream: bytes, now: float) -> list[Action]:
         """A JSON answer to a stream request becomes a stream of its own dialect (F34)."""
-        stream = whole_stream(self.facts, self.attempt, body)
-        if stream is None:
-            return self._fail(protocol_error("the upstream's answer is not a chat answer"), now)
         self._asked_usage = not self.facts.request.include_usage  # that frame is made here
         passage = self._relaying = self._new_passage()
         actions = self._relay(passage, stream, now)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from streamgauge.core.actions import Action, EndClient, WakeAt
+from streamgauge.core.answer import Answer, AnswerKind, kind_by_body
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
@@ -21,12 +22,13 @@ from streamgauge.core.refusal import error_of_stream, redacted_bytes
 from streamgauge.core.replay_watch import ReplayWatch, Suspicion
 from streamgauge.core.sse import FrameTooLarge
 from streamgauge.core.steady import steady_of
-from streamgauge.core.verdict import State, limit_reached, protocol_error, refused
+from streamgauge.core.verdict import State, Verdict, limit_reached, protocol_error, refused
 
 __all__ = ["UpstreamSide"]
 
 # Read per frame: off its class an Enum's member takes a look-up each time.
 _ERROR = Turn.ERROR
+_STREAM = AnswerKind.STREAM
 _STREAMING = State.STREAMING
 
 
@@ -82,6 +84,22 @@ class UpstreamSide(ClientSide):
             record = replace(record, response_model=self.facts.telling(self.attempt).model)
         beside = b"" if self._relaying is None else self._relaying.beside
         return self._dialect.metadata(self.facts.metadata, payload, record, beside)
+
+    def _first_bytes(self, answer: Answer, data: bytes, now: float) -> Verdict | None:
+        """See whether what calls itself a stream of events is one (F34); the verdict if it is nothing.
+
+        A JSON document is collected from here on.
+        """
+        self._books.data(len(data), now)
+        if answer.kind is not _STREAM or self.attempt.dialect == "ollama":
+            return None
+        kind = kind_by_body(data)
+        if isinstance(kind, Verdict):
+            return kind
+        if kind is not _STREAM:
+            answer.kind, self._relaying, self._steady = kind, None, None
+            self._stamps.content = True
+        return None
 
     def passes(self, data: bytes, now: float) -> bytes | None:
         """Take in body bytes, and return at once what to send the client, where that is certain.

@@ -11,12 +11,14 @@ from streamgauge.core.dialects.anthropic.whole_repair import changed_content
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.dialects.openai.whole_repair import changed_choices
 from streamgauge.core.dialects.registry import dialect_of
-from streamgauge.core.events import Event
+from streamgauge.core.events import Event, Failed
 from streamgauge.core.json_text import json_of, patch_keys
 from streamgauge.core.meter import Meter
+from streamgauge.core.refusal import error_of_stream
 from streamgauge.core.transform.chain import Chain
 from streamgauge.core.transform.frames import object_in
 from streamgauge.core.transforming import event_transforms, transformed
+from streamgauge.core.verdict import Verdict, protocol_error, refused
 
 __all__ = ["read_whole", "says_nothing", "whole_body", "whole_stream"]
 
@@ -29,12 +31,24 @@ def read_whole(facts: Facts, attempt: Attempt, body: bytes) -> Sequence[Event] |
     return dialect_of(endpoint).read_answer(endpoint, attempt.kind, body)
 
 
-def whole_stream(facts: Facts, attempt: Attempt, body: bytes) -> bytes | None:
-    """Return the stream, of the upstream's dialect, that says the same as `body`, or None."""
+def whole_stream(
+    facts: Facts, attempt: Attempt, body: bytes, events: Sequence[Event]
+) -> bytes | Verdict:
+    """Return the stream, of the upstream's dialect, that says the same as `body`, with its `events`.
+
+    The verdict of what is no chat answer: it may still tell of an error.
+    """
     endpoint = facts.request.endpoint
     if attempt.dialect is not None:
-        return UPSTREAMS[attempt.dialect].stream_of(body)
-    return dialect_of(endpoint).stream_of(endpoint, body)
+        stream = UPSTREAMS[attempt.dialect].stream_of(body)
+    else:
+        stream = dialect_of(endpoint).stream_of(endpoint, body)
+    if stream is not None:
+        return stream
+    for event in events:
+        if isinstance(event, Failed):
+            return refused(error_of_stream(event, attempt), event.status)
+    return protocol_error("the upstream's answer is not a chat answer")
 
 
 def says_nothing(meter: Meter) -> bool:
