@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TextIO
 
 from streamgauge.cli.log_formats import Entry, look_of
+from streamgauge.cli.log_outlet import Outlet
 from streamgauge.sinks.logline import LEVELS
 
 __all__ = ["LogWriter", "Soon", "route_logging"]
@@ -19,6 +20,8 @@ Soon = Callable[[Callable[[], None]], object]
 """Runs a call once, soon, on the thread that asks for it."""
 
 _AT_ONCE = frozenset({"warning", "error"})
+_LAST_SECONDS = 1.0
+"""How long the end waits for a reader who has not taken all: it may be a pager that nobody looks at."""
 _LEVEL_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -35,8 +38,10 @@ class LogWriter:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """`clock`: local time, for the format that shows it. `environ`: NO_COLOR is obeyed."""
-        self._stream = sys.stderr if stream is None else stream
-        look = look_of(style, self._stream, environ)
+        stream = sys.stderr if stream is None else stream
+        look = look_of(style, stream, environ)
+        self._outlet = Outlet(stream)
+        self._lost = 0  # lines for which there was no room any more
         self._clock = clock
         self._tells_time = look.tells_time
         self._line = look.line
@@ -48,13 +53,15 @@ class LogWriter:
     def gather(self, soon: Soon | None) -> None:
         """From now on write the lines of one turn of this thread's loop together, at its end.
 
-        `soon`: the loop's `call_soon`; None writes what waits, and each line at once again. Other
+        `soon`: the loop's `call_soon`; None writes what waits, and each line at once again: the end. Other
         threads' lines, warnings and errors never wait. One write a line, each of which lets other
         threads in between, was measured at a tenth of a short request.
         """
         self._soon = soon
         self._gatherer = threading.get_ident()
         self._write_waiting()
+        if soon is None:
+            self._outlet.finish(_LAST_SECONDS)
 
     def set_level(self, level: str) -> None:
         """From now on write lines from `level` on."""
@@ -68,8 +75,7 @@ class LogWriter:
         """Write one line; an exchange's own line has no event word in front (SPEC §9.1)."""
         if level not in self._shown:
             return
-        at = self._clock() if self._tells_time else None
-        line = self._line(Entry(level, event, fields, at))
+        line = self._line(Entry(level, event, fields, self._now()))
         if self._soon is None or threading.get_ident() != self._gatherer:
             self._write(line)
             return
@@ -79,17 +85,21 @@ class LogWriter:
         elif len(self._lines) == 1:
             self._soon(self._write_waiting)
 
+    def _now(self) -> datetime | None:
+        return self._clock() if self._tells_time else None
+
     def _write_waiting(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
             self._write("\n".join(lines))
 
     def _write(self, text: str) -> None:
-        try:
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            return  # whoever read our stderr is gone, or its disk is full: streams go on
+        if self._lost and self._outlet.has_room:
+            fields = [("lines", str(self._lost))]
+            self._lost = 0
+            text = f"{self._line(Entry('warning', 'log_lost', fields, self._now()))}\n{text}"
+        if not self._outlet.write(f"{text}\n"):
+            self._lost += text.count("\n") + 1
 
 
 def _from(level: str) -> frozenset[str]:

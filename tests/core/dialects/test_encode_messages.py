@@ -267,14 +267,14 @@ def test_arguments_of_200_kb_pass_a_byte_at_a_time() -> None:
 
 
 def test_very_many_open_calls_cost_each_block_no_more() -> None:
-    """Measured: 0.07 s; it was 1.9 s, and four times that for twice as many."""
+    """Measured: 0.2 s; it was 1.9 s and more, and four times that for twice as many."""
     many, began = 3000, time.process_time()
     calls = [[ToolCallStarted(n, f"c{n}", "f"), ToolCallDelta(n, "{")] for n in range(many)]
     ends: list[list[Event]] = [[ToolCallDelta(n, "}")] for n in range(many)]
     wire = encoded(
         [Started()], *calls, *([[TextDelta("a")], [ToolCallDelta(0, " ")]] * many), *ends
     )
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 1.0
     assert wire.count(b"event: content_block_stop") == many + 1
     legal("anthropic", wire)
 

@@ -1,0 +1,132 @@
+"""A log that nobody reads: nothing waits for it, and what was lost is told."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import socket
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from streamgauge.cli.log import LogWriter
+
+LINE = [("reason", "x" * 500)]
+PIPE = 64 * 1024
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """A pipe: where it is read, and where it is written."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, PIPE)
+    with os.fdopen(write, "w", closefd=False) as stream:
+        yield read, stream
+    for descriptor in (read, write):
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+
+
+def read_all(descriptor: int) -> list[str]:
+    """Return the lines that wait in a pipe."""
+    os.set_blocking(descriptor, False)
+    pieces = []
+    try:
+        while piece := os.read(descriptor, 1 << 20):
+            pieces.append(piece)
+    except BlockingIOError:
+        pass
+    return b"".join(pieces).decode().splitlines()
+
+
+def test_a_pipe_that_nobody_reads_keeps_no_one_waiting(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    write = LogWriter("logfmt", "info", stream)
+    for number in range(10_000):  # 5 MB, where a pipe takes 64 KiB
+        write("info", f"line_{number}", LINE)
+    lines = read_all(read)
+    assert len(lines) > 100
+    assert lines[0].startswith("line_0 ")
+
+
+def test_what_was_kept_comes_in_its_order_and_what_was_lost_is_told(
+    pipe: tuple[int, TextIO],
+) -> None:
+    read, stream = pipe
+    write = LogWriter("logfmt", "info", stream)
+    for number in range(10_000):
+        write("info", f"line_{number}", LINE)
+    told: list[str] = []
+    while not any(line.startswith("log_lost ") for line in told):
+        told += read_all(read)
+        write("info", "later", [])
+    told += read_all(read)
+    names = [line.partition(" ")[0] for line in told if line]
+    kept = [name for name in names if name.startswith("line_")]
+    [lost] = [line for line in told if line.startswith("log_lost ")]
+    assert kept == [f"line_{number}" for number in range(len(kept))]
+    assert int(lost.split("lines=")[1].split()[0]) >= 10_000 - len(kept) > 1000
+
+
+def test_a_slow_reader_gets_the_last_lines(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    write = LogWriter("logfmt", "info", stream)
+    for number in range(1000):
+        write("info", f"line_{number}", LINE)
+    told: list[bytes] = []
+
+    def read_to_the_end() -> None:
+        while b"line_999 " not in (piece := os.read(read, 1 << 20)):
+            told.append(piece)
+
+    reader = threading.Thread(target=read_to_the_end)
+    reader.start()
+    write.gather(None)
+    reader.join(5)
+    assert not reader.is_alive()
+    assert b"".join(told).startswith(b"line_0 ")
+
+
+def test_a_reader_that_has_left_ends_nothing(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    write = LogWriter("json", "info", stream)
+    os.close(read)
+    for _ in range(3):
+        write("error", "ledger_away", LINE)
+
+
+def test_a_socket_that_nobody_reads_keeps_no_one_waiting() -> None:
+    read, write = socket.socketpair()  # as a service's stderr is one to its journal
+    with read, write, os.fdopen(os.dup(write.fileno()), "w") as stream:
+        log = LogWriter("logfmt", "info", stream)
+        for number in range(10_000):
+            log("info", f"line_{number}", LINE)
+        assert read.recv(1 << 16).startswith(b"line_0 ")
+
+
+def test_a_stopped_terminal_keeps_no_one_waiting() -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        termios.tcflow(follower, termios.TCOOFF)  # Ctrl-S
+        write = LogWriter("pretty", "info", terminal)
+        for _ in range(1000):
+            write("warning", "slow", LINE)
+        termios.tcflow(follower, termios.TCOON)
+        write("warning", "again", [])
+        assert b"slow" in os.read(leader, 1 << 16)
+        os.close(leader)
+
+
+def test_a_file_gets_each_line_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with file.open("w") as stream:
+        write = LogWriter("logfmt", "info", stream)
+        write("info", "first", [])
+        assert file.read_text() == "first\n"
