@@ -151,31 +151,10 @@ def test_later_counts_of_one_stream_are_cumulative() -> None:
     assert [u.usage.output for u in usages(*frames)] == [None, 3, 9]
 
 
-def test_an_input_stated_anew_wins() -> None:
+def test_an_input_stated_anew_wins_and_is_flagged() -> None:
     frames = (start({"input_tokens": 7}), end({"input_tokens": 70, "output_tokens": 3}))
     assert usages(*frames)[-1].usage == TokenUsage(70, 3)
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "told"),
-    [
-        ({"input_tokens": 7}, {"input_tokens": 70}, []),
-        ({"input_tokens": 70}, {"input_tokens": 70}, []),
-        ({"input_tokens": 70}, {"input_tokens": 10, "cache_read_input_tokens": 60}, []),
-        ({"input_tokens": 7}, {"cache_read_input_tokens": 9}, []),
-        ({"input_tokens": 70}, {"input_tokens": 69}, ["usage_mismatch"]),
-        ({"input_tokens": 70}, {"input_tokens": 0}, ["usage_mismatch", "suspect_usage"]),
-        (
-            {"input_tokens": 7, "cache_read_input_tokens": 9},
-            {"cache_read_input_tokens": 8},
-            ["usage_mismatch"],
-        ),
-    ],
-)
-def test_an_input_may_grow_while_it_is_answered_and_does_not_fall(
-    first: dict[str, int], last: dict[str, int], told: list[str]
-) -> None:
-    assert sorted(notes(start(first), end({**last, "output_tokens": 3}))) == sorted(told)
+    assert notes(*frames) == ["usage_mismatch"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class UsageState:
         if reading.usage is None:
             return reading.notes
         notes = reading.notes
-        if self._fell(newer) and Noted(Anomaly.USAGE_MISMATCH) not in notes:
+        if self._restated(newer) and Noted(Anomaly.USAGE_MISMATCH) not in notes:
             notes += (Noted(Anomaly.USAGE_MISMATCH),)
         self._stated = {key: count for key, count in newer.items() if is_count(count)}
         return (self._reported(reading.usage, final=final), *notes)
@@ -52,12 +52,10 @@ class UsageState:
         newer = {key: usage[key] for key in keys if usage.get(key) is not None}
         return {**self._stated, **newer}
 
-    def _fell(self, newer: Mapping[str, Any]) -> bool:
-        """Whether less was read than was stated before; with server tools more may be, in turns."""
-        if self._stated.get(_INPUT) is None:
-            return False
-        before, now = _everything_read(self._stated), _everything_read(newer)
-        return is_count(now) and now < before
+    def _restated(self, newer: Mapping[str, Any]) -> bool:
+        """Whether the input was stated before and is another now; an earlier 0 was no statement."""
+        before = self._stated.get(_INPUT)
+        return bool(before) and newer.get(_INPUT) != before
 
     def _reported(self, usage: TokenUsage, *, final: bool) -> UsageReported:
         return UsageReported(usage, final=final, service_tier=self._tier)
