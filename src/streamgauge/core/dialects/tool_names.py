@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
 from streamgauge.core.conversation import Conversation, Message, Part, ToolUse
@@ -29,9 +29,11 @@ def fitted_names(
     if longest is None or all(len(name) <= longest and _LEGAL.fullmatch(name) for name in named):
         return conversation, {}
     told: dict[str, str] = {}
+    taken = set(named)
     for name in named:
         if name and not (len(name) <= longest and _LEGAL.fullmatch(name)):
-            told[name] = _fitting(name, longest, {*named, *told.values()})
+            told[name] = short = _fitting(name, longest, taken)
+            taken.add(short)
     return _renamed(conversation, told), {short: name for name, short in told.items()}
 
 
@@ -45,7 +47,7 @@ def _names(conversation: Conversation) -> Iterator[str]:
                     yield part.name
 
 
-def _fitting(name: str, longest: int, taken: Iterable[str]) -> str:
+def _fitting(name: str, longest: int, taken: Container[str]) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     begin = _ILLEGAL.sub("_", name)
     for digits in range(_DIGITS, len(digest)):
