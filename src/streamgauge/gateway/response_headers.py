@@ -37,7 +37,7 @@ JSON_HEADERS: tuple[Header, ...] = (
 )
 NOT_AGAIN: Header = (b"x-should-retry", b"false")
 """Says that a repeat would fail as well. The vendors' libraries obey it, which else repeat every 409,
-429 and 5xx, and so does Claude Code, which else repeats a 401 for minutes before it shows it."""
+429 and 5xx, and so does Claude Code, which else repeats a 401 again and again before it shows it."""
 _PASSED_PREFIXES = (b"x-ratelimit-", b"openai-", b"anthropic-")
 MAX_RETRY_AFTER = 60
 """Seconds: a longer wait is cut to this (SPEC §5.5)."""
