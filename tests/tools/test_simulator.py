@@ -250,6 +250,7 @@ async def test_a_reset_is_a_reset(simulator: Simulator) -> None:
         ("http_400", 400, b"invalid_request_error"),
         ("http_401", 401, b"sk-1"),
         ("http_429", 429, b"rate_limit_error"),
+        ("429", 429, b"rate_limit_error"),
         ("http_500", 500, b"server_error"),
         ("http_503", 503, b"unavailable_error"),
         ("refuse_usage_option", 400, b"stream_options"),

@@ -9,7 +9,7 @@ import msgspec
 
 from streamgauge.tools.simulator.connection import SeenRequest
 from streamgauge.tools.simulator.control import Control, ControlError, Target, control_of, merged
-from streamgauge.tools.simulator.faults import FAULTS
+from streamgauge.tools.simulator.faults import FAULTS, SHORTER
 from streamgauge.tools.simulator.journal import Entry
 from streamgauge.tools.simulator.ollama import NATIVE
 from streamgauge.tools.simulator.plan import Plan, plan_answer
@@ -87,6 +87,8 @@ def _control(request: SeenRequest, target: Target, prompt: Prompt, body: dict[st
     seed = request.query("split")
     by_path = Control(fault=target.fault, split=int(seed) if seed and seed.isdigit() else None)
     control = merged(by_path, prompt.control, control_of(body.get("sim", {})))
+    if control.fault in SHORTER:
+        control = merged(control, Control(fault=SHORTER[control.fault]))
     if control.fault is not None and control.fault not in FAULTS:
         raise ControlError(f"sim: no fault {control.fault}; one of {', '.join(sorted(FAULTS))}")
     if control.fault == "slow" and control.gap_ms is None:

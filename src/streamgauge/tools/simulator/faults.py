@@ -13,6 +13,7 @@ __all__ = [
     "FRAME_FAULTS",
     "PLAIN_ENDS",
     "REFUSALS",
+    "SHORTER",
     "WIRE_FAULTS",
     "Setting",
     "faulty",
@@ -169,7 +170,9 @@ PLAIN_ENDS = {
 WIRE_FAULTS = frozenset({"gzip", "hold_open", "no_last_chunk", "split_bytes", "stall_head"})
 _OTHER = frozenset({"html", "redirect", "refuse_usage_option", "slow", "usage_none"})
 FAULTS = frozenset(FRAME_FAULTS) | frozenset(REFUSALS) | WIRE_FAULTS | _OTHER
-"""Every name that `sim.fault` and `/fault/NAME/` take."""
+"""Every name that `sim.fault` and `/fault/NAME/` take, beside the shorter ones."""
+SHORTER = {str(status): name for name, (status, _) in REFUSALS.items()}
+"""A status alone is the refusal with it."""
 
 
 def gzip_frames(frames: Played) -> Played:
