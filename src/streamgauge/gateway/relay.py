@@ -161,7 +161,7 @@ class Relay(Steering):
             if len(actions) == 1 and type(actions[0]) is SendData:
                 self._responder.send(actions[0].data)
                 return
-        except Exception:
+        except Exception:  # as in `_give`, which would be one call more for each frame
             self._break()
             return
         if actions:
@@ -271,10 +271,12 @@ class Relay(Steering):
             self._drains = False
             self._leg.upstream.drains -= 1
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
-        self._owner.ledger.close(action.record, action.attempts)
-        if self._trial is not None:
-            self._trial.over(action.attempts[-1], monotonic())
-        self._owner.relay_ended(self.exchange, action.record)
+        try:
+            self._owner.ledger.close(action.record, action.attempts)
+            if self._trial is not None:
+                self._trial.over(action.attempts[-1], monotonic())
+        finally:  # else what its key holds would be held for good
+            self._owner.relay_ended(self.exchange, action.record)
 
 
 _DOING: Mapping[type[Action], Callable[[Relay, Any], None]] = {

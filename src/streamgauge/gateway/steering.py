@@ -42,7 +42,7 @@ class Steering:
         """Give the exchange an input, by `take` of its methods, and do what it asks for."""
         try:
             actions = take(*said, **named)
-        except Exception:
+        except Exception:  # whatever it is: this exchange ends with it, and no other
             self._break()
         else:
             self._do(actions)
@@ -53,7 +53,7 @@ class Steering:
         for action in actions:
             try:
                 self.doing[type(action)](self, action)
-            except Exception:
+            except Exception:  # as above, once the others are done
                 whole = False
                 self._tell(type(action).__name__)
         if not whole:
@@ -70,13 +70,13 @@ class Steering:
             return
         self._broken = True
         self._do(self._broken_off())
-        self._responder.abort()  # does nothing to an answer that is whole
+        self._responder.abort()  # a client that has its whole answer does not notice
 
     def _broken_off(self) -> Sequence[Action]:
         for mute in (False, True):
             try:
                 return self.exchange.broken(monotonic(), mute=mute)
-            except Exception:
+            except Exception:  # its client cannot be told, or not even its row be closed
                 self._tell("the exchange's end")
         return ()
 
