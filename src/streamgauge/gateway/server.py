@@ -149,13 +149,13 @@ class Gateway:
             _log.info("%d streams did not end in time", len(self.relays))
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        # First: a fault of ours below must not be the end of all deadlines.
+        self._ticker, now = self.call_later(TICK_SECONDS, self._tick), time.monotonic()
         for relay in list(self.relays.values()):
             relay.tick()
         for connection in list(self._connections):
             connection.tick(now)
         self.discovery.tick(self.upstreams.values(), now)
-        self._ticker = self.call_later(TICK_SECONDS, self._tick)
 
     # --- the configuration in use --------------------------------------------------------------
 
