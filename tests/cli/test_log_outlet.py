@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import pty
 import socket
@@ -130,3 +131,13 @@ def test_a_file_gets_each_line_at_once(tmp_path: Path) -> None:
         write = LogWriter("logfmt", "info", stream)
         write("info", "first", [])
         assert file.read_text() == "first\n"
+
+
+def test_nothing_stays_open_behind_a_log(pipe: tuple[int, TextIO]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    write = LogWriter("logfmt", "info", pipe[1])
+    write("info", "line", [])
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del write
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -8,8 +8,10 @@ import socket
 import stat
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TextIO
 
 __all__ = ["Outlet"]
@@ -26,7 +28,10 @@ class Outlet:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._send = _sender(stream)
+        self._send: Callable[[bytes], int] | None = None
+        if (opened := _opened(stream)) is not None:
+            self._send, close = opened
+            weakref.finalize(self, close)
         self._kept: deque[bytes] = deque()
         self._size = 0
         self._lock = threading.Lock()
@@ -76,8 +81,8 @@ class Outlet:
         return taken
 
 
-def _sender(stream: TextIO) -> Callable[[bytes], int] | None:
-    """Return what writes to `stream` without a wait; None for a file, which needs none.
+def _opened(stream: TextIO) -> tuple[Callable[[bytes], int], Callable[[], None]] | None:
+    """Return what writes to `stream` without a wait, and what closes that; None: a file needs none.
 
     A pipe or terminal is opened once more: to make ours non-blocking would make that of all who
     share it so, the shell's among them.
@@ -87,11 +92,11 @@ def _sender(stream: TextIO) -> Callable[[bytes], int] | None:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
             end = socket.socket(fileno=os.dup(descriptor))
-            return lambda data: end.send(data, socket.MSG_DONTWAIT)
+            return (lambda data: end.send(data, socket.MSG_DONTWAIT)), end.close
         if not (stat.S_ISFIFO(mode) or os.isatty(descriptor)):
             return None
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         again = os.open(f"/proc/self/fd/{descriptor}", flags)
     except (OSError, ValueError, AttributeError):
         return None  # no descriptor, or none that may be opened again: it is written to as it is
-    return lambda data: os.write(again, data)
+    return partial(os.write, again), partial(os.close, again)
