@@ -30,7 +30,7 @@ def fails(error: Exception) -> Callable[[Books], None]:
 
 @pytest.mark.asyncio
 async def test_a_fault_in_a_question_is_no_shutdown() -> None:
-    books = BooksThread(Shelf())  # type: ignore[arg-type]
+    books = BooksThread(Shelf())
     with pytest.raises(RuntimeError, match="a slip"):
         await books.ask(fails(RuntimeError("a slip")))
     with pytest.raises(Refused, match="cannot be read: torn"):
