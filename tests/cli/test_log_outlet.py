@@ -134,10 +134,13 @@ def test_a_file_gets_each_line_at_once(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_open_behind_a_log(pipe: tuple[int, TextIO]) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    write = LogWriter("logfmt", "info", pipe[1])
+    read, stream = pipe
+    write = LogWriter("logfmt", "info", stream)
     write("info", "line", [])
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    os.close(stream.fileno())
+    assert read_all(read) == ["line"]
+    with pytest.raises(BlockingIOError):  # it is still open: by the log
+        os.read(read, 1)
     del write
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.read(read, 1) == b""
