@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -54,6 +55,33 @@ def test_known_secrets_are_replaced_the_longest_first(text: str, expected: str) 
     secrets = attempt().secrets
     assert redacted(text, secrets) == expected
     assert redacted_bytes(text.encode(), secrets) == expected.encode()
+
+
+ODD = 'k"e\\y/+&<=é:😀\\'
+SPELT = {
+    "in JSON": json.dumps(ODD, ensure_ascii=False)[1:-1],
+    "in JSON of ASCII": json.dumps(ODD)[1:-1],
+    "in JSON with escaped slashes": json.dumps(ODD)[1:-1].replace("/", "\\/"),
+    "in JSON that is safe in HTML": json.dumps(ODD)[1:-1]
+    .replace("&", "\\u0026")
+    .replace("<", "\\u003C"),
+    "in JSON in JSON": json.dumps(json.dumps(ODD))[3:-3],
+    "in a URL": quote(ODD, safe=""),
+    "in a path": quote(ODD).lower(),
+}
+
+
+@pytest.mark.parametrize("way", SPELT)
+def test_a_secret_is_known_however_it_was_escaped(way: str) -> None:
+    text = 'data: {"error":"no key \\"%s\\"\\n"}'
+    said, hidden = text % SPELT[way], text % "[redacted]"
+    assert redacted(said, {ODD}) == hidden
+    assert redacted_bytes(said.encode(), {ODD}) == hidden.encode()
+    assert redacted(f"no key {ODD}!", {ODD}) == "no key [redacted]!"
+
+
+def test_a_secret_with_one_letter_in_another_case_is_none() -> None:
+    assert redacted("a/secret A/Secret", {"a/secret"}) == "[redacted] A/Secret"
 
 
 def test_every_other_byte_of_a_frame_stays() -> None:

@@ -125,7 +125,7 @@ async def test_a_key_that_is_refused_is_found_and_not_shown() -> None:
     async with fake_upstream({**SOUND, "/v1/chat/completions": page(refusal, 401)}) as url:
         finding = only(await examined(url, api_key="secret-key-of-mine"))
     assert finding.id == "upstream_key_refused"
-    assert "********" in finding.measured
+    assert "[redacted]" in finding.measured
     assert "secret" not in finding.measured
 
 

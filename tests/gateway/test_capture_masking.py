@@ -28,6 +28,15 @@ def test_a_known_secret_is_found_wherever_it_is_cut(cuts: list[int]) -> None:
     assert [piece.t for piece in pieces] == list(range(len(places) - 1))
 
 
+@pytest.mark.parametrize("cut", range(30))
+def test_a_secret_is_found_as_others_escape_it(cut: int) -> None:
+    echo = rb'{"escaped":"canary-0001.with\/odd\u002Bsigns="}'
+    flow = MaskedFlow(Masking([SECRET]))
+    pieces = [*flow.take(0, echo[:cut]), *flow.take(1, echo[cut:]), *flow.rest()]
+    masked = b"".join(piece.masked for piece in pieces)
+    assert masked == b'{"escaped":"' + b"*" * (len(echo) - 14) + b'"}'
+
+
 def test_a_whole_frame_waits_for_nothing() -> None:
     flow = MaskedFlow(Masking([SECRET]))
     assert [piece.masked for piece in flow.take(0, b"data: x\n\n")] == [b"data: x\n\n"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from string import ascii_letters, digits
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,12 +23,15 @@ __all__ = [
     "names_signature",
     "redacted",
     "redacted_bytes",
+    "spellings",
 ]
 
 _OPTIONS = (b"stream_options", b"include_usage", b"continuous_usage_stats", b"timings_per_token")
-_HIDDEN = "[redacted]"
+_REPLACEMENT = "[redacted]"
 _SHORTEST_SECRET = 6
 """A shorter «secret» is a placeholder, and replacing it would eat words."""
+_NEVER_ESCAPED = frozenset(ascii_letters + digits + "-._~")
+"""By no JSON encoder, and in no URL (RFC 3986 §2.3)."""
 
 
 def names_option(body: bytes) -> bool:
@@ -39,19 +45,40 @@ def names_signature(body: bytes) -> bool:
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with every known secret replaced (FAULTS S11)."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, _HIDDEN)
-    return text
+    """Return `text` with every known secret replaced, however it is spelt (FAULTS S11)."""
+    hidden = _hidden(secrets)
+    return re.sub(hidden, _REPLACEMENT, text) if hidden else text
 
 
 def redacted_bytes(frame: bytes, secrets: Iterable[str]) -> bytes:
     """Return a frame with every known secret replaced, every other byte as received."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            frame = frame.replace(secret.encode(), _HIDDEN.encode())
-    return frame
+    hidden = _hidden(secrets)
+    return re.sub(hidden.encode(), _REPLACEMENT.encode(), frame) if hidden else frame
+
+
+def _hidden(secrets: Iterable[str]) -> str:
+    known = sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len)
+    return "|".join(map(spellings, reversed(known)))
+
+
+def spellings(secret: str) -> str:
+    """Return a pattern of `secret` as it is, within JSON, within JSON's text in JSON, and in a URL.
+
+    Who echoes a key may escape what is in it: `/` as `\\/`, `+` as `\\u002b` or `%2B`.
+    """
+    return "".join(map(_spellings_of, secret))
+
+
+def _spellings_of(letter: str) -> str:
+    if letter in _NEVER_ESCAPED:
+        return re.escape(letter)
+    units = letter.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    once = {"\\" + letter, "".join(f"\\u{unit}" for unit in units)}
+    twice = {each.replace("\\", r"\\").replace('"', r"\"") for each in once}
+    url = quote(letter.encode("utf-8", "surrogatepass"), safe="")
+    # The longest first: of an escaped backslash no half may stay, it would escape what follows.
+    found = sorted({letter, url} | once | twice, key=lambda each: (-len(each), each))
+    return f"(?i:{'|'.join(map(re.escape, found))})"
 
 
 def error_of(answer: Answer, attempt: Attempt) -> GatewayError:

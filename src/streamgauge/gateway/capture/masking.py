@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from streamgauge.core.refusal import spellings
 from streamgauge.gateway.http import Header
 from streamgauge.ledger.rows import storable_text
 
@@ -54,7 +55,7 @@ class Masking:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         values = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
-        words = [re.escape(value.encode("utf-8", "surrogateescape")) for value in values]
+        words = [spellings(value).encode("utf-8", "surrogateescape") for value in values]
         self._hidden = re.compile(b"|".join([*words, *_PATTERNS]))
 
     def apply(self, data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamgauge.config.upstream import Kind
+from streamgauge.core.refusal import redacted
 from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.tools.doctor.address import Address
 from streamgauge.tools.doctor.report import Report
@@ -47,9 +48,8 @@ class Patient:
 
     def find(self, id: str, measured: str, **figures: float | int | None) -> None:
         """Note a finding; the upstream's secrets are cut out of what it said."""
-        for secret in self.runtime.secrets:
-            measured = measured.replace(secret, "********")
-        self.report.find(id, self.subject, measured, None, **figures)
+        shown = redacted(measured, self.runtime.secrets)
+        self.report.find(id, self.subject, shown, None, **figures)
 
     def note(self, text: str, **figures: float | int | None) -> None:
         """Note what is well."""
