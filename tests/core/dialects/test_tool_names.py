@@ -59,6 +59,16 @@ def test_other_signs_become_lines_and_a_taken_name_stays_its_owners() -> None:
     assert both == {longer: "fs.read/é"}
 
 
+def test_a_name_finds_its_own_however_many_of_its_forms_are_taken() -> None:
+    names = [LONG]
+    for _ in range(70):
+        _, told = fitted_names(_asking(*names), 64)
+        (short,) = told
+        assert short not in names
+        assert len(short) <= 64
+        names.append(short)
+
+
 def test_very_many_long_names_cost_each_no_more() -> None:
     """Measured: 0.2 s; it was minutes."""
     asking = _asking(*(f"{'x' * 70}{n}" for n in range(20_000)))

@@ -48,13 +48,15 @@ def _names(conversation: Conversation) -> Iterator[str]:
 
 
 def _fitting(name: str, longest: int, taken: Container[str]) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    begin = _ILLEGAL.sub("_", name)
-    for digits in range(_DIGITS, len(digest)):
-        short = f"{begin[: longest - digits - 1]}_{digest[:digits]}"
-        if short not in taken:
-            break
+    begin = _ILLEGAL.sub("_", name)[: longest - _DIGITS - 1]
+    digest = _digest(name)
+    while (short := f"{begin}_{digest[:_DIGITS]}") in taken:
+        digest = _digest(digest)
     return short
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _renamed(conversation: Conversation, told: Mapping[str, str]) -> Conversation:
