@@ -11,6 +11,7 @@ import pytest
 from streamgauge.core.actions import (
     AttemptOver,
     BeginAttempt,
+    BeginRecord,
     CloseUpstream,
     Commit,
     OpenUpstream,
@@ -20,7 +21,7 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.attempt import Allowance, Attempt, Limits, Retries
-from streamgauge.core.errors import ErrorCode, GatewayError
+from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.passage import HOLD_BYTES, HOLD_FRAMES
 from streamgauge.core.record import Anomaly, Status
 
@@ -278,6 +279,35 @@ def test_an_attempt_that_cannot_say_the_request_is_passed_over() -> None:
     alone = Play(request_of("openai", n=2), others=[cannot])
     refused(alone)
     assert (alone.opens, alone.row.status) == (1, Status.UPSTREAM_ERROR)
+
+
+def test_the_first_attempt_is_the_first_that_can_say_the_request() -> None:
+    """Without a row of those that cannot: nothing was sent to them."""
+    cannot = {"dialect": "anthropic"}
+    also = Attempt("cannot either", "anthropic", "a", dialect="anthropic")
+    play = Play(request_of("openai", n=2), attempt=cannot, others=[also, NEXT])
+    play.do("start")
+    begun = play.of(BeginRecord)[0]
+    assert (begun.record.upstream, begun.record.upstream_model) == ("next", "n")
+    assert (begun.record.attempts, begun.attempt.n, begun.attempt.upstream) == (1, 1, "next")
+    serve(play)
+    assert [action.place for action in play.of(OpenUpstream)] == [2]
+    assert (play.row.status, play.row.attempts, play.row.output_tokens) == ("completed", 1, 4)
+
+
+@pytest.mark.parametrize("shut", [True, False])
+def test_where_no_attempt_can_say_the_request_the_first_ones_reason_is_told(shut: bool) -> None:
+    """Be it that the others cannot either, or that their circuits are open."""
+    other = NEXT if shut else Attempt("next", "anthropic", "n", dialect="anthropic")
+    retries = Retries(admits=lambda each: not shut or each is not NEXT)
+    with pytest.raises(RequestError, match="n must be 1") as refused:
+        Play(
+            request_of("openai", n=2),
+            attempt={"dialect": "anthropic"},
+            others=[other],
+            retries=retries,
+        )
+    assert refused.value.status == 400
 
 
 def test_no_attempt_begins_later_than_the_chain_allows() -> None:

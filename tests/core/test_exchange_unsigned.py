@@ -73,3 +73,12 @@ def test_any_other_refusal_is_the_clients(blocks: Any, status: int, body: bytes)
     play = Play(asked(*blocks), kind="anthropic")
     play.answer(status, body)
     assert (play.opens, play.whole.status) == (1, status)
+
+
+def test_a_translated_request_has_none_of_it_to_leave_out() -> None:
+    """It is written without unsigned reasoning; whose signature is meant, its client must see."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    request = request_of("openai", stream=False, messages=[*turns, turns[0]])
+    play = Play(request, kind="anthropic", attempt={"dialect": "anthropic"})
+    play.answer(400, SIGNATURE)
+    assert (play.opens, play.whole.status, play.of(RememberRefusal)) == (1, 400, [])

@@ -82,6 +82,19 @@ def test_as_many_calls_run_at_once_as_the_key_may_have() -> None:
     assert isinstance(key.ask(), Grant)
 
 
+def test_a_call_that_began_before_its_key_had_limits_is_a_stream_of_it_and_holds_nothing() -> None:
+    key = Key(KeyLimits(max_streams=1, tpm=100, per_day=money(NANO)))
+    running = key.keeper.counted("key")
+    assert (key.keeper.streams("key"), key.keeper.holds) == (1, 1)
+    assert key.refused().limit is Limit.STREAMS
+    assert key.left() == NANO
+    key.settle(running, Used(30, 20, money(NANO // 4)))
+    assert (key.keeper.streams("key"), key.keeper.holds) == (0, 0)
+    assert key.left() == NANO - NANO // 4
+    assert key.granted(demand(40, 10)).number != running.number
+    assert key.refused(demand(1, 0)).limit is Limit.STREAMS
+
+
 def test_keys_do_not_share_their_limits() -> None:
     key = Key(KeyLimits(max_streams=1))
     key.granted()

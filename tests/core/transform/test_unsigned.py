@@ -52,6 +52,12 @@ def test_an_edit_of_thinking_alone_takes_its_list_along() -> None:
     assert told["context_management"] is REMOVED
 
 
+@pytest.mark.parametrize("management", [None, 7, {}, {"edits": None}, {"edits": {"type": "x"}}])
+def test_what_is_no_list_of_edits_stays_for_the_upstream_to_judge(management: Any) -> None:
+    told = change(said(BARE, CALL), thinking=ENABLED, context_management=management)
+    assert set(told) == {"messages", "thinking"}
+
+
 @pytest.mark.parametrize("thinking", [{"type": "adaptive"}, {"type": "disabled"}, None])
 def test_other_ways_to_think_need_no_beginning(thinking: Any) -> None:
     told = change(said(BARE, CALL), thinking=thinking, context_management={"edits": [CLEARS]})
