@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -248,6 +250,18 @@ def test_who_ends_a_stream_with_an_unfetched_end_closes_its_row(name: str) -> No
     assert it.do("supersede") == []
     it.do(name)
     assert it.row.status is Status.CLIENT_DISCONNECTED
+
+
+@pytest.mark.parametrize("name", ["client_back", "client_gone", "stop", "shutdown"])
+def test_who_fetches_an_end_whose_row_is_closed_closes_none(name: str) -> None:
+    it = play()
+    it.do("client_away")
+    it.data(FINISH, USAGE, DONE)
+    it.do("upstream_end", "complete")
+    it.do(name)
+    row = replace(it.row)
+    assert [it.do(each) for each in ("client_away", "client_back", "client_back")] == [[], [], []]
+    assert it.row == row
 
 
 def test_the_time_can_be_up_between_the_marker_and_the_upstreams_end() -> None:

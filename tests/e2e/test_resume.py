@@ -65,6 +65,7 @@ async def test_an_end_that_nobody_saw_is_fetched_later(tmp_path: Path) -> None:
         async with it.client() as client:
             assert await again.take_up(it, client) == 200
             await again.read(client)
+    assert it.gateway.ledger.stats().double_closes == 0
     assert reading.ended
     assert reading.numbers == list(range(1, row["frames_out"] + 1))
     assert again.events == reading.events

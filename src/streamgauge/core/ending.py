@@ -217,6 +217,7 @@ class Ending(ABC):
         disposition = self._disposition()
         closing = self._close_upstream()
         self.state = _DONE
+        self._parked = False
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
         if self.facts.reads(self.attempt):
