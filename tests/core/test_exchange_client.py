@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from streamgauge.core.actions import CloseUpstream, Commit, PauseUpstream, ResumeUpstream
+from streamgauge.core.actions import (
+    CloseUpstream,
+    Commit,
+    OpenUpstream,
+    PauseUpstream,
+    ResumeUpstream,
+)
 from streamgauge.core.attempt import Drain, Limits
 from streamgauge.core.record import Delivered, Disposition, Status
+from streamgauge.core.verdict import Breaking
 
 from .playbook import (
     DONE,
@@ -220,18 +227,37 @@ def test_a_stream_ended_from_outside_tells_its_client(
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("mute", [False, True])
-def test_a_fault_of_ours_ends_an_exchange_wherever_it_stands(place: str, mute: bool) -> None:
+@pytest.mark.parametrize("way", Breaking)
+def test_a_fault_of_ours_ends_an_exchange_wherever_it_stands(place: str, way: Breaking) -> None:
     play = Play(ASKED)
     PLACES[place](play)
     told = len(play.told)
-    play.do("broken", mute=mute)
+    play.do("broken", way=way)
     called = place not in ("started", "begun")
     assert play.row.status == (Status.SHUTDOWN if called else Status.REJECTED)
     assert (play.row.error_code, play.row.success) == ("overloaded", False)
     assert play.closes == 1
-    assert (len(play.told) == told) is mute
-    assert play.do("broken", mute=mute) == []
+    assert (len(play.told) > told) is (way is Breaking.TOLD)
+    assert len(play.of(CloseUpstream)) == len(play.of(OpenUpstream))
+    assert all(row.outcome == play.row.status for row in play.of(Commit)[0].attempts)
+    assert play.row.finished_at is not None
+    assert play.do("broken", way=way) == []
+
+
+def test_a_fault_behind_a_whole_answer_leaves_its_row_a_success() -> None:
+    play = Play(ASKED)
+    play.stream(text("a"), FINISH, DONE)  # its usage may still come
+    play.do("broken", way=Breaking.BARE)
+    assert (play.row.status, play.row.success, play.row.error_code) == ("completed", True, None)
+
+
+def test_a_row_that_could_not_be_filled_in_says_that_it_knows_nothing() -> None:
+    play = Play(ASKED)
+    play.connect()
+    play.do("broken", way=Breaking.BARE)
+    row = play.row
+    assert (row.usage_source, row.input_source, row.tps_source) == ("none", "none", "none")
+    assert row.input_tokens is row.output_tokens is row.cost_nano is None
 
 
 @pytest.mark.parametrize("how", ["stop", "shutdown"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from streamgauge.config.upstream import Upstream
+from streamgauge.core.actions import Action, OpenUpstream
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_proof import Proof
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.verdict import Breaking
 from streamgauge.gateway.http import EndKind
 from streamgauge.gateway.legs import Leg
 from streamgauge.gateway.relay import Relay
@@ -127,23 +130,25 @@ class World:
     def __init__(self, at: str, *, attempts: int = 1) -> None:
         broken = Broken(at)
         proof = Proof(Integrity.LEDGER, emitted=lambda _: broken.reach("observe"))
-        self.play = Play(proof=proof, metadata="off")
+        context = {"context_total": lambda: broken.reach("book")}
+        self.play = Play(proof=proof, metadata="off", attempt=context)
         self.owner, self.responder = Owner(broken), Responder(broken)
         upstream = Upstream(name="up", kind="openai", base_url="http://127.0.0.1:9")
         legs = [Leg(UpstreamRuntime(upstream), "/v1/chat/completions", ())]
         self.relay = Relay(self.owner, self.play.exchange, self.responder, legs)
 
-    def run(self) -> None:
-        """Play all of it, as its connections would."""
+    def run(self, *pieces: bytes) -> None:
+        """Play all of it, or an answer that stands behind `pieces`, as its connections would."""
         relay = self.relay
         relay.start(monotonic())
         if self.owner.calls:
             relay.upstream_connected()
             relay.upstream_head(200, HEAD)
-            for piece in (ROLE, text("a"), text("b"), FINISH, DONE):
+            for piece in pieces or (ROLE, text("a"), text("b"), FINISH, DONE):
                 relay.upstream_data(piece)
             relay.tick()
-            relay.upstream_end(EndKind.COMPLETE, "")
+            if not pieces:
+                relay.upstream_end(EndKind.COMPLETE, "")
 
 
 PLACES = {
@@ -155,6 +160,7 @@ PLACES = {
     "send 3": ("shutdown", "ended"),
     "observe": ("shutdown", "ended"),
     "observe 3": ("shutdown", "ended"),
+    "book": ("shutdown", "ended"),
     "end": ("completed", "aborted"),
     "call_later": ("completed", "ended"),
     "close": ("completed", "ended"),
@@ -200,3 +206,44 @@ def test_a_fault_behind_a_fault_still_writes_the_row_and_lets_the_client_go(
     [row] = world.owner.rows
     assert (row.status, world.responder.over) == ("shutdown", "aborted")
     assert len([each for each in caplog.records if each.exc_info]) == 2
+
+
+def test_where_not_even_its_row_can_be_filled_in_it_is_closed_as_it_stands(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World("book 1+")
+    world.run(ROLE, text("a"))
+    world.relay.stop()
+    owner = world.owner
+    [row] = owner.rows
+    assert owner.ended == [row.id], "else its place among the key's streams were taken for good"
+    assert (row.status, row.success, row.error_code) == ("cancelled", False, "stream_cancelled")
+    assert (row.usage_source, row.finished_at is None) == ("counted", False)
+    assert [call.closed for call in owner.calls] == [True]
+    assert world.responder.over == "aborted"
+    assert len([each for each in caplog.records if each.exc_info]) == 3
+
+
+class Lost:
+    """A machine that fails, and with it what it wanted done."""
+
+    facts, delivers = SimpleNamespace(id="exchange-id-00001"), False
+
+    def start(self, now: float) -> list[Action]:
+        return [OpenUpstream(0)]
+
+    def tick(self, now: float) -> list[Action]:
+        raise Fault("tick")
+
+    def broken(self, now: float, way: Breaking) -> list[Action]:
+        return []
+
+
+def test_a_call_is_closed_though_the_machine_does_not_ask_for_it_any_more() -> None:
+    world = World("nowhere")
+    lost: Any = Lost()
+    world.relay.exchange = lost
+    world.relay.start(monotonic())
+    world.relay.tick()
+    assert [call.closed for call in world.owner.calls] == [True]
+    assert world.responder.over == "aborted"

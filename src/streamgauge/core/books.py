@@ -188,6 +188,22 @@ class Books:
             self._times(last)
         return Commit(record, tuple(self.attempts))
 
+    def abandon(self, verdict: Verdict, now: float) -> Commit:
+        """Return the rows closed as they stand: to fill them in has failed. Unknown stays unknown."""
+        record = self.record
+        record.status, record.success = verdict.status, verdict.status is Status.COMPLETED
+        if verdict.error is not None:
+            record.error_code = verdict.error.code.value
+            record.error_message = verdict.error.message
+        record.usage_source = record.usage_source or "none"
+        record.input_source = record.input_source or "none"
+        record.tps_source = record.tps_source or "none"
+        record.finished_at = self._wall(now)
+        for row in self.attempts:
+            if row.finished_at is None:
+                close_attempt(row, record, self._sent)
+        return Commit(record, tuple(self.attempts))
+
     def _times(self, row: AttemptRecord) -> None:
         """Write the times that the meter of an attempt has of its answer."""
         meter = self.meter

@@ -17,6 +17,7 @@ from streamgauge.core.verdict import (
     SHUTDOWN,
     STOPPED,
     SUPERSEDED,
+    Breaking,
     State,
     Verdict,
 )
@@ -120,13 +121,22 @@ class ClientSide(Ending):
         """We stop before it has ended (SPEC §18.4)."""
         return self._end_from_outside(SHUTDOWN, now)
 
-    def broken(self, now: float, *, mute: bool = False) -> list[Action]:
-        """A fault of our own ends it, whatever was sent so far. `mute`: without a word to its client."""
-        verdict = FAILED if self._stamps.sent is not None else BROKEN
-        if not mute:
+    def broken(self, now: float, way: Breaking = Breaking.TOLD) -> list[Action]:
+        """A fault of our own ends it, whatever was sent so far."""
+        verdict = self._of_fault()
+        if way is Breaking.TOLD or self.state is State.DONE:
             return self._end_from_outside(verdict, now)
         self._client_over = True
-        return [] if self.state is State.DONE else self._finish(verdict, now)
+        if way is Breaking.MUTE:
+            return self._finish(verdict, now)
+        self.state, self._parked = State.DONE, False
+        return [*self._close_upstream(), self._books.abandon(verdict, now)]
+
+    def _of_fault(self) -> Verdict:
+        """Return how a fault ends it; for a client that has its end it is as it was told."""
+        if not self._client_over:
+            self._verdict = FAILED if self._stamps.sent is not None else BROKEN
+        return self._verdict
 
     def _end_from_outside(self, verdict: Verdict, now: float) -> list[Action]:
         if self.state is State.DONE:

@@ -169,7 +169,7 @@ class Ending(ABC):
             return following
         verdict, over = self._blamed(verdict, now)
         told = [] if self._client_over else self._end_client(verdict, now, retry_after)
-        self._client_over = True
+        self._client_over, self._verdict = True, verdict
         return [*over, *told, *self._finish(verdict, now)]
 
     def _blamed(self, verdict: Verdict, now: float) -> tuple[Verdict, list[Action]]:
@@ -215,9 +215,6 @@ class Ending(ABC):
         if self._away and verdict.status is _COMPLETED:
             return self._park()
         disposition = self._disposition()
-        closing = self._close_upstream()
-        self.state = _DONE
-        self._parked = False
         if self._left_at is not None:
             self.record.drain_ms = round((now - self._left_at) * 1000, 3)
         if self.facts.reads(self.attempt):
@@ -231,7 +228,9 @@ class Ending(ABC):
             delivered=self._delivered(verdict),
             disposition=disposition,
         )
-        return [*closing, commit]
+        self.state = _DONE  # only now: whatever failed before can be tried once more
+        self._parked = False
+        return [*self._close_upstream(), commit]
 
     def _park(self) -> list[Action]:
         """All is read but by the client, who may still come for it: the row waits (SPEC §11.5)."""

@@ -19,6 +19,7 @@ __all__ = [
     "SHUTDOWN",
     "STOPPED",
     "SUPERSEDED",
+    "Breaking",
     "State",
     "Verdict",
     "after_end",
@@ -32,6 +33,16 @@ __all__ = [
 
 _PASSING = frozenset({408, 429})
 """Client errors that blame the moment, not the request."""
+
+
+class Breaking(Enum):
+    """How much is still done where a fault of ours ends an exchange: each way less than the one before."""
+
+    TOLD = auto()
+    MUTE = auto()
+    """Without a word to its client."""
+    BARE = auto()
+    """The row is not even filled in."""
 
 
 class State(Enum):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, ClassVar, ParamSpec
 
-from streamgauge.core.actions import Action
+from streamgauge.core.actions import Action, CloseUpstream
 from streamgauge.core.exchange import Exchange
+from streamgauge.core.verdict import Breaking
 from streamgauge.gateway.http import Responder
 
 __all__ = ["Steering"]
@@ -69,16 +70,17 @@ class Steering:
         if self._broken:
             return
         self._broken = True
-        self._do(self._broken_off())
+        # The call first, whatever the machine believes: what was to close it may be lost.
+        self._do([CloseUpstream(), *self._broken_off()])
         self._responder.abort()  # a client that has its whole answer does not notice
 
     def _broken_off(self) -> Sequence[Action]:
-        for mute in (False, True):
+        for way in Breaking:
             try:
-                return self.exchange.broken(monotonic(), mute=mute)
-            except Exception:  # its client cannot be told, or not even its row be closed
+                return self.exchange.broken(monotonic(), way)
+            except Exception:  # its client cannot be told, or its row not be filled in
                 self._tell("the exchange's end")
-        return ()
+        return ()  # not seen: the last way only writes down what is known
 
     def _tell(self, where: str) -> None:
         _log.exception("exchange_failed id=%s where=%r", self.exchange.facts.id, where)
