@@ -102,6 +102,10 @@ ONE_LINE = [
         "exporters: {otlp: {url: http://h, traces: false, metrics: false}}",
         "1:13: exporters.otlp: must have traces or metrics",
     ),
+    (
+        "exporters: {influxdb: {url: http://h, version: 4, database: d}}",
+        "1:39: exporters.influxdb.version: must be one of 1, 2, 3; got 4",
+    ),
     ("routing: {rules: [1]}", "1:19: routing.rules[0]: must be a mapping of keys to values"),
     (
         "routing: {default: {to: [x]}}",
@@ -272,6 +276,14 @@ def test_a_mistake_in_yaml_gives_exactly_one_line(
     error_lines: Callable[..., list[str]], text: str, line: str
 ) -> None:
     assert error_lines(text) == [f"streamgauge.yaml:{line}"]
+
+
+def test_an_upstream_without_a_name_is_none_to_route_to(
+    error_lines: Callable[..., list[str]],
+) -> None:
+    upstreams = "[{name: a, kind: sim, base_url: http://h}, {kind: sim, base_url: http://i}]"
+    told = error_lines(f"{{upstreams: {upstreams}, routing: {{default: {{to: [None]}}}}}}")
+    assert told[1].endswith("routing.default.to[0]: no such upstream; must be one of a")
 
 
 @pytest.mark.parametrize(("setting", "line"), IN_AN_UPSTREAM)

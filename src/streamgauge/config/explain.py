@@ -49,7 +49,7 @@ def _unknown_key(path: Path, ctx: dict[str, Any], document: Document) -> str:
 
 
 def _wrong_word(path: Path, ctx: dict[str, Any], document: Document) -> str:
-    words = re.findall(r"'([^']*)'|\b(True|False)\b", str(ctx["expected"]))
+    words = re.findall(r"'([^']*)'|\b(True|False|\d+)\b", str(ctx["expected"]))
     allowed = [word or switch.lower() for word, switch in words]
     value = document.get(path)
     return f"must be {one_of(allowed)}{_got(value)}{_hint(value, allowed)}"

@@ -30,7 +30,8 @@ def upstreams_of(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def route_problems(document: Document) -> Found:
     """Tell of targets that are not there or stand twice, of circles, and of names that do."""
-    names = [str(upstream.get("name")) for _, upstream in upstreams_of(document)]
+    told = [upstream.get("name") for _, upstream in upstreams_of(document)]
+    names = [str(name) for name in told if name is not None]
     for path, route in _routes(document):
         yield from _targets(route.get("to"), (*path, "to"), names)
         if route.get("max_per_1m") and route.get("strategy", "first") != "cheapest":
