@@ -14,7 +14,7 @@ from streamgauge.core.actions import (
     PauseUpstream,
     ResumeUpstream,
 )
-from streamgauge.core.attempt import Drain, Limits
+from streamgauge.core.attempt import Attempt, Drain, Limits
 from streamgauge.core.record import Delivered, Disposition, Status
 from streamgauge.core.verdict import Breaking
 
@@ -249,6 +249,15 @@ def test_a_fault_behind_a_whole_answer_leaves_its_row_a_success() -> None:
     play.stream(text("a"), FINISH, DONE)  # its usage may still come
     play.do("broken", way=Breaking.BARE)
     assert (play.row.status, play.row.success, play.row.error_code) == ("completed", True, None)
+
+
+def test_an_attempt_that_another_followed_stays_as_it_ended() -> None:
+    play = Play(ASKED, others=[Attempt("next", "openai", "n")])
+    play.answer(503, b"{}")
+    play.do("broken", way=Breaking.BARE)
+    first, second = play.of(Commit)[0].attempts
+    assert (first.outcome, first.http_status) == ("upstream_error", 503)
+    assert (second.outcome, second.finished_at) == (play.row.status, play.row.finished_at)
 
 
 def test_a_row_that_could_not_be_filled_in_says_that_it_knows_nothing() -> None:
