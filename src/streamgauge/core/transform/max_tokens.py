@@ -18,6 +18,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "responses": ("max_output_tokens",),
 }
 """What an endpoint calls it; the first is used where none is stated."""
+_LLAMA_CPP = "n_predict"
+"""llama.cpp's own name of it, which it also reads in requests of OpenAI's dialect, before theirs."""
 _LEAST_BUDGET = 1024
 """Anthropic takes no smaller budget of thinking, and none that is not below max_tokens."""
 
@@ -47,7 +49,8 @@ class MaxTokens:
     def change(self, body: Members, form: Form) -> Changes:
         """Return the limits that differ. What is no number is the upstream's to refuse."""
         keys = _KEYS.get(form.endpoint, ())
-        stated = [key for key in keys if body.get(key) is not None]
+        named = (*keys, _LLAMA_CPP) if keys and form.kind == "llamacpp" else keys
+        stated = [key for key in named if body.get(key) is not None]
         if keys and not stated:
             newer = form.kind == "openai" and form.endpoint == "chat/completions"
             bounded = self.bound(None)
@@ -55,7 +58,11 @@ class MaxTokens:
         changes: Changes = {}
         for key in stated:
             value = body[key]
-            if type(value) is int and (bounded := self.bound(value)) != value:
+            if type(value) is not int:
+                continue
+            # Below zero is "no bound" to servers of one's own, and refused by all others.
+            bounded = self.cap if value < 0 else self.bound(value)
+            if bounded not in (None, value):
                 changes[key] = bounded
         if form.dialect == "anthropic" and "max_tokens" in changes:
             changes |= _fitting_thought(body.get("thinking"), changes["max_tokens"])
