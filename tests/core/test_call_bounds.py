@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from streamgauge.core.attempt import Attempt
 from streamgauge.core.call_bounds import CEILING, call_bounds
 from streamgauge.core.chat import read_chat_request
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.limit_terms import Demand
+
+from .transform.chains import chain
 
 HELLO = {"messages": [{"role": "user", "content": "hello " * 100}]}
 
@@ -95,3 +98,47 @@ def test_what_is_not_read_is_a_token_for_three_bytes(endpoint: str, letters: int
     fields = {"messages": [{"role": "nobody"}], "input": "x" * letters}
     size = len(json.dumps(fields).encode())
     assert bounds(endpoint, **fields).input_tokens == -(-size // 3)
+
+
+CAP, FILL = {"max_tokens": {"cap": 50}}, {"max_tokens": {"default": 80}}
+
+
+def attempt(kind: str, *transformers: Any, dialect: Any = None) -> Attempt:
+    return Attempt("up", kind, "m", dialect, chain(kind, transformers))
+
+
+@pytest.mark.parametrize(
+    ("fields", "attempts", "output"),
+    [
+        ({"max_tokens": 200}, [attempt("openai", CAP)], 50),
+        ({"max_tokens": 20}, [attempt("openai", CAP)], 20),
+        ({}, [attempt("openai", CAP)], 50),
+        ({}, [attempt("openai", FILL)], 80),
+        ({"n": 2}, [attempt("openai", FILL)], 160),
+        ({"max_tokens": 200}, [attempt("openai", CAP), attempt("vllm")], 200),
+        ({"max_tokens": 7}, [attempt("openai", CAP), attempt("vllm", FILL)], 7),
+        ({}, [attempt("openai", CAP), attempt("vllm")], None),
+        ({}, [attempt("anthropic", CAP, dialect="anthropic")], 50),
+        ({"max_tokens": 9}, [attempt("anthropic", dialect="anthropic")], 9),
+        ({"n_predict": 300, "max_tokens": 9}, [attempt("llamacpp")], 300),
+        ({"n_predict": 300, "max_tokens": 9}, [attempt("vllm")], 9),
+        ({"n_predict": -1, "max_tokens": 9}, [attempt("llamacpp")], None),
+        ({"n_predict": None, "max_tokens": 9}, [attempt("llamacpp")], 9),
+        ({"n_predict": -1, "max_tokens": 9}, [attempt("llamacpp", CAP)], 50),
+        ({"n_predict": 300}, [attempt("llamacpp", CAP)], 50),
+    ],
+)
+def test_the_output_is_bounded_as_the_planned_upstreams_are_told(
+    fields: dict[str, Any], attempts: list[Attempt], output: int | None
+) -> None:
+    said = {**HELLO, **fields}
+    request = read_chat_request("chat/completions", json.dumps(said).encode(), lambda name: None)
+    read = CLIENTS["openai"].read(said)
+    assert call_bounds(request, read, lambda: None, (), attempts).output_tokens == output
+
+
+def test_a_messages_request_is_bounded_as_its_native_upstream_is_told() -> None:
+    request = read_chat_request(
+        "messages", b'{"messages": [], "max_tokens": 70}', lambda name: None
+    )
+    assert call_bounds(request, None, lambda: 9, (), [attempt("sim", CAP)]).output_tokens == 50

@@ -534,3 +534,11 @@ async def test_a_call_that_a_fault_of_our_own_ends_before_it_began_holds_nothing
         assert (failed.status, it.holds) == (500, 0)
         again = await it.ask(chat(tokens=2), idempotency_key="one")
     assert again.status == 200
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+@pytest.mark.asyncio
+async def test_what_is_held_is_what_the_upstream_is_asked_for(path: str, tmp_path: Path) -> None:
+    limits = KeyLimits(per_day=usd(10 * TOKEN_NANO))
+    async with keyed(tmp_path, limits, transformers=[{"max_tokens": {"cap": 10}}]) as it:
+        assert (await it.ask(chat(max_tokens=5000, tokens=4), path)).status == 200

@@ -38,6 +38,7 @@ def chain_of(kind: str, transformers: Sequence[Transformer]) -> Chain:
         think_tags=reasoning is not None and reasoning.think_tags,
         tool_call_repair="tool_call_repair" in wanted,
         text=_markdown_html() if "markdown_html" in wanted else None,
+        output=next((step for step in steps if isinstance(step, MaxTokens)), None),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from streamgauge.core.chat import ChatRequest
+from streamgauge.core.attempt import Attempt
+from streamgauge.core.chat import ChatRequest, UpstreamDialect
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.limit_terms import Demand
 from streamgauge.core.price import Price
+from streamgauge.core.transform.body import REMOVED, Form
 
 __all__ = ["CEILING", "call_bounds"]
 
@@ -30,6 +33,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "responses": ("max_output_tokens",),
 }
 """By endpoint; one that is not here has no output. Of two, the larger one counts."""
+_LLAMA_CPP = "n_predict"
+"""Read there before the others, in whatever dialect; below zero it is no bound."""
 _CHATS = frozenset({"chat/completions", "messages"})
 
 
@@ -38,11 +43,13 @@ def call_bounds(
     conversation: Conversation | None,
     context: Callable[[], int | None],
     prices: tuple[Price | None, ...] = (),
+    attempts: Iterable[Attempt] = (),
 ) -> Demand:
     """Return what a call may use. `conversation`: the request as read, where it was.
 
     `context`: how many tokens the planned models take at most, prompt and answer, None where that
     is not known; it is asked only for a request that bounds no answer. `prices`: as in Demand.
+    `attempts`: what is planned; of what they would ask for, the largest counts.
     """
     raw, options = request.raw, _OPTIONS.get(request.endpoint)
     if conversation is None and (
@@ -54,16 +61,49 @@ def call_bounds(
     if options is None:
         return Demand(read, 0, 0, prices)
     answers = _answers(request) if request.endpoint == "completions" else request.n
-    stated = None
-    for name in options:
-        count = request.fields.get(name)
-        if type(count) is int and count > 0 and (stated is None or count > stated):
-            stated = count
+    stated = _stated(request.fields, options)
+    told = [_told(attempt, request, conversation, options, stated) for attempt in attempts]
+    if told:
+        stated = None if None in told else max(count for count in told if count is not None)
     if stated is not None:
         return Demand(read, stated * answers, CEILING * answers, prices)
     total = context()
     ceiling = CEILING if total is None or total > CEILING else total
     return Demand(read, None, ceiling * answers, prices)
+
+
+def _stated(fields: Mapping[str, Any], options: tuple[str, ...]) -> int | None:
+    stated = None
+    for name in options:
+        count = fields.get(name)
+        if type(count) is int and count > 0 and (stated is None or count > stated):
+            stated = count
+    return stated
+
+
+def _told(
+    attempt: Attempt,
+    request: ChatRequest,
+    conversation: Conversation | None,
+    options: tuple[str, ...],
+    stated: int | None,
+) -> int | None:
+    """Return the bound that the upstream of one attempt is told, None where it is told none."""
+    output, fields = attempt.transformers.output, request.fields
+    if attempt.dialect is not None:
+        if conversation is not None and output is not None:
+            return output.bound(conversation.sampling.max_tokens)
+        return stated
+    own = attempt.kind == "llamacpp" and fields.get(_LLAMA_CPP) is not None
+    if output is None and not own:
+        return stated
+    if output is not None:
+        spoken: UpstreamDialect = "anthropic" if request.endpoint == "messages" else "openai"
+        changes = output.change(fields, Form(spoken, attempt.kind, request.endpoint))
+        fields = {**fields, **{k: v for k, v in changes.items() if v is not REMOVED}}
+    if own and not _stated(fields, (_LLAMA_CPP,)):
+        return None
+    return _stated(fields, (*options, _LLAMA_CPP) if own else options)
 
 
 def _answers(request: ChatRequest) -> int:

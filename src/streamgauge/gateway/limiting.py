@@ -227,7 +227,7 @@ def _demand(call: Call, limits: KeyLimits) -> Demand:
         tier = call.request.fields.get("service_tier")
         asked = tier if isinstance(tier, str) else None
         prices = tuple([_price(attempt.price, asked) for attempt in call.attempts])
-    return call_bounds(call.request, call.conversation, call.context, prices)
+    return call_bounds(call.request, call.conversation, call.context, prices, call.attempts)
 
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:

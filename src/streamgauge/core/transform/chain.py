@@ -15,7 +15,14 @@ from streamgauge.core.transform.body import (
     changed_body,
 )
 
-__all__ = ["NO_TRANSFORMERS", "Chain", "TextTransform"]
+__all__ = ["NO_TRANSFORMERS", "Chain", "OutputBound", "TextTransform"]
+
+
+class OutputBound(BodyTransformer, Protocol):
+    """Bounds how long an answer may become."""
+
+    def bound(self, stated: int | None) -> int | None:
+        """Return how many tokens are asked for, None for any number."""
 
 
 class TextTransform(Protocol):
@@ -35,6 +42,7 @@ class Chain:
     `prompt` works on conversations that are translated, `written` on the bodies made of them,
     `body` on requests that pass as they are. `model` gives a model's name there. `think_tags` and
     `tool_call_repair` work on answers; `text` makes what changes the text for `frames` clients.
+    `output`: the step that bounds the length of answers.
     """
 
     prompt: tuple[PromptTransformer, ...] = ()
@@ -44,6 +52,7 @@ class Chain:
     think_tags: bool = False
     tool_call_repair: bool = False
     text: Callable[[], TextTransform] | None = None
+    output: OutputBound | None = None
 
     @property
     def reads_answers(self) -> bool:
