@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from streamgauge.gateway.http import Request, RequestHead
 from streamgauge.gateway.ids import IdSource
 
 NOW_US = 1_780_000_000_000_000
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "upstreams": [{"name": "up", "kind": "sim", "base_url": "http://127.0.0.1:1"}],
     "prices": [
         {"input": 1, "output": 1, "currency": "EUR"},
@@ -37,8 +38,13 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    file = tmp_path / "streamgauge.yaml"
-    file.write_text(json.dumps(CONFIG))
+    return host_of(tmp_path)
+
+
+def host_of(folder: Path, **upstream: Any) -> Host:
+    file = folder / "streamgauge.yaml"
+    upstreams = [{**CONFIG["upstreams"][0], **upstream}]
+    file.write_text(json.dumps({**CONFIG, "upstreams": upstreams}))
     loaded = load(LoadOptions(config=file, environ={}))
     return Host(generation_of(loaded.config, loaded.version, PriceBook(loaded.config.prices)))
 
@@ -74,3 +80,12 @@ def test_the_price_is_that_of_its_moment(host: Host) -> None:
     later = 4_102_444_800_000_000  # 2100-01-01
     pages = [cost_page(host, "openai", request(), None, when) for when in (NOW_US, later)]
     assert [page["cost_nano"] for page in pages] == [10_000, 90_000]
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_no_more_is_expected_than_the_upstream_is_asked_for(learnt: bool, tmp_path: Path) -> None:
+    host = host_of(tmp_path, transformers=[{"max_tokens": {"cap": 7}}])
+    if learnt:
+        host.generation.ratios.learn("m", None, 1, 100)
+    page = cost_page(host, "openai", request(), None, NOW_US)
+    assert (page["output_tokens"], page["output_from"]) == (7, "max_tokens")

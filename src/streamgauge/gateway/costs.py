@@ -83,11 +83,14 @@ def cost_page(
     label = None if caller is None else caller.label
     decision = now.forecast(asked_of(chat, request.head, label))
     choice = decision.choices[0]
-    kind = now.upstreams[choice.upstream].config.kind.value
+    upstream = now.upstreams[choice.upstream]
+    kind = upstream.config.kind.value
     price = now.prices.price_for(choice.upstream, kind, choice.model, now_us)
     ratio = now.ratios.ratio(choice.model, None if caller is None else caller.key_id)
     input_tokens = estimate_tokens(conversation)
-    output_tokens, source = _output(input_tokens, chat.n, conversation, ratio)
+    cap, bound = conversation.sampling.max_tokens, upstream.transformers.output
+    cap = cap if bound is None else bound.bound(cap)
+    output_tokens, source = _output(input_tokens, chat.n, cap, ratio)
     return {
         "object": "cost_estimate",
         "estimated": True,
@@ -110,13 +113,12 @@ def _conversation(chat: ChatRequest) -> Conversation:
 
 
 def _output(
-    input_tokens: int, answers: int, conversation: Conversation, ratio: Ratio | None
+    input_tokens: int, answers: int, cap: int | None, ratio: Ratio | None
 ) -> tuple[int | None, str | None]:
-    """Return the tokens expected of all answers, and what they are from.
+    """Return the tokens expected of all answers, and what they are from. `cap`: of each, as asked.
 
-    By the ratio that was learnt, but never more than the request allows; without one, that much.
+    By the ratio that was learnt, but never more than is asked for; without one, that much.
     """
-    cap = conversation.sampling.max_tokens
     most = None if cap is None else cap * answers
     if ratio is None:
         return most, None if most is None else "max_tokens"

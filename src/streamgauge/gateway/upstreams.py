@@ -64,7 +64,7 @@ class UpstreamRuntime:
         default = 443 if origin.scheme == "https" else 80
         self.host = host if origin.port == default else f"{host}:{origin.port}"
         self.secrets = frozenset(config.secrets())
-        self._chain = chain_of(config.kind.value, config.transformers)
+        self.transformers = chain_of(config.kind.value, config.transformers)
         self.refuses_usage = False
         self.refuses_unsigned = False
         self.usable = True
@@ -156,7 +156,7 @@ class UpstreamRuntime:
         return {
             "upstream": c.name,
             "kind": self.kind,
-            "transformers": self._chain,
+            "transformers": self.transformers,
             "limits": Limits(c.timeouts.first_token, c.timeouts.idle, c.timeouts.total),
             "drain": Drain(c.drain.max_seconds, c.drain.max_tokens),
             "on_disconnect": c.on_disconnect.value,
