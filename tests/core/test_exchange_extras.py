@@ -334,3 +334,38 @@ def test_an_unread_drain_ends_with_its_upstream() -> None:
     play.do("upstream_end", "complete")
     assert play.row.status is Status.CLIENT_DISCONNECTED
     assert len(play.of(Commit)) == 1
+
+
+# --- an answer without words ---------------------------------------------------------------------
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+SEEN = [{"content": "", "images": [PICTURE]}, {"audio": {"data": "UklGRg=="}}]
+
+
+@pytest.mark.parametrize("odd", [{}, {"refusal": 7}], ids=["typed", "loose"])
+@pytest.mark.parametrize("seen", SEEN, ids=["picture", "sound"])
+def test_a_picture_or_a_sound_alone_is_an_answer_and_no_content(
+    seen: dict[str, Any], odd: dict[str, Any]
+) -> None:
+    frame = chunk(choices=[{"index": 0, "delta": {**seen, **odd}}])
+    play = Play(ASKED)
+    play.stream(ROLE, frame, FINISH, DONE, end="complete")
+    row = play.row
+    assert play.body == b"".join((ROLE, frame, FINISH, DONE))
+    assert (row.ttft_ms, row.usage_source) == (None, "none")
+    assert "empty_answer" not in row.anomalies
+    message = {"role": "assistant", "content": None, **seen, **odd}
+    for finish in ("stop", None):
+        answer = {"choices": [{"message": message, "finish_reason": finish}], "usage": {}}
+        play = Play(chat_request(stream=False))
+        play.answer(200, json.dumps(answer).encode())
+        assert play.row.status is Status.COMPLETED
+        assert "empty_answer" not in play.row.anomalies
+
+
+@pytest.mark.parametrize("images", [None, [], "none"])
+def test_no_picture_is_no_answer(images: Any) -> None:
+    play = Play(ASKED)
+    frame = chunk(choices=[{"index": 0, "delta": {"content": "", "images": images}}])
+    play.stream(ROLE, frame, FINISH, DONE, end="complete")
+    assert "empty_answer" in play.row.anomalies

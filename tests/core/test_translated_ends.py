@@ -12,7 +12,7 @@ from streamgauge.core.passage import COMMENT_LIMIT
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 
 from ..grammar_check import OURS, legal
-from .playbook import DONE, FINISH, ROLE, USAGE, text
+from .playbook import DONE, FINISH, ROLE, USAGE, chunk, text
 from .translated_play import CUT, EMPTY, NO_MARKER, answering, frames_of
 from .upstream_wires import CLIENTS, PAIRS, UPSTREAMS, heard
 
@@ -153,3 +153,10 @@ def test_without_metering_a_translation_is_read_all_the_same() -> None:
     empty = answering("openai", "openai", ROLE, FINISH, DONE, metering=False)
     empty.do("upstream_end", "complete")
     assert empty.row.anomalies == [Anomaly.EMPTY_ANSWER]
+
+
+def test_a_picture_alone_has_no_counterpart_and_is_told_as_an_empty_answer() -> None:
+    picture = chunk(choices=[{"index": 0, "delta": {"images": [{"type": "image_url"}]}}])
+    play = answering("anthropic", "openai", ROLE, picture, FINISH, DONE)
+    play.do("upstream_end", "complete")
+    assert play.row.anomalies == [Anomaly.EMPTY_ANSWER]

@@ -218,4 +218,6 @@ class Books:
         meter = self.meter
         if meter.content_frames or not _UNREAD.isdisjoint(meter.anomalies):
             return False
+        if meter.shown and attempt.dialect is None:  # translated, it has no counterpart
+            return False
         return meter.calls is None  # a call without arguments says all it has with its name

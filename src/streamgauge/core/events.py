@@ -14,6 +14,7 @@ __all__ = [
     "ModelNamed",
     "Noted",
     "ReasoningDelta",
+    "Shown",
     "Started",
     "TextDelta",
     "ThoughtRedacted",
@@ -45,6 +46,10 @@ class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
 
     text: str
     choice: int = 0
+
+
+class Shown(msgspec.Struct, frozen=True, gc=False):
+    """An answer without words, or a piece of one: a picture, a sound, another call. Not content."""
 
 
 class ThoughtSigned(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +156,7 @@ Event = (
     Started
     | TextDelta
     | ReasoningDelta
+    | Shown
     | ThoughtSigned
     | ThoughtRedacted
     | ToolCallStarted

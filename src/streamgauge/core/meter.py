@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from streamgauge.core.events import (
@@ -17,6 +16,7 @@ from streamgauge.core.events import (
     ModelNamed,
     Noted,
     ReasoningDelta,
+    Shown,
     TextDelta,
     TimingsReported,
     ToolCallDelta,
@@ -25,7 +25,7 @@ from streamgauge.core.events import (
 )
 from streamgauge.core.record import Anomaly
 from streamgauge.core.tool_arguments import ToolArguments
-from streamgauge.core.usage import Timings, TokenUsage
+from streamgauge.core.usage import Booked, Timings, TokenUsage
 
 __all__ = ["Booked", "Meter"]
 
@@ -33,14 +33,6 @@ STALL_SECONDS = 1.0
 """A gap between content frames beyond this is a stall (SPEC §6.5)."""
 _GAPS_KEPT = 4096
 _NOTHING_STATED = TokenUsage()
-
-
-class Booked(msgspec.Struct, frozen=True, gc=False):
-    """What the row will hold: counts with their sources, `none` where nothing is known."""
-
-    usage: TokenUsage
-    usage_source: str
-    input_source: str
 
 
 _NOTHING_BOOKED = Booked(_NOTHING_STATED, "none", "none")
@@ -79,6 +71,7 @@ class Meter:
         "last_content",
         "model",
         "service_tier",
+        "shown",
         "stalls",
         "started",
         "streaming",
@@ -108,6 +101,7 @@ class Meter:
         self.model: str | None = None
         self.service_tier: str | None = None
         self.cost: str | None = None
+        self.shown = False  # something beside words was in the answer
         self.timings: Timings | None = None
         self.usage_at: float | None = None  # when usage or timings were last stated
         self.ended = False
@@ -177,6 +171,9 @@ class Meter:
 
     def _observe_failure(self, event: Failed, now: float) -> None:
         self.failed = event
+
+    def _observe_shown(self, event: Shown, now: float) -> None:
+        self.shown = True
 
     def _observe_note(self, event: Noted, now: float) -> None:
         self.note(event.anomaly)
@@ -296,5 +293,6 @@ _OBSERVING: Mapping[type[Event], Callable[[Meter, Any, float], None]] = {
     Ended: Meter._observe_end,
     Failed: Meter._observe_failure,
     Noted: Meter._observe_note,
+    Shown: Meter._observe_shown,
 }
 """What takes in an event that is no delta; the others, such as Started, say nothing metered."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-__all__ = ["MAX_COUNT", "Timings", "TokenUsage"]
+__all__ = ["MAX_COUNT", "Booked", "Timings", "TokenUsage"]
 
 MAX_COUNT = 2**53
 """Largest count believed: the largest integer that JSON readers in every language keep exact."""
@@ -47,3 +47,11 @@ class Timings:
     predicted_ms: float | None = None
     predicted_per_second: float | None = None
     cache_n: int | None = None
+
+
+class Booked(msgspec.Struct, frozen=True, gc=False):
+    """What the row will hold: counts with their sources, `none` where nothing is known."""
+
+    usage: TokenUsage
+    usage_source: str
+    input_source: str

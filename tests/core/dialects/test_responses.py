@@ -16,6 +16,7 @@ from streamgauge.core.events import (
     ModelNamed,
     Noted,
     ReasoningDelta,
+    Shown,
     Started,
     TextDelta,
     TimingsReported,
@@ -153,3 +154,22 @@ def test_an_answer_that_is_no_stream() -> None:
         Ended(),
     )
     assert ResponsesDecoder().read_answer(b"[]") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("image_generation_call", True),
+        ("mcp_call", False),
+        ("message", False),
+        ("reasoning", False),
+    ],
+)
+def test_what_a_tool_of_the_upstream_did_is_shown(kind: str, shown: bool) -> None:
+    item = {"type": kind, "id": "i", "result": "iVBORw0KGgo="}
+    added = {"type": "response.output_item.added", "output_index": 0, "item": item}
+    assert decode(added) == [Shown()] * shown
+    whole = json.dumps({"status": "completed", "output": [item]}).encode()
+    read = ResponsesDecoder().read_answer(whole)
+    assert read is not None
+    assert (Shown() in read) is shown

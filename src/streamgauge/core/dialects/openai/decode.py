@@ -12,7 +12,7 @@ from streamgauge.core.dialects.loose import clean_label, clean_text, load
 from streamgauge.core.dialects.openai.calls import CallNumbers
 from streamgauge.core.dialects.openai.details import detail_events
 from streamgauge.core.dialects.openai.native import is_native, native_events
-from streamgauge.core.dialects.openai.usage import usage_events, usage_of
+from streamgauge.core.dialects.openai.usage import stands_twice, usage_events, usage_of
 from streamgauge.core.dialects.openai.wire import (
     Call,
     Choice,
@@ -31,6 +31,7 @@ from streamgauge.core.events import (
     ModelNamed,
     Noted,
     ReasoningDelta,
+    Shown,
     Started,
     TextDelta,
     UsageReported,
@@ -42,6 +43,7 @@ __all__ = ["ChatDecoder"]
 
 _NULL = msgspec.Raw(b"null")
 _ENDED = (Ended(),)
+_SHOWN = Shown()
 _NO_COUNTS = TokenUsage()
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _FINISHED_WITH_ERROR = Failed("the upstream finished a choice with an error")
@@ -72,7 +74,7 @@ class ChatDecoder:
         except _UNREADABLE:
             return self._loosely(payload)
         choices = chunk.choices
-        if choices is msgspec.UNSET or (chunk.usage and _usage_stands_twice(payload)):
+        if choices is msgspec.UNSET or (chunk.usage and stands_twice(payload)):
             return self._loosely(payload)
         events = self._read_chunk(chunk, choices)
         # Nearly every frame is one piece of text, and after such a one the next is likely to be.
@@ -110,7 +112,7 @@ class ChatDecoder:
             chunk = decode_chunk(body)
         except _UNREADABLE:
             chunk = None
-        if chunk is not None and chunk.usage and not _usage_stands_twice(body):
+        if chunk is not None and chunk.usage and not stands_twice(body):
             choices = None if chunk.choices is msgspec.UNSET else chunk.choices
             return self._read_chunk(chunk, choices, whole=True)
         loaded = load(body)
@@ -256,15 +258,12 @@ class ChatDecoder:
             events.extend(timings_of(members["timings"]))
 
 
-def _usage_stands_twice(payload: bytes) -> bool:
-    """Whether the key may be a duplicate, of which typed decoding keeps the last (FAULTS F40)."""
-    return payload.count(b'"usage"') > 1
-
-
 def _read_texts(delta: Delta, index: int, events: list[Event]) -> None:
     _read_thoughts(delta, index, events)
     if text := delta.content or (delta.audio and delta.audio.transcript):
         events.append(TextDelta(text, index))
+    elif delta.shows:
+        events.append(_SHOWN)
 
 
 def _read_thoughts(delta: Delta, index: int, events: list[Event]) -> None:

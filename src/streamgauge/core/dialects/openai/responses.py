@@ -18,6 +18,7 @@ from streamgauge.core.events import (
     ModelNamed,
     Noted,
     ReasoningDelta,
+    Shown,
     Started,
     TextDelta,
     ToolCallDelta,
@@ -43,6 +44,10 @@ _SILENT = (".done", ".in_progress", ".queued")
 _CALLS: Mapping[str, str] = {"function_call": "arguments", "custom_tool_call": "input"}
 _SAID: Mapping[str, str] = {**_CALLS, "mcp_call": "arguments"}
 """Where a whole item of each kind has what a stream says in deltas; who runs it does not matter."""
+_WORDLESS = frozenset(
+    {"image_generation_call", "computer_call", "local_shell_call", "mcp_approval_request"}
+)
+"""Items that are an answer without a word in it: a picture, or something that the client is to do."""
 _MISMATCH = Noted(Anomaly.TYPE_MISMATCH)
 
 
@@ -130,7 +135,7 @@ class ResponsesDecoder:
             return (Started(), *(() if answer is None else self._named(answer)))
         if kind == "response.output_item.added":
             item = frame.object("item")
-            return () if item is None else self._call_started(item, frame.integer("output_index"))
+            return () if item is None else self._item_added(item, frame.integer("output_index"))
         if kind == "error" or is_failure(frame.value("error")):
             error = frame.value("error")
             return (failure_of(error if isinstance(error, dict | str) else _plain(frame)),)
@@ -146,9 +151,10 @@ class ResponsesDecoder:
         self._model = model
         return (ModelNamed(model),)
 
-    def _call_started(self, item: LooseObject, index: int | None) -> tuple[Event, ...]:
-        if item.value("type") not in _CALLS:
-            return ()
+    def _item_added(self, item: LooseObject, index: int | None) -> tuple[Event, ...]:
+        kind = item.value("type")
+        if kind not in _CALLS:
+            return (Shown(),) if kind in _WORDLESS else ()
         ident = item.text("call_id") or item.text("id")
         return (ToolCallStarted(self._number(index), ident, item.text("name")),)
 
@@ -175,7 +181,7 @@ class ResponsesDecoder:
         if kind == "reasoning":
             parts = (*item.objects("summary"), *item.objects("content"))
             return [ReasoningDelta(text) for part in parts if (text := part.text("text"))]
-        events: list[Event] = list(self._call_started(item, index))
+        events: list[Event] = list(self._item_added(item, index))
         arguments = item.value(_SAID.get(str(kind), ""))
         if isinstance(arguments, str) and arguments:
             free, text = kind == "custom_tool_call", clean_text(arguments)

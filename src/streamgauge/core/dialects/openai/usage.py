@@ -17,12 +17,17 @@ from streamgauge.core.dialects.loose import load
 from streamgauge.core.events import Event, UsageReported
 from streamgauge.core.usage import MAX_COUNT, TokenUsage
 
-__all__ = ["usage_events", "usage_of"]
+__all__ = ["stands_twice", "usage_events", "usage_of"]
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _decode_counts = msgspec.json.Decoder(dict[str, _Count | dict[str, _Count | None] | None]).decode
 _NO_PARTS: Mapping[str, Any] = {}
+
+
+def stands_twice(payload: bytes) -> bool:
+    """Whether `usage` may be a duplicate, of which typed decoding keeps the last (FAULTS F40)."""
+    return payload.count(b'"usage"') > 1
 
 
 def usage_of(raw: msgspec.Raw) -> Any:

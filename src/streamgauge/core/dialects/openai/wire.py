@@ -51,10 +51,14 @@ class Audio(msgspec.Struct, gc=False):
     """What of a spoken answer can be read. Its sound is not looked at."""
 
     transcript: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class Delta(msgspec.Struct, gc=False):
-    """What a choice adds; in an answer that is no stream, its whole message."""
+    """What a choice adds; in an answer that is no stream, its whole message.
+
+    `images`: OpenRouter's.
+    """
 
     role: str | None = None
     content: str | None = None
@@ -65,6 +69,15 @@ class Delta(msgspec.Struct, gc=False):
     function_call: Function | None = None
     audio: Audio | None = None
     reasoning_details: msgspec.Raw = msgspec.Raw()
+    images: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def shows(self) -> bool:
+        """Whether it has a picture or a sound."""
+        sound = b"" if self.audio is None else bytes(self.audio.data)
+        pictures = bytes(self.images)
+        heard = sound[:1] == b'"' and sound != b'""'
+        return heard or (pictures[:1] == b"[" and pictures[1:].lstrip()[:1] != b"]")
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -199,13 +212,18 @@ def _delta(part: LooseObject, key: str) -> Delta | None:
     )
     if isinstance(details := delta.value("reasoning_details"), list):
         read.reasoning_details = _raw(details)
+    if isinstance(images := delta.value("images"), list):
+        read.images = _raw(images)
     part.odd = part.odd or delta.odd
     return read
 
 
 def _audio(delta: LooseObject) -> Audio | None:
     audio = delta.object("audio")
-    return None if audio is None else Audio(audio.text("transcript"))
+    if audio is None:
+        return None
+    sound = audio.value("data")
+    return Audio(audio.text("transcript"), _raw(sound) if isinstance(sound, str) else msgspec.Raw())
 
 
 def _raw(value: Any) -> msgspec.Raw:
