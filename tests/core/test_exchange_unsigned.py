@@ -82,3 +82,22 @@ def test_a_translated_request_has_none_of_it_to_leave_out() -> None:
     play = Play(request, kind="anthropic", attempt={"dialect": "anthropic"})
     play.answer(400, SIGNATURE)
     assert (play.opens, play.whole.status, play.of(RememberRefusal)) == (1, 400, [])
+
+
+FOREIGN = "streamgauge:google-gemini-v1:S"
+HIDDEN = REFUSAL % b"messages.1.content.0: Invalid `data` in `redacted_thinking` block"
+
+
+@pytest.mark.parametrize(
+    ("block", "refusal"),
+    [
+        (BARE | {"signature": FOREIGN}, SIGNATURE),
+        ({"type": "redacted_thinking", "data": FOREIGN}, HIDDEN),
+    ],
+)
+def test_what_another_maker_sealed_is_left_out_once_too(block: Any, refusal: bytes) -> None:
+    play = Play(asked(block, WORDS), kind="anthropic")
+    play.answer(400, refusal)
+    play.do("begun")
+    play.do("connected")
+    assert json.loads(play.requests[1])["messages"][1]["content"] == [WORDS]

@@ -28,6 +28,8 @@ __all__ = [
     "ToolChoice",
     "ToolResult",
     "ToolUse",
+    "maker_of",
+    "sealed_by",
 ]
 
 Role = Literal["system", "user", "assistant"]
@@ -68,9 +70,35 @@ class Document:
     cache: Mapping[str, Any] | None = None
 
 
+_MAKER = "streamgauge:"
+"""Begins a seal of a maker other than Anthropic; no seal of Anthropic's has a colon."""
+
+
+def sealed_by(maker: str | None, seal: str) -> str:
+    """Return a signature, or hidden reasoning, with who made it: opaque to every client.
+
+    `maker`: what OpenRouter calls its `format`; with one that is not known, or of Anthropic's, the
+    seal stays as it is.
+    """
+    if not maker or maker == "unknown" or ":" in maker or maker.startswith("anthropic"):
+        return seal
+    return f"{_MAKER}{maker}:{seal}"
+
+
+def maker_of(seal: str) -> tuple[str | None, str]:
+    """Return who made a seal, None where nobody said so, and the seal as its maker knows it."""
+    if not seal.startswith(_MAKER):
+        return None, seal
+    maker, colon, own = seal[len(_MAKER) :].partition(":")
+    return (maker, own) if maker and colon else (None, seal)
+
+
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """Reasoning that the assistant gave, with the signature that its maker wants to see again."""
+    """Reasoning that the assistant gave, with the signature that its maker wants to see again.
+
+    A signature may say whose it is: `sealed_by`.
+    """
 
     text: str
     signature: str | None = None
@@ -78,7 +106,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class RedactedThought:
-    """Reasoning that only its maker can read."""
+    """Reasoning that only its maker can read; it may say who that is: `sealed_by`."""
 
     data: str
 

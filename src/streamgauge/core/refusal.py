@@ -40,8 +40,8 @@ def names_option(body: bytes) -> bool:
 
 
 def names_signature(body: bytes) -> bool:
-    """Return whether a 400's body blames the signature of reasoning in the history."""
-    return b"signature" in body and b"thinking" in body
+    """Return whether a 400's body blames the signature of reasoning in the history, or hidden one."""
+    return b"redacted_thinking" in body or (b"signature" in body and b"thinking" in body)
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-from streamgauge.core.conversation import RedactedThought, Text, Thought
-from streamgauge.core.dialects.base import Telling
+from streamgauge.core.conversation import RedactedThought, Text, Thought, maker_of, sealed_by
+from streamgauge.core.dialects.base import Telling, Wish
+from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.details import redacted_detail, text_detail
 from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.dialects.openai.read_request import read_conversation
 from streamgauge.core.events import (
@@ -108,3 +110,51 @@ def test_a_frame_like_those_before_it_is_read_whole_where_details_say_more(
     ]
     assert len(told[-1]) == 2
     assert told[-1][1] == TextDelta("a")
+
+
+# --- of another maker than Anthropic --------------------------------------------------------------
+
+GEMINI = "google-gemini-v1"
+MARKED = f"streamgauge:{GEMINI}:S"
+
+
+@pytest.mark.parametrize("maker", [None, "unknown", "anthropic-claude-v1", "a:b", ""])
+def test_a_seal_of_no_maker_that_is_certainly_another_stays_as_it_is(maker: str | None) -> None:
+    assert sealed_by(maker, "S") == "S"
+    assert maker_of("S") == (None, "S")
+    assert maker_of("streamgauge:S") == (None, "streamgauge:S")
+
+
+def test_a_seal_keeps_its_maker_on_the_way_to_any_client_and_back() -> None:
+    sealed = [{**A, **SIGNED, "format": GEMINI}, {**HIDDEN, "format": GEMINI}]
+    delta = {"reasoning_details": sealed}
+    frame = json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+    events = ChatDecoder().decode(frame, b"")
+    hidden = f"streamgauge:{GEMINI}:x="
+    assert [*events] == [SAID_A, ThoughtSigned(MARKED), ThoughtRedacted(hidden)]
+    told = [text_detail(0, MARKED, "a"), redacted_detail(1, hidden)]
+    assert [(d["format"], d.get("signature", d.get("data"))) for d in told] == [
+        (GEMINI, "S"),
+        (GEMINI, "x="),
+    ]
+    turns = [{"role": "user", "content": "q"}]
+    asked = read_conversation({"messages": [*turns, {"role": "assistant", **delta}, *turns]})
+    assert asked.messages[1].parts == (Thought("a", MARKED), RedactedThought(hidden))
+    written = json.loads(
+        UPSTREAMS["openai"].write(asked, Wish("openrouter", "m", stream=False)).body
+    )
+    details = written["messages"][1]["reasoning_details"]
+    assert [(d["format"], d.get("signature", d.get("data"))) for d in details] == [
+        (GEMINI, "S"),
+        (GEMINI, "x="),
+    ]
+
+
+def test_a_seal_of_another_maker_is_not_shown_to_anthropic() -> None:
+    turns = [{"role": "user", "content": "q"}]
+    sealed = [{**A, **SIGNED, "format": GEMINI}, {**HIDDEN, "format": GEMINI}]
+    said = {"role": "assistant", "content": "c", "reasoning_details": sealed}
+    asked = read_conversation({"messages": [*turns, said, *turns]})
+    told = UPSTREAMS["anthropic"].write(asked, Wish("anthropic", "m", stream=False))
+    assert json.loads(told.body)["messages"][1]["content"] == [{"type": "text", "text": "c"}]
+    assert set(told.lost) == {"thinking", "redacted_thinking"}

@@ -12,9 +12,11 @@ from streamgauge.core.conversation import (
     Conversation,
     Message,
     Reasoning,
+    RedactedThought,
     Sampling,
     Text,
     Thought,
+    sealed_by,
 )
 from streamgauge.core.dialects.losses import Loss
 
@@ -26,8 +28,10 @@ READERS = {
     "OpenAI client": ("/v1/chat/completions", full_openai),
 }
 TARGETS = {"openai, thinking model": "openai (thinking model)"}
+HIDDEN = RedactedThought(sealed_by("google-gemini-v1", "R"))
+SAID = Message("assistant", (Thought("hm"), HIDDEN, Text("a")))
 HARD = Conversation(
-    messages=(Message("user", (Text("hi"),)), Message("assistant", (Thought("hm"), Text("a")))),
+    messages=(Message("user", (Text("hi"),)), SAID),
     sampling=Sampling(4000, temperature=1.5, top_p=0.5, top_k=3, stop=("\n",)),
     reasoning=Reasoning(effort="low"),
 )

@@ -72,3 +72,16 @@ def test_where_there_is_none_nothing_is_changed(messages: Any) -> None:
     body = {"messages": messages, "thinking": ENABLED}
     assert not has_unsigned(body)
     assert UNSIGNED.change(body, FORM) == {}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        SIGNED | {"signature": "streamgauge:google-gemini-v1:S"},
+        HIDDEN | {"data": "streamgauge:google-gemini-v1:x="},
+    ],
+)
+def test_what_says_that_another_maker_sealed_it_goes_as_well(block: dict[str, Any]) -> None:
+    assert change(said(SIGNED, HIDDEN), ASK, said(block, CALL), RESULT) == {
+        "messages": [ASK, said(SIGNED, HIDDEN), ASK, said(CALL), RESULT]
+    }

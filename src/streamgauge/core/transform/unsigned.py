@@ -1,4 +1,4 @@
-"""Takes reasoning that nobody signed out of a request for Anthropic's API, where it was refused."""
+"""Takes reasoning that Anthropic did not sign out of a request for its API, where it was refused."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamgauge.core.conversation import maker_of
 from streamgauge.core.transform.body import REMOVED, Changes, Form, Members
 from streamgauge.core.transform.turns import messages_of
 
 __all__ = ["UNSIGNED", "has_unsigned"]
 
+_SEALS = {"thinking": "signature", "redacted_thinking": "data"}
 _CLEARS_THINKING = "clear_thinking"
 """Begins the name of an edit that Anthropic refuses where the model shall not think."""
 
 
 def has_unsigned(body: Members) -> bool:
-    """Return whether the history has thinking with an empty signature, as other dialects' has."""
+    """Return whether the history has thinking of another maker: unsigned, or signed by a named one."""
     return any(map(_is_unsigned, (b for turn in messages_of(body) or () for b in _blocks(turn))))
 
 
@@ -54,7 +56,13 @@ def _word(value: object) -> object:
 
 
 def _is_unsigned(block: object) -> bool:
-    return isinstance(block, Mapping) and _word(block) == "thinking" and not block.get("signature")
+    word = _word(block)
+    if not isinstance(block, Mapping) or word not in _SEALS:
+        return False
+    seal = block.get(_SEALS[word])
+    if isinstance(seal, str) and maker_of(seal)[0] is not None:
+        return True
+    return word == "thinking" and not seal
 
 
 def _signed(turn: Members) -> Members:

@@ -16,6 +16,7 @@ from streamgauge.core.conversation import (
     Thought,
     ToolResult,
     ToolUse,
+    maker_of,
 )
 from streamgauge.core.dialects.call_ids import CallIds
 from streamgauge.core.dialects.losses import Loss, Losses
@@ -82,7 +83,7 @@ class BlockWriter:
             case Thought():
                 return self._thought(part)
             case RedactedThought():
-                return [{"type": "redacted_thinking", "data": part.data}]
+                return self._redacted(part)
             case Refusal():
                 return self._text(part.text, None)
             case ToolUse():
@@ -113,11 +114,19 @@ class BlockWriter:
             block["title"] = document.title
         return cached(block, document.cache)
 
+    def _redacted(self, thought: RedactedThought) -> list[Members]:
+        if maker_of(thought.data)[0] is not None:
+            self._losses.note(Loss.REDACTED_THINKING)
+            return []
+        return [{"type": "redacted_thinking", "data": thought.data}]
+
     def _thought(self, thought: Thought) -> list[Members]:
-        if thought.signature is None and not self._unsigned:
+        signature = thought.signature or ""
+        if maker_of(signature)[0] is not None:
+            signature = ""
+        if not signature and not self._unsigned:
             self._losses.note(Loss.THINKING)
             return []
-        signature = thought.signature or ""
         return [{"type": "thinking", "thinking": thought.text, "signature": signature}]
 
     def _call(self, call: ToolUse) -> Members:

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from streamgauge.core.conversation import maker_of, sealed_by
 from streamgauge.core.dialects.loose import LooseObject, load
 from streamgauge.core.events import Event, ReasoningDelta, ThoughtRedacted, ThoughtSigned
 
 __all__ = ["detail_events", "redacted_detail", "text_detail"]
 
 _FORMAT = "anthropic-claude-v1"
-"""What OpenRouter calls signatures and redacted data of Anthropic's making."""
+"""What OpenRouter calls signatures and redacted data of Anthropic's making. Others say their own."""
 
 
 def detail_events(raw: msgspec.Raw, stated: str, choice: int) -> list[Event] | None:
@@ -38,10 +39,11 @@ _Part = str | tuple[type[ThoughtSigned | ThoughtRedacted], str]
 def _parts(detail: LooseObject) -> Iterator[_Part]:
     if text := detail.text("text") or detail.text("summary"):
         yield text
+    maker = detail.text("format")
     if signature := detail.text("signature"):
-        yield ThoughtSigned, signature
+        yield ThoughtSigned, sealed_by(maker, signature)
     if data := detail.text("data"):
-        yield ThoughtRedacted, data
+        yield ThoughtRedacted, sealed_by(maker, data)
 
 
 def _events(parts: list[_Part], choice: int) -> list[Event]:
@@ -63,10 +65,12 @@ def _events(parts: list[_Part], choice: int) -> list[Event]:
 def text_detail(index: int, signature: str | None, text: str | None = None) -> dict[str, Any]:
     """Return a thought. `text` None: it was told before, and this only signs it."""
     told = {} if text is None else {"text": text}
-    signed = {} if signature is None else {"signature": signature}
-    return {"type": "reasoning.text", "index": index, **told, **signed, "format": _FORMAT}
+    maker, own = maker_of(signature or "")
+    signed = {} if signature is None else {"signature": own}
+    return {"type": "reasoning.text", "index": index, **told, **signed, "format": maker or _FORMAT}
 
 
 def redacted_detail(index: int, data: str) -> dict[str, Any]:
     """Return a thought that only its maker can read."""
-    return {"type": "reasoning.encrypted", "index": index, "data": data, "format": _FORMAT}
+    maker, own = maker_of(data)
+    return {"type": "reasoning.encrypted", "index": index, "data": own, "format": maker or _FORMAT}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamgauge.core.conversation import RedactedThought, Thought
+from streamgauge.core.conversation import RedactedThought, Thought, sealed_by
 from streamgauge.core.dialects.asked import Asked
 from streamgauge.core.dialects.losses import Loss, Losses
 
@@ -43,11 +43,13 @@ def _detail(item: Asked) -> Thought | RedactedThought | None:
     match item.text("type"):
         case "reasoning.text":
             text, signature = item.text("text") or "", item.text("signature") or None
+            if signature is not None:
+                signature = sealed_by(item.text("format"), signature)
             return Thought(text, signature) if text or signature else None
         case "reasoning.summary":
             summary = item.text("summary")
             return Thought(summary) if summary else None
         case "reasoning.encrypted":
             data = item.text("data")
-            return RedactedThought(data) if data else None
+            return RedactedThought(sealed_by(item.text("format"), data)) if data else None
     return None

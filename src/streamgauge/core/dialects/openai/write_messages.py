@@ -16,6 +16,7 @@ from streamgauge.core.conversation import (
     Text,
     Thought,
     ToolUse,
+    maker_of,
 )
 from streamgauge.core.dialects.asked import refuse
 from streamgauge.core.dialects.call_ids import CallIds
@@ -169,7 +170,10 @@ class MessageWriter:
 
 
 def _detail(thought: Thought | RedactedThought) -> Members:
+    sealed = thought.data if isinstance(thought, RedactedThought) else thought.signature
+    maker, seal = maker_of(sealed or "")
+    named = {} if maker is None else {"format": maker}
     if isinstance(thought, RedactedThought):
-        return {"type": "reasoning.encrypted", "data": thought.data}
+        return {"type": "reasoning.encrypted", "data": seal, **named}
     detail = {"type": "reasoning.text", "text": thought.text}
-    return detail | ({"signature": thought.signature} if thought.signature else {})
+    return {**detail, "signature": seal, **named} if seal else detail
