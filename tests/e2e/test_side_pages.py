@@ -54,6 +54,19 @@ async def test_a_model_that_only_the_gateway_names_is_listed_and_found(tmp_path:
 
 
 @pytest.mark.asyncio
+async def test_a_model_that_a_glob_would_serve_is_found_and_not_listed(tmp_path: Path) -> None:
+    maps = [{"match": "claude-*", "to": ["sim/sim"]}]
+    async with stand(tmp_path, models=["qwen3-*"], config={"routing": {"models": maps}}) as it:
+        listed = (await it.get("/v1/models")).json()
+        names = ("claude-haiku-4-5", "qwen3-8b", "gpt-5", "claude-" + "x" * 300, "claude-%00")
+        found = [await it.get(f"/v1/models/{name}") for name in names]
+        asked = await it.ask("/v1/chat/completions", {**CHAT, "model": "claude-haiku-4-5"})
+    assert [model["id"] for model in listed["data"]] == ["sim"]
+    assert [answer.status for answer in found] == [200, 200, 404, 404, 404]
+    assert (found[0].json()["id"], asked.status) == ("claude-haiku-4-5", 200)
+
+
+@pytest.mark.asyncio
 async def test_tokens_are_counted_by_the_upstream_or_estimated_with_a_label(tmp_path: Path) -> None:
     body = {"model": "sim", "messages": [{"role": "user", "content": "one two three"}]}
     for name in ("a", "ollama", "openai"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from streamgauge.core.chat import MAX_LABEL
 from streamgauge.core.errors import ErrorCode, GatewayError, RequestError
 from streamgauge.core.json_text import read_object
 from streamgauge.gateway.callers import Caller
@@ -209,17 +211,20 @@ class SidePages:
             host.discovery.refresh(upstream)
         if not any(host.discovery.models_of(up) for up in host.upstreams.values()):
             await host.discovery.settle()
+        globs = [entry.match for entry in host.generation.config.routing.models]
         names: set[str] = set()
         for upstream in host.upstreams.values():
             names.update(host.discovery.models_of(upstream))
-            names.update(_plain(upstream.config.models))
-        names.update(_plain(entry.match for entry in host.generation.config.routing.models))
+            globs += upstream.config.models
+        names.update(_plain(globs))
+        name = unquote(endpoint.name) if endpoint.name else None
+        if name is not None and _fits(name, globs):
+            names.add(name)
         if caller is not None:
             names = {name for name in names if caller.may_use(name)}
         anthropic = _is_anthropic(request)
-        if not endpoint.name:
+        if name is None:
             return _send(responder, 200, models_page(names, anthropic=anthropic))
-        name = unquote(endpoint.name)
         if name not in names:
             raise RequestError("there is no such model", status=404, code=ErrorCode.NO_ROUTE)
         return _send(responder, 200, model_entry(name, anthropic=anthropic))
@@ -255,6 +260,13 @@ def _is_anthropic(request: Request) -> bool:
 def _plain(globs: Iterable[str]) -> Iterable[str]:
     """Return those that name one model, which can be asked for whether an upstream lists it or not."""
     return (glob for glob in globs if not set(glob) & _WILD)
+
+
+def _fits(name: str, globs: Iterable[str]) -> bool:
+    """Whether a chat could ask for `name`, and one of the globs takes it: it would be served."""
+    if len(name) > MAX_LABEL or not name.isprintable():
+        return False
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _no_stream() -> RequestError:
