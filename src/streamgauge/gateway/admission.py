@@ -129,7 +129,9 @@ def _asked_protocol(head: RequestHead, endpoint: str) -> DialectName | None:
         if (protocol := _PROTOCOLS.get(found[1])) is None:
             raise RequestError(f"protocol is one of {', '.join(_PROTOCOLS)}", param="protocol")
         return protocol
-    accepted = (head.header(b"accept") or "").lower()
+    # Several fields are one list (RFC 9110 §5.3).
+    fields = [value for name, value in head.headers if name == b"accept"]
+    accepted = b",".join(fields).decode("latin-1").lower()
     if _LINES not in accepted:
         return None
     wished = _weight(accepted, _LINES)
@@ -151,9 +153,10 @@ def _weight(accepted: str, media: str) -> float:
 
 
 def check_content_type(head: RequestHead) -> None:
-    kind = head.header(b"content-type")
-    if kind is None:
-        return
-    media = kind.partition(";")[0].strip().lower()
-    if media and media != "application/json" and not media.endswith("+json"):
-        raise RequestError("the body must be application/json", status=415)
+    """Raise RequestError 415 where a content type, of several any one, is not JSON's."""
+    for name, value in head.headers:
+        if name != b"content-type" or value == b"application/json":
+            continue
+        media = value.partition(b";")[0].strip().lower()
+        if media and media != b"application/json" and not media.endswith(b"+json"):
+            raise RequestError("the body must be application/json", status=415)
