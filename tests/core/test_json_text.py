@@ -247,3 +247,9 @@ def test_no_bytes_raise_anything_but_a_request_error(raw: bytes) -> None:
 def test_a_long_body_s_numbers_are_those_that_python_reads() -> None:
     body = b'{"a":[1.5,-2e3,7],"long":"%b"}' % (b"x" * 5000)
     assert read_object(body)["a"] == [1.5, -2000.0, 7]
+
+
+@pytest.mark.parametrize("raw", [b"", b" \r\n", b"\xef\xbb\xbf"])
+def test_an_empty_body_is_called_empty(raw: bytes) -> None:
+    with pytest.raises(RequestError, match="the body is empty"):
+        read_object(raw)

@@ -108,6 +108,8 @@ def _read_quickly(raw: bytes) -> dict[str, Any] | None:
 
 def _read_strictly(raw: bytes) -> dict[str, Any]:
     """As `read_object`, without a byte order mark: with words for what is wrong."""
+    if not raw.strip():
+        raise RequestError("the body is empty, and must be a JSON object")
     try:
         value = _STRICT.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

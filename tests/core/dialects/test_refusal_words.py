@@ -21,7 +21,7 @@ messages[0] must be an object
 messages[0].role is required
 messages[0].role must be system, developer, user, assistant or tool
 messages[0].content is required
-messages[0].content must be a list
+messages[0].content must be a string or a list
 messages[0].content must be text
 messages[1].tool_call_id is 'c9', which no call before it has
 messages[1].tool_call_id is required
@@ -50,7 +50,7 @@ tool_choice.type must be function or allowed_tools
 n must be 1 or above
 max_tokens must be an integer
 max_tokens must be 1 or above
-stop must be a list of strings
+stop must be a string or a list of strings
 temperature must be a number
 reasoning_effort must be one of high, low, max, medium, minimal, none, xhigh
 response_format.type must be text, json_object or json_schema
@@ -69,8 +69,8 @@ messages[0] must be an object
 messages[0].role is required
 messages[0].role must be user, assistant or system
 messages[0].content is required
-messages[0].content must be a list
-system must be a list
+messages[0].content must be a string or a list
+system must be a string or a list
 system[0].type must be text
 messages[0].content[0].type is required
 messages[0].content[0].text is required
@@ -98,7 +98,7 @@ thinking.type must be enabled, adaptive, between_tools or disabled
 output_config.effort must be one of high, low, max, medium, minimal, xhigh
 output_config.format.schema is required
 output_config.format.type must be json_schema
-stop_sequences must be a list of strings
+stop_sequences must be a string or a list of strings
 temperature must be a number
 """
 

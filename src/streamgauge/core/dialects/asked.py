@@ -106,13 +106,16 @@ class Asked:
             raise self.refuse(key, "is required")
         return child
 
-    def children(self, key: str) -> Iterator[Asked]:
-        """Yield the objects of the list at `key`; nothing for null and absence."""
+    def children(self, key: str, *, or_text: bool = False) -> Iterator[Asked]:
+        """Yield the objects of the list at `key`; nothing for null and absence.
+
+        `or_text`: a string may stand there as well, for its reader to have looked for.
+        """
         value = self.members.get(key)
         if value is None:
             return
         if type(value) is not list:
-            raise self.refuse(key, "must be a list")
+            raise self.refuse(key, "must be a string or a list" if or_text else "must be a list")
         for index, member in enumerate(value):
             path = f"{self.name(key)}[{index}]"
             if type(member) is not dict:
@@ -127,5 +130,5 @@ class Asked:
         if type(value) is str:
             return (value,)
         if type(value) is not list or not all(type(member) is str for member in value):
-            raise self.refuse(key, "must be a list of strings")
+            raise self.refuse(key, "must be a string or a list of strings")
         return tuple(value)

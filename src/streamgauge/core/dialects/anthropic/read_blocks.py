@@ -77,7 +77,7 @@ class BlockReader:
         if type(value) is str:
             yield Text(value)
             return
-        for block in holder.children(key):
+        for block in holder.children(key, or_text=True):
             if block.need("type") != "text":
                 raise block.refuse("type", "must be text")
             yield self._text(block)
@@ -89,7 +89,7 @@ class BlockReader:
             return
         if value is None:
             raise holder.refuse("content", "is required")
-        for block in holder.children("content"):
+        for block in holder.children("content", or_text=True):
             yield from self._block(block, allowed)
 
     def _block(self, block: Asked, allowed: frozenset[str]) -> Iterator[Part]:

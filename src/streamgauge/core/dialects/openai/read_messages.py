@@ -88,7 +88,7 @@ class MessageReader:
             return
         if value is None:
             raise message.refuse("content", "is required")
-        for part in message.children("content"):
+        for part in message.children("content", or_text=True):
             yield self._part(part)
 
     def _part(self, part: Asked) -> Text | Image | Document:
@@ -126,7 +126,7 @@ class MessageReader:
             if value:
                 yield Text(value)
         elif value is not None:
-            for part in message.children("content"):
+            for part in message.children("content", or_text=True):
                 yield self._said(part)
         refusal = message.text("refusal")
         if refusal:
