@@ -237,6 +237,10 @@ LOSING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"messages": [turn({"type": "server_tool_use", "id": "s"}, role="assistant")]},
         ("server_block",),
     ),
+    (
+        {"messages": [turn({"type": "container_upload", "file_id": "f"}, role="assistant")]},
+        ("server_block",),
+    ),
     ({"messages": [turn({"type": "text", "text": "a", "citations": [{}]})]}, ("citations",)),
     (
         {
@@ -290,6 +294,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (in_turn({"text": "a"}), "messages[0].content[0].type"),
     (in_turn({"type": "text"}), "messages[0].content[0].text"),
     (in_turn({"type": "hologram"}), "messages[0].content[0].type"),
+    (in_turn({"type": "container_upload", "file_id": "f"}), "messages[0].content[0].type"),
     (in_turn(CALL), "messages[0].content[0].type"),
     (in_turn({"type": "image", "source": PNG}, role="assistant"), "messages[0].content[0].type"),
     (in_turn({"type": "image"}), "messages[0].content[0].source"),

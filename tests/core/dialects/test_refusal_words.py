@@ -75,6 +75,7 @@ system[0].type must be text
 messages[0].content[0].type is required
 messages[0].content[0].text is required
 messages[0].content[0].type is 'hologram': here stand document, image, search_result, text, tool_result
+messages[0].content[0].type is 'container_upload': another server cannot read files
 messages[0].content[0].type is 'tool_use': here stand document, image, search_result, text, tool_result
 messages[0].content[0].type is 'image': here stand redacted_thinking, text, thinking, tool_use
 messages[0].content[0].source is required

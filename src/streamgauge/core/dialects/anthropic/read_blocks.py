@@ -30,6 +30,7 @@ _SERVER_BLOCKS = frozenset(
     "tool_reference tool_search_tool_result web_fetch_tool_result web_search_tool_result".split()
 )
 """Blocks of tools that Anthropic runs itself: no other server has a place for them."""
+_UPLOAD = "container_upload"
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 _SAID_BY: Mapping[Role, frozenset[str]] = {
     "user": frozenset({"text", "image", "document", "search_result", "tool_result"}),
@@ -94,6 +95,8 @@ class BlockReader:
 
     def _block(self, block: Asked, allowed: frozenset[str]) -> Iterator[Part]:
         kind = block.need("type")
+        if kind == _UPLOAD and "tool_use" not in allowed:  # a file of the user's, by its id
+            raise block.refuse("type", f"is {kind!r}: another server cannot read files")
         if kind in _SERVER_BLOCKS:
             self._losses.note(Loss.SERVER_BLOCK)
             if kind == "compaction" and (summary := block.text("content")):
