@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from streamgauge.core.dialects.anthropic.streams import messages_stream
+from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.dialects.openai.streams import chat_stream
 from streamgauge.core.dialects.registry import DIALECTS, dialect_of
-from streamgauge.core.events import Ended, ReasoningDelta, TextDelta
+from streamgauge.core.events import Ended, ReasoningDelta, TextDelta, ThoughtSigned
 
 HEAD = {
     "id": "x",
@@ -20,6 +21,7 @@ HEAD = {
     "service_tier": "flex",
 }
 CHUNK = {**HEAD, "object": "chat.completion.chunk"}
+DETAILS = "reasoning_details"
 LOGPROBS = {"content": [{"token": "a"}]}
 
 
@@ -44,11 +46,14 @@ def piece(index: object, delta: dict[str, Any], finish: str | None = None) -> di
 
 
 def test_a_chat_answer_as_a_stream() -> None:
-    message = {
+    message: dict[str, Any] = {
         "role": "tool",
         "content": "a",
         "reasoning_content": "r",
         "reasoning": "s",
+        "reasoning_details": [{"type": "reasoning.text", "text": "r", "signature": "S"}],
+        "images": [{"type": "image_url"}],
+        "annotations": [{"type": "url_citation"}],
         "refusal": "no",
         "function_call": {"name": "old"},
         "tool_calls": [{"id": "t", "index": 9}, "no call", {"id": "u"}],
@@ -66,9 +71,10 @@ def test_a_chat_answer_as_a_stream() -> None:
     }
     pieces = [
         piece(4, {"role": "tool", "content": ""}),
-        piece(4, {"reasoning_content": "r"}),
-        piece(4, {"reasoning": "s"}),
+        piece(4, {key: message[key] for key in ("reasoning_content", "reasoning", DETAILS)}),
         {**piece(4, {"content": "a"}), "logprobs": LOGPROBS},
+        piece(4, {"images": [{"type": "image_url"}]}),
+        piece(4, {"annotations": [{"type": "url_citation"}]}),
         piece(4, {"refusal": "no"}),
         piece(4, {"function_call": {"name": "old"}}),
         piece(4, {"tool_calls": [{"id": "t", "index": 0}, {"id": "u", "index": 2}]}),
@@ -272,3 +278,14 @@ def test_each_endpoint_reads_its_answers(endpoint: str, body: bytes) -> None:
 
 def test_embeddings_have_no_stream() -> None:
     assert DIALECTS["openai"].stream_of("embeddings", b'{"choices":[]}') is None
+
+
+def test_reasoning_in_several_words_is_read_once_and_keeps_its_signature() -> None:
+    details = [{"type": "reasoning.text", "text": "hm", "signature": "S"}]
+    message = {"content": "a", "reasoning_content": "hm", "reasoning": "hm", DETAILS: details}
+    stream = chat_stream(json.dumps({"choices": [{"message": message}]}).encode())
+    decoder = UPSTREAMS["openai"].decoder()
+    told = [json.dumps(each).encode() for each in payloads(stream)[:-1]]
+    events = [event for payload in told for event in decoder.decode(payload, b"")]
+    said = [e for e in events if isinstance(e, ReasoningDelta | ThoughtSigned | TextDelta)]
+    assert said == [ReasoningDelta("hm"), ThoughtSigned("S"), TextDelta("a")]

@@ -14,7 +14,9 @@ __all__ = ["DONE", "chat_stream", "completion_stream"]
 DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _TAIL = ("usage", "timings")
-_PIECES = ("reasoning_content", "reasoning", "content", "refusal", "function_call", "audio")
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")
+"""The same in several words, so it is told in one piece: else it would be read more than once."""
+_PIECES = ("content", "images", "annotations", "refusal", "function_call", "audio")
 
 
 def chat_stream(body: bytes) -> bytes | None:
@@ -64,6 +66,8 @@ def _chat_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     yield _piece(index, {"role": message.get("role") or "assistant", "content": ""})
+    if thoughts := {key: message[key] for key in _THOUGHTS if message.get(key)}:
+        yield _piece(index, thoughts)
     for key in _PIECES:
         if message.get(key):
             piece = _piece(index, {key: message[key]})
