@@ -296,6 +296,22 @@ def test_unread_numbers_are_unknown_and_not_zero() -> None:
     assert (row.ttft_ms, row.output_tokens, row.finish_reason) == (None, None, None)
 
 
+@pytest.mark.parametrize(("wanted", "shown"), [(None, False), (False, False), (True, True)])
+def test_an_answer_made_an_unread_stream_tells_usage_to_who_asked(
+    wanted: bool | None, shown: bool
+) -> None:
+    options = {} if wanted is None else {"stream_options": {"include_usage": wanted}}
+    play = Play(chat_request(**options), metering=False)
+    said = {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}
+    counts = {"usage": {"prompt_tokens": 9, "completion_tokens": 4}, "timings": {"cache_n": 1}}
+    play.head(content_type="application/json")
+    play.data(json.dumps({"choices": [said], **counts}).encode())
+    play.do("upstream_end", "complete")
+    assert play.body.endswith(DONE)
+    assert (b'"usage"' in play.body, b'"timings"' in play.body) == (shown, shown)
+    assert play.row.status is Status.COMPLETED
+
+
 def test_an_unread_stream_is_not_asked_for_usage_that_could_not_be_hidden() -> None:
     assert b"include_usage" not in unread(*WIRE).requests[0]
 

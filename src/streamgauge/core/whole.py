@@ -22,6 +22,10 @@ from streamgauge.core.verdict import Verdict, protocol_error, refused
 
 __all__ = ["read_whole", "says_nothing", "whole_body", "whole_stream"]
 
+_ASKS_USAGE = frozenset({"chat/completions", "completions"})
+"""Streams of these tell usage only to who asks for it."""
+_COUNTS = frozenset({"usage", "timings"})
+
 
 def read_whole(facts: Facts, attempt: Attempt, body: bytes) -> Sequence[Event] | None:
     """Return the events of an answer, `Ended` last; None where it is no JSON object."""
@@ -42,6 +46,8 @@ def whole_stream(
     if attempt.dialect is not None:
         stream = UPSTREAMS[attempt.dialect].stream_of(body)
     else:
+        if endpoint in _ASKS_USAGE and not (facts.metering or facts.request.include_usage):
+            body = _without_usage(body)  # its frame could not be hidden: nobody reads the stream
         stream = dialect_of(endpoint).stream_of(endpoint, body)
     if stream is not None:
         return stream
@@ -49,6 +55,13 @@ def whole_stream(
         if isinstance(event, Failed):
             return refused(error_of_stream(event, attempt), event.status)
     return protocol_error("the upstream's answer is not a chat answer")
+
+
+def _without_usage(body: bytes) -> bytes:
+    answer = object_in(body)
+    if answer is None:
+        return body
+    return json_of({key: value for key, value in answer.items() if key not in _COUNTS})
 
 
 def says_nothing(meter: Meter) -> bool:
