@@ -158,3 +158,27 @@ async def test_a_refused_page_has_an_id_of_its_own(tmp_path: Path) -> None:
         assert re.fullmatch(r"[A-Za-z0-9_-]{16,64}", answer.id)
     assert (unknown.status, broken.status) == (404, 400)
     assert unknown.id != broken.id
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "anthropic"),
+    [
+        ("/v1/files?beta=true", {}, True),
+        ("/v1/files", {"anthropic_version": "2023-06-01"}, True),
+        ("/v1/messages/batches", {}, True),
+        ("/v1/streams/nobody", {"anthropic_version": "2023-06-01"}, True),
+        ("/v1/files?limit=2", {}, False),
+        ("/v1/files?beta=1", {}, False),
+        ("/v1/chat/completions?beta=true", {"anthropic_version": "2023-06-01"}, False),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_is_not_there_is_told_in_the_dialect_of_who_asks(
+    path: str, headers: dict[str, str], anthropic: bool, tmp_path: Path
+) -> None:
+    async with stand(tmp_path) as it:
+        answer = await it.get(path, **headers)
+    told = answer.json()
+    assert answer.status == (405 if "chat" in path else 404)
+    assert (told.get("type") == "error", "request_id" in told) == (anthropic, anthropic)
+    assert ("param" in told["error"]) is not anthropic

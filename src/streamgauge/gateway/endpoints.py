@@ -10,11 +10,13 @@ from enum import Enum, auto
 from streamgauge.core.chat import ENDPOINTS, UpstreamDialect
 from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.errors import RequestError
+from streamgauge.gateway.http import RequestHead
 
 __all__ = [
     "Endpoint",
     "Route",
     "allow_header",
+    "asked_dialect",
     "beta_query",
     "check_method",
     "dialect_name",
@@ -106,6 +108,19 @@ def allow_header(endpoint: Endpoint) -> tuple[tuple[bytes, bytes], ...]:
 def dialect_name(path: str | None) -> str:
     """Return the dialect that `path` looks like; OpenAI's where it looks like none."""
     return "anthropic" if path is not None and "/messages" in path else "openai"
+
+
+def asked_dialect(head: RequestHead) -> str:
+    """Return the dialect of who sends `head`: by its path, and where both have it by what it says.
+
+    Anthropic's clients state a version everywhere, and `beta=true` at paths that have no other sign.
+    """
+    name, endpoint = dialect_name(head.path), find_endpoint(head.path)
+    if name == "anthropic" or (endpoint is not None and endpoint.route is Route.METERED):
+        return name
+    beta = _BETA.search(head.query)
+    says = head.header(b"anthropic-version") is not None or (beta is not None and beta[1] == "true")
+    return "anthropic" if says else name
 
 
 def upstream_path(name: str, dialect: UpstreamDialect | None, query: str) -> str:

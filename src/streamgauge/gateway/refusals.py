@@ -11,6 +11,7 @@ from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.gateway.admission import client_request_id, label_of
 from streamgauge.gateway.callers import Caller, Unauthenticated
+from streamgauge.gateway.endpoints import asked_dialect
 from streamgauge.gateway.http import Header, RequestHead, Responder
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.rejections import refusal, row_of
@@ -57,7 +58,8 @@ class Refusals:
         nobody knows. `caller`: whose row it is. `head`, `chat`: what was read before the refusal.
         """
         request_id = self._ids.next()
-        status, headers, body = refusal(path, error, request_id)
+        dialect = None if head is None else asked_dialect(head)
+        status, headers, body = refusal(path, error, request_id, dialect)
         record = None
         unheard = error.code is ErrorCode.BAD_HTTP or isinstance(error, Unauthenticated)
         if row and not unheard:

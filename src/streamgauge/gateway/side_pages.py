@@ -16,7 +16,7 @@ from streamgauge.gateway.callers import Caller
 from streamgauge.gateway.costs import cost_answer
 from streamgauge.gateway.counts import count_answer
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route
+from streamgauge.gateway.endpoints import Endpoint, Route, asked_dialect
 from streamgauge.gateway.fetch import FetchError, fetch
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, Responder
@@ -123,9 +123,8 @@ class SidePages:
                 now_us = time.time_ns() // 1000
                 _send_raw(responder, *cost_answer(self._host, request, caller, now_us))
             case Route.MODELS:
-                dialect = "anthropic" if _is_anthropic(request) else None
                 answer = self._models(endpoint, request, responder, caller)
-                self._run(answer, request, responder, dialect)
+                self._run(answer, request, responder)
             case Route.COUNT_TOKENS:
                 self._run(self._count(request, responder, caller), request, responder)
             case _:
@@ -136,17 +135,17 @@ class SidePages:
         answer: Coroutine[Any, Any, None],
         request: Request,
         responder: Responder,
-        dialect: str | None = None,
     ) -> None:
+        head = request.head
+
         async def run() -> None:
             try:
                 await answer
             except GatewayError as error:
-                _send_raw(
-                    responder, *refusal(request.head.path, error, self._host.ids.next(), dialect)
-                )
+                dialect = asked_dialect(head)
+                _send_raw(responder, *refusal(head.path, error, self._host.ids.next(), dialect))
 
-        task = asyncio.create_task(run(), name=f"answer {request.head.path[:80]}")
+        task = asyncio.create_task(run(), name=f"answer {head.path[:80]}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
