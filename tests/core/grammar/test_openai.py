@@ -74,6 +74,7 @@ BROKEN: list[tuple[str, list[bytes]]] = [
     ("done_after_error", [ROLE, FAILURE, DONE]),
     ("done_padded", [*OPENAI[:-1], b"data:  [DONE]\n\n"]),
     ("done_spelling", [*OPENAI[:-1], b"data: [DONE] \n\n"]),
+    ("done_followed", [*OPENAI[:-1], b"data: [DONE]x\n\n"]),
     ("done_missing", OPENAI[:-1]),
     ("data_after_done", [*OPENAI, DONE]),
     ("data_after_done", [*OPENAI, TEXT]),

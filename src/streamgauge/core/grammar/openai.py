@@ -48,7 +48,8 @@ RULES: Mapping[str, Rule] = {
     "data_after_error": error("nothing follows an error frame"),
     "done_after_error": oddity("no `[DONE]` follows an error frame"),
     "done_padded": error("nothing stands before `[DONE]`: openai-python reads that as a chunk"),
-    "done_spelling": oddity("the end marker is `[DONE]`, nothing more"),
+    "done_followed": error("nothing stands behind `[DONE]`: many clients read that as a chunk"),
+    "done_spelling": oddity("the end marker is `[DONE]`, without a blank behind it"),
     "done_missing": error("the stream ends with `[DONE]` or an error frame"),
     "data_after_done": error("nothing follows `[DONE]`"),
 }
@@ -102,8 +103,7 @@ class ChatGrammar:
     def _done(self, payload: bytes) -> None:
         self._end = _End.DONE
         if payload != b"[DONE]":
-            rule = "done_spelling" if payload.startswith(b"[DONE]") else "done_padded"
-            self._sheet.note(rule, f"the end marker is {shown(payload)}")
+            self._sheet.note(_spelling(payload), f"the end marker is {shown(payload)}")
         self._unfinished()
 
     def _unfinished(self) -> None:
@@ -196,3 +196,10 @@ class ChatGrammar:
         if self._end is _End.OPEN:
             self._sheet.note("done_missing", "the stream ends without `[DONE]`")
             self._unfinished()
+
+
+def _spelling(marker: bytes) -> str:
+    """Return the rule that an end marker breaks which is not `[DONE]` alone."""
+    if not marker.startswith(b"[DONE]"):
+        return "done_padded"
+    return "done_spelling" if marker.rstrip() == b"[DONE]" else "done_followed"
