@@ -189,18 +189,33 @@ def test_estimates_and_unknowns_are_marked(tmp_path: Path) -> None:
         input_tokens=None, cache_read_tokens=None, output_tokens=17, cost_nano=None, price=None,
         anomalies=["slow_reader", "partial_usage"],
     )  # fmt: skip
-    assert page["usage as booked"] == [
-        "input –",
-        "cache read –",
-        "cache write –",
-        "output 17~ counted here: frames with content, at most the tokens (counted)",
-        "reasoning –",
+    assert page["usage, as reported and as booked"] == [
+        "count reported booked source",
+        "input – –",
+        "cache read – –",
+        "cache write – –",
+        "output – 17~ counted here: frames with content, at most the tokens (counted)",
+        "reasoning – –",
     ]
     assert page["anomalies"] == [
         "slow_reader the client read nothing for write_seconds, and was cut off",
         "partial_usage the input is the upstream's count, the output is our own",
     ]
     assert page["attempts"] == ["none: no upstream was called"]
+
+
+def test_what_the_upstream_reported_stands_beside_what_was_booked(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, usage_source="running", input_source="provider", input_tokens=1000,
+        cache_read_tokens=400, cache_write_tokens=None, output_tokens=17, reasoning_tokens=0,
+    )  # fmt: skip
+    assert page["usage, as reported and as booked"][1:] == [
+        "input 1000 1000 the upstream's final numbers (provider)",
+        "cache read 400 400 the upstream's final numbers (provider)",
+        "cache write – –",
+        "output 17 17~ the upstream's running count when it was cut (running)",
+        "reasoning 0 0~ the upstream's running count when it was cut (running)",
+    ]
 
 
 def test_an_exchange_in_flight_has_no_end(tmp_path: Path) -> None:

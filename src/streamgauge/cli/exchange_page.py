@@ -14,6 +14,7 @@ from streamgauge.cli.exchange_times import pace, steps_of, timeline
 from streamgauge.cli.figures import Signs, duration, status_colour, tokens
 from streamgauge.cli.ledger_table import printable, signs_of
 from streamgauge.core.record import Status
+from streamgauge.ledger.explaining import usage_of
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
@@ -28,19 +29,8 @@ _FACTS = (
     "error_code", "error_message", "frames_in", "frames_out", "bytes_in", "bytes_out",
     "stream_sha1", "config_version", "owner",
 )  # fmt: skip
-_USAGE = (
-    ("input", "input_tokens", "input_source"),
-    ("  cache read", "cache_read_tokens", "input_source"),
-    ("  cache write", "cache_write_tokens", "input_source"),
-    ("output", "output_tokens", "usage_source"),
-    ("  reasoning", "reasoning_tokens", "usage_source"),
-)
-_SOURCES = {
-    "provider": "the upstream's final numbers",
-    "timings": "llama.cpp's timings",
-    "running": "the upstream's running count when it was cut",
-    "counted": "counted here: frames with content, at most the tokens",
-}
+_USAGE_TITLES = ("  count", "reported", "booked", "source")
+_PARTS = frozenset({"cache_read_tokens", "cache_write_tokens", "reasoning_tokens"})
 _ATTEMPT_TITLES = ("n", "upstream", "dialect", "model", "http", "outcome", "error", "connected",
                    "first byte", "took", "billed", "in", "out")  # fmt: skip
 
@@ -58,7 +48,9 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     console.print(Text("\ntimeline", "bold"))
     console.print(timeline(request, steps, signs, bars=console.is_terminal))
     _section(console, "pace", pace(request, steps, signs))
-    _section(console, "usage as booked", _usage(request, signs))
+    console.print(Text("\nusage, as reported and as booked", "bold"))
+    console.print(_usage(request, signs))
+    _section(console, "context", _context(request, signs))
     _section(console, "cost", cost_lines(request, signs))
     console.print(Text("\nattempts", "bold"))
     console.print(_attempts(attempts, signs) if attempts else "  none: no upstream was called")
@@ -86,15 +78,19 @@ def _fact(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _usage(request: Row, signs: Signs) -> list[tuple[str, str]]:
-    lines = []
-    for name, count, source in _USAGE:
-        value, origin = request[count], request[source]
-        text = signs.or_dash(tokens(value, origin))
-        if value is not None and origin is not None:
-            text += f"  {_SOURCES.get(origin, origin)} ({origin})"
-        lines.append((name, text))
-    return lines + _context(request, signs)
+def _usage(request: Row, signs: Signs) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in _USAGE_TITLES:
+        number = title in {"reported", "booked"}
+        table.add_column(title, justify="right" if number else "left", no_wrap=number)
+    for count in usage_of(request):
+        indent = "    " if count["name"] in _PARTS else "  "
+        name = count["name"].removesuffix("_tokens").replace("_", " ")
+        booked, source = tokens(count["booked"], count["source"]), count["source"]
+        origin = "" if source is None else f"{count['meaning'] or source} ({source})"
+        cells = (signs.or_dash(count["reported"]), signs.or_dash(booked), origin)
+        table.add_row(f"{indent}{name}", *(Text(printable(cell)) for cell in cells))
+    return table
 
 
 def _context(request: Row, signs: Signs) -> list[tuple[str, str]]:
@@ -103,7 +99,7 @@ def _context(request: Row, signs: Signs) -> list[tuple[str, str]]:
         return []
     percent = request["context_percent"]
     share = "" if percent is None else f"  {percent:.1f} %"
-    return [("context", f"{signs.or_dash(used)} of {signs.or_dash(total)}{share}")]
+    return [("used", f"{signs.or_dash(used)} of {signs.or_dash(total)}{share}")]
 
 
 def _attempts(attempts: Sequence[Row], signs: Signs) -> Table:

@@ -12,7 +12,7 @@ from streamgauge.ledger.moments import moments_of
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
-__all__ = ["SOURCES", "explained"]
+__all__ = ["SOURCES", "explained", "usage_of"]
 
 Row = Mapping[str, Any]
 Page = dict[str, Any]
@@ -48,9 +48,14 @@ def explained(request: Row, attempts: Sequence[Row]) -> Page:
         "timeline": [
             {"moment": each.name, "ms": each.ms} for each in moments_of(request, attempts)
         ],
-        "usage": [_count(request, *names) for names in _COUNTS],
+        "usage": usage_of(request),
         "cost": _cost(request),
     }
+
+
+def usage_of(request: Row) -> list[Page]:
+    """Return each count of tokens as the upstream reported it and as it was booked."""
+    return [_count(request, *names) for names in _COUNTS]
 
 
 def _count(row: Row, name: str, source_name: str) -> Page:
