@@ -218,6 +218,21 @@ def test_what_the_upstream_reported_stands_beside_what_was_booked(tmp_path: Path
     ]
 
 
+def test_an_attempt_that_was_completed_is_billed_and_one_that_was_cut_perhaps(
+    tmp_path: Path,
+) -> None:
+    record = an_exchange("three-attempts")
+    ends = (("upstream_error", False), ("stream_incomplete", True), ("completed", True))
+    attempts = [
+        an_attempt(record, n, outcome=outcome, may_have_been_billed=billed)
+        for n, (outcome, billed) in enumerate(ends, 1)
+    ]
+    write(tmp_path / "one.db", (record, attempts))
+    lines = run(tmp_path / "one.db", "three").stdout.partition("\nattempts\n")[2].splitlines()
+    place = lines[0].index("billed")
+    assert [line[place:].split()[0] for line in lines[1:4]] == ["no", "perhaps", "yes"]
+
+
 def test_an_exchange_in_flight_has_no_end(tmp_path: Path) -> None:
     page = page_of(tmp_path, status=Status.IN_FLIGHT, finished_at=None, stream_duration_ms=None)
     assert page["timeline"][-1] == "– not ended"

@@ -169,6 +169,7 @@ async def test_a_fallback_shows_both_attempts(seen: Sight, played: Played) -> No
     assert "HTTP 503" in tree
     assert tree.count("connected after") == 2
     assert tree.count("usage after") == 1
+    assert ("billed: no" in tree, "billed: yes" in tree) == (True, True)
 
 
 async def test_a_refused_request_says_that_no_upstream_was_called(

@@ -120,7 +120,13 @@ def _attempt_cells(attempt: Row) -> Iterator[object]:
     crashed = attempt["outcome"] == Status.GATEWAY_CRASH
     known = started is not None and finished is not None and not crashed
     yield duration((finished - started) / 1000) if known else None
-    billed = attempt["may_have_been_billed"]
-    yield None if billed is None else "perhaps" if billed else "no"
+    yield _billed(attempt)
     yield attempt["input_tokens"]
     yield attempt["output_tokens"]
+
+
+def _billed(attempt: Row) -> str | None:
+    billed: bool | None = attempt["may_have_been_billed"]
+    if billed is None:
+        return None
+    return "no" if not billed else "yes" if attempt["outcome"] == Status.COMPLETED else "perhaps"

@@ -54,8 +54,8 @@ function billed(attempt) {
   if (attempt.may_have_been_billed === null) {
     return [" · billed: ", missing("it has not ended")];
   }
-  if (attempt.outcome === "completed") {
-    return " · billed";
+  if (!attempt.may_have_been_billed) {
+    return " · billed: no";
   }
-  return attempt.may_have_been_billed ? [" · ", h("span", { class: "badge warn", title: "the upstream had begun to answer, or may have" }, "may be billed")] : " · not billed";
+  return attempt.outcome === "completed" ? " · billed: yes" : [" · billed: ", h("span", { class: "badge warn", title: "the upstream had begun to answer, or may have" }, "perhaps")];
 }
