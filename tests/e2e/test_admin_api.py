@@ -257,6 +257,16 @@ async def test_the_last_error_of_an_upstream_is_told_after_it_has_recovered(tmp_
 
 
 @pytest.mark.asyncio
+async def test_an_upstream_is_told_with_its_slots_and_with_its_limit_of_drains(
+    tmp_path: Path,
+) -> None:
+    async with admin_stand(tmp_path, flavour="llamacpp", drain={"max_streams": 7}) as admin:
+        await until(lambda: admin.on.gateway.upstreams["sim"].learnt.slots is not None)
+        (told,) = (await admin.get("upstreams")).json()["upstreams"]
+    assert (told["slots"], told["drains"], told["most_drains"]) == (2, 0, 7)
+
+
+@pytest.mark.asyncio
 async def test_unknown_models_come_with_what_gives_them_a_price(admin: Admin) -> None:
     unknown = (await admin.get("health")).json()["unknown_models"]
     assert [(each["upstream"], each["model"], each["exchanges"]) for each in unknown] == [

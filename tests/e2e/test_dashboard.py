@@ -343,6 +343,18 @@ def _in_pieces(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield rest | {"b64": base64.b64encode(raw[begin:end]).decode()}
 
 
+async def test_the_card_of_an_upstream_tells_its_slots_and_its_limits(seen: Sight) -> None:
+    await seen.go("/upstreams")
+    local, claude = [
+        await seen.text(f"[aria-label='Upstream {name}']") for name in ("local", "claude")
+    ]
+    assert re.search(r"Slots\s+2, further calls wait there", local)
+    assert re.search(r"Drains\s+0 of at most 100", local)
+    assert re.search(r"Slots\s+–", claude)
+    dash = seen.page.locator("[aria-label='Upstream claude'] .missing").first
+    assert "not told" in (await dash.get_attribute("title") or "")
+
+
 async def test_an_upstream_is_drained_and_enabled_after_a_question(
     seen: Sight, played: Played
 ) -> None:

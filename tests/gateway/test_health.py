@@ -346,3 +346,26 @@ async def test_models_that_were_listed_outlast_an_answer_that_fails(kind: str, b
         await discovery.settle()
         assert discovery.models_of(up) == ()
         await discovery.aclose()
+
+
+@both_loops
+async def test_the_slots_of_a_server_are_what_it_last_told_of_them() -> None:
+    server = Server()
+    told = []
+    async with upstream(server) as far, pool() as made:
+        up, discovery = runtime_at(far.port), Discovery(made)
+        for server.body in (
+            b'{"data":[]}',
+            b'[{"n_ctx":4096},{"n_ctx":4096},{"n_ctx":4096}]',
+            b'{"total_slots":4,"default_generation_settings":{"n_ctx":4096}}',
+            b'{"total_slots":true}',
+            b'{"total_slots":"9"}',
+            b"[]",
+            b"[",
+        ):
+            up.learnt.asked.clear()
+            discovery.refresh(up)
+            await discovery.settle()
+            told.append(up.learnt.slots)
+        await discovery.aclose()
+    assert told == [None, 3, 4, 4, 4, 4, 4]

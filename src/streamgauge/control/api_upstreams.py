@@ -145,6 +145,8 @@ def _upstream(detail: UpstreamDetail, state: UpstreamState, past: _Past) -> dict
         "last_error": detail.last_error,
         "in_flight": detail.in_flight,
         "drains": detail.drains,
+        "most_drains": detail.most_drains,
+        "slots": detail.slots,
         "response_ms": detail.response_ms,
         "models": list(detail.models),
         "contexts": [{"model": model, "tokens": tokens} for model, tokens in contexts],

@@ -105,6 +105,8 @@ _UPSTREAM = record(
     last_error="string?",
     in_flight="integer",
     drains="integer",
+    most_drains="integer",
+    slots="integer?",
     response_ms="number?",
     models=array({"type": "string"}),
     contexts=array(record(model="string?", tokens="integer?")),

@@ -93,13 +93,17 @@ class Discovery:
         self.refresh(upstream)
 
     async def _learn(self, upstream: UpstreamRuntime, model: str | None) -> None:
-        size = None
+        size = slots = None
         if upstream.config.kind in _LOCAL:
-            size = _props_context(await self._json(upstream, "/props"))
+            props = await self._json(upstream, "/props")
+            size, slots = _props_context(props), _props_slots(props)
             if size is None and upstream.config.kind in _SLOTTED:
-                size = _slots_context(await self._json(upstream, "/slots"))
+                page = await self._json(upstream, "/slots")
+                size, slots = _slots_context(page), slots or _slots_listed(page)
         listed = _listed(await self._json(upstream, "/v1/models"))
         learnt = upstream.learnt
+        if slots is not None:
+            learnt.slots = slots
         if listed is not None:
             learnt.models = tuple(listed)
         if size is None and listed is not None:
@@ -150,6 +154,14 @@ def _props_context(props: Any) -> int | None:
 def _slots_context(slots: Any) -> int | None:
     first = slots[0] if isinstance(slots, list) and slots else None
     return _count(first.get("n_ctx")) if isinstance(first, dict) else None
+
+
+def _props_slots(props: Any) -> int | None:
+    return _count(props.get("total_slots")) if isinstance(props, dict) else None
+
+
+def _slots_listed(slots: Any) -> int | None:
+    return _count(len(slots)) if isinstance(slots, list) else None
 
 
 def _listed(page: Any) -> dict[str, int | None] | None:

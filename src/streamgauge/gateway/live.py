@@ -56,7 +56,8 @@ class UpstreamDetail:
     """How one upstream stands. `response_ms`: moving mean until an answer's head. None is unknown.
 
     `admits`: whether a call may begin there now; drained, its circuit and its own wish are looked at.
-    `last_error`: how a call or probe failed last, also where it has answered since.
+    `last_error`: how a call or probe failed last, also where it has answered since. `slots`: calls
+    that it works on at once, others wait there. `most_drains`: of `drains`.
     """
 
     name: str
@@ -68,6 +69,8 @@ class UpstreamDetail:
     last_error: str | None
     in_flight: int
     drains: int
+    most_drains: int
+    slots: int | None
     response_ms: float | None
     models: tuple[str, ...]
     contexts: Mapping[str | None, int | None]
@@ -123,6 +126,8 @@ def _detail(upstream: UpstreamRuntime) -> UpstreamDetail:
         last_error=upstream.newest_error,
         in_flight=upstream.in_flight,
         drains=upstream.drains,
+        most_drains=upstream.config.drain.max_streams,
+        slots=upstream.learnt.slots,
         response_ms=None if seconds is None else round(seconds * 1000, 1),
         models=upstream.learnt.models[:_MOST_NAMES],
         contexts=dict(contexts),

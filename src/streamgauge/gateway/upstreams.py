@@ -28,11 +28,13 @@ _FileStamp = tuple[int, int, int] | None
 class Learnt:
     """What an upstream told of itself, by model; it goes when the upstream is replaced.
 
-    `contexts`: tokens. `asked`: monotonic seconds of the last question.
+    `contexts`: tokens. `slots`: calls that it works on at once. `asked`: monotonic seconds of the
+    last question.
     """
 
     contexts: dict[str | None, int | None] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    slots: int | None = None
     asked: dict[str | None, float] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ import { upstreamActions } from "./upstream_actions.js";
 const HOURS = [["24", "last 24 h"], ["1", "last hour"], ["168", "last 7 days"], ["720", "last 30 days"]];
 const QUANTILES = ["p50", "p95", "p99"];
 const DRAINED = "Drained by an admin: no new call begins here until it is enabled, its own settings change, or the gateway restarts.";
+const SLOTTED = new Set(["llamacpp", "sim"]);
 const HOUR_US = 3_600_000_000;
 
 async function open({ root, signal, feed }) {
@@ -47,7 +48,9 @@ function card(upstream, reload) {
         ["Kind", upstream.kind],
         ["Address", h("span", { class: "mono" }, upstream.base_url)],
         ["Circuit", [state(upstream.circuit), upstream.usable ? null : h("span", { class: "badge bad" }, "✗ not usable")]],
-        ["In flight", [count(upstream.in_flight), upstream.drains ? h("span", { class: "dim" }, ` and ${count(upstream.drains)} drained`) : null]],
+        ["In flight", count(upstream.in_flight)],
+        ["Slots", slots(upstream)],
+        [h("span", { title: "in flight too: their clients have left, and they are read on for their usage" }, "Drains"), readOn(upstream)],
         ["Last error", orDash(upstream.last_error, "no call and no probe has failed since the start")],
         ["Models", models(upstream)],
         ["Context", contextSizes(upstream)],
@@ -56,6 +59,18 @@ function card(upstream, reload) {
       h("p", null, h("a", { href: `/requests?upstream=${encodeURIComponent(upstream.name)}` }, "Its requests")),
     ),
   );
+}
+
+/** A server with slots lets further calls wait; what it told of them last. */
+function slots({ kind, slots: known }) {
+  if (known === null) {
+    return missing(SLOTTED.has(kind) ? "it has not told them, or not been asked yet" : "only llama.cpp has them");
+  }
+  return [count(known), h("span", { class: "dim" }, ", further calls wait there")];
+}
+
+function readOn({ drains, most_drains: most }) {
+  return [count(drains), h("span", { class: "dim" }, ` of at most ${count(most)}`)];
 }
 
 function models({ models: names }) {
