@@ -343,6 +343,17 @@ def _in_pieces(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield rest | {"b64": base64.b64encode(raw[begin:end]).decode()}
 
 
+async def test_a_single_thing_is_named_in_its_singular(seen: Sight) -> None:
+    await seen.go("/")
+    words = await seen.page.evaluate(
+        """async () => {
+            const { counted } = await import("/static/js/parts/format.js");
+            return [0, 1, 2000, null].map((n) => counted(n, "stream"));
+        }"""
+    )
+    assert words == ["0 streams", "1 stream", "2,000 streams", None]
+
+
 async def test_the_card_of_an_upstream_tells_its_slots_and_its_limits(seen: Sight) -> None:
     await seen.go("/upstreams")
     local, claude = [

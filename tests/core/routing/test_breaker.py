@@ -259,7 +259,7 @@ def after(ok: int, failed: int) -> Breaker:
 
 HEALTHS: list[tuple[str, Callable[[], Breaker], float, Condition, str | None]] = [
     ("new", Breaker, 0.0, Condition.OK, None),
-    ("one of one", partial(after, 0, 1), 1.0, Condition.DEGRADED, "1 of the last 1 calls failed"),
+    ("one of one", partial(after, 0, 1), 1.0, Condition.DEGRADED, "the last call failed"),
     ("one of nine", partial(after, 8, 1), 9.0, Condition.DEGRADED, "1 of the last 9 calls failed"),
     ("one of ten", partial(after, 9, 1), 9.0, Condition.OK, None),
     (
@@ -276,7 +276,7 @@ HEALTHS: list[tuple[str, Callable[[], Breaker], float, Condition, str | None]] =
         partial(after, 0, 2),
         301.0,
         Condition.DEGRADED,
-        "1 of the last 1 calls failed",
+        "the last call failed",
     ),
     ("three calls of 23 too old to see", partial(after, 20, 3), 23.0, Condition.OK, None),
     ("open", opened, 102.0, Condition.UNHEALTHY, "3 failures in a row; a probe in 8 s"),
@@ -420,3 +420,9 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=1000 if FULL else 100, stateful_step_count=40)
+
+
+def test_a_circuit_that_one_failure_opens_names_one() -> None:
+    breaker = Breaker(failures=1)
+    called(breaker, "failed", 0.0)
+    assert health(breaker, 10.0).reason == "1 failure; a probe in 20 s"

@@ -198,8 +198,8 @@ def health(breaker: Breaker, now: float) -> Health:
     match breaker.state(now):
         case Circuit.OPEN:
             left = breaker.earliest(now) - now
-            why = f"{breaker.failures} failures in a row; a probe in {left:.0f} s"
-            return Health(Condition.UNHEALTHY, why)
+            row = "1 failure" if breaker.failures == 1 else f"{breaker.failures} failures in a row"
+            return Health(Condition.UNHEALTHY, f"{row}; a probe in {left:.0f} s")
         case Circuit.HALF_OPEN:
             return Health(Condition.UNHEALTHY, "one probe decides whether it is called again")
         case Circuit.CLOSED:
@@ -213,5 +213,6 @@ def _closed_health(breaker: Breaker, now: float) -> Health:
         return Health(Condition.DEGRADED, f"it wants no call for another {seconds:.0f} s")
     failed, ended = breaker.recent(now)
     if failed * 100 > ended * _DEGRADED_PERCENT:
-        return Health(Condition.DEGRADED, f"{failed} of the last {ended} calls failed")
+        which = "the last call" if ended == 1 else f"{failed} of the last {ended} calls"
+        return Health(Condition.DEGRADED, f"{which} failed")
     return Health(Condition.OK)

@@ -12,6 +12,9 @@ function known(write) {
 /** A whole number with thousands apart. */
 export const count = known((value) => GROUPED.format(value));
 
+/** A whole number of things, the word in its singular where there is one: 1 stream, 2 streams. */
+export const counted = known((value, thing) => `${count(value)} ${thing}${value === 1 ? "" : "s"}`);
+
 /** A number in four characters or so: 940, 12.4k, 3.1M. */
 export const short = known((value) => {
   const size = Math.abs(value);

@@ -1,7 +1,7 @@
 // A group's numbers as cells: exact totals apart from estimates, and how many exchanges said nothing.
 
 import { h } from "./dom.js";
-import { count, money, short } from "./format.js";
+import { count, counted, money, short } from "./format.js";
 import { missing, unit } from "./marks.js";
 
 /** Return the exact total of a sum of tokens; a dash when no exchange had an exact number. */
@@ -9,7 +9,7 @@ export function exact(sum) {
   if (sum?.exact === null || sum?.exact === undefined) {
     return missing("no exchange had the provider's final numbers");
   }
-  return h("span", { title: `${count(sum.exact)} tokens, the provider's final numbers` }, short(sum.exact));
+  return h("span", { title: `${counted(sum.exact, "token")}, the provider's final numbers` }, short(sum.exact));
 }
 
 /** Return the total of estimates, with its sign. */
@@ -17,12 +17,12 @@ export function estimated(sum) {
   if (sum?.estimated === null || sum?.estimated === undefined) {
     return missing("nothing is estimated");
   }
-  return h("span", { class: "estimate", title: `${count(sum.estimated)} tokens, not the provider's final numbers: counted here or cut off (at most the truth), or from timings` }, short(sum.estimated));
+  return h("span", { class: "estimate", title: `${counted(sum.estimated, "token")}, not the provider's final numbers: counted here or cut off (at most the truth), or from timings` }, short(sum.estimated));
 }
 
 /** Return how many exchanges had no number, as a badge; nothing when each had one. */
 export function unknowns(sum) {
-  return sum?.unknown ? h("span", { class: "badge warn", title: `${count(sum.unknown)} exchanges without a number` }, `${short(sum.unknown)} unknown`) : null;
+  return sum?.unknown ? h("span", { class: "badge warn", title: `${counted(sum.unknown, "exchange")} without a number` }, `${short(sum.unknown)} unknown`) : null;
 }
 
 /** Return one line a currency; they are never added up. `kind` is exact or estimated. */

@@ -2,7 +2,7 @@
 
 import { read } from "../parts/api.js";
 import { h, setText } from "../parts/dom.js";
-import { count } from "../parts/format.js";
+import { count, counted } from "../parts/format.js";
 
 const PAGE = 500;
 const MOST = 100_000;
@@ -16,10 +16,10 @@ export function exportMenu(asked) {
 }
 
 async function save(kind, filters, said) {
-  const rows = await collect(filters, (n) => setText(said, `${count(n)} rows…`));
+  const rows = await collect(filters, (n) => setText(said, `${counted(n, "row")}…`));
   const text = kind === "csv" ? csvOf(rows) : rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   download(`streamgauge-requests.${kind}`, text, kind === "csv" ? "text/csv" : "application/x-ndjson");
-  setText(said, rows.length >= MOST ? `the newest ${count(MOST)}; for all: streamgauge ledger export` : `${count(rows.length)} rows saved`);
+  setText(said, rows.length >= MOST ? `the newest ${count(MOST)}; for all: streamgauge ledger export` : `${counted(rows.length, "row")} saved`);
 }
 
 async function collect(filters, tell) {

@@ -5,7 +5,7 @@ import { CaptureError, readCapture, streamHash } from "../parts/capture.js";
 import { ask, copy } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
-import { bytes, count, duration } from "../parts/format.js";
+import { bytes, count, counted, duration } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
 import { go } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
@@ -76,7 +76,7 @@ async function verdicts({ opening, closing, sides }, row, stored) {
   const hash = masked ? null : await streamHash(frames);
   const told = (good, yes, no) => (good ? h("span", { class: "tone-ok" }, `✓ ${yes}`) : h("span", { class: "badge bad" }, `✗ ${no}`));
   return [
-    ["Whole", closing === null ? told(false, "", "the file has no last line: the gateway was killed") : told(closing.complete, "complete", `not complete, ${closing.dropped} lines dropped`)],
+    ["Whole", closing === null ? told(false, "", "the file has no last line: the gateway was killed") : told(closing.complete, "complete", `not complete, ${counted(closing.dropped, "line")} dropped`)],
     ["Frames as in the row", frames.length === 0 ? missing("the answer was no stream") : told(frames.length === row.frames_out, `${count(frames.length)}`, `${count(frames.length)} here, ${count(row.frames_out)} in the row`)],
     ["Hash as in the row", hash === null || frames.length === 0 ? missing(masked ? "some frames hold masked secrets" : "nothing to hash, or this browser hashes only in a safe context") : told(hash === row.stream_sha1, "equal, worked out here", "differs")],
     ["Stamps", opening.integrity],
@@ -116,7 +116,7 @@ function framesPanel(side, closing, marks) {
     ...(side.sent ? [{ title: "sha1", cell: ({ seq }) => h("span", { class: "mono" }, orDash(sha1(seq), "not kept for this frame")) }, ...(stamped ? [{ title: "acc_len", num: true, cell: ({ stamp }) => orDash(count(stamp?.acc_len ?? null), "no stamp was on the wire") }] : [])] : []),
     { title: "Payload", cell: ({ payload }) => h("span", { class: "mono payload", title: payload.slice(0, 2000) }, payload.slice(0, 160)) },
   ];
-  const more = side.frames.length > SHOWN ? `the first ${count(SHOWN)} of ${count(side.frames.length)}` : `${count(side.frames.length)} frames`;
+  const more = side.frames.length > SHOWN ? `the first ${count(SHOWN)} of ${count(side.frames.length)}` : counted(side.frames.length, "frame");
   return panel(side.sent ? "To the client" : `From the ${side.name}`, table({ label: `Frames, ${side.name}`, columns, rows: side.frames.slice(0, SHOWN), flagged: ({ seq }) => marks.has(seq), empty: "No frames: the answer came whole, or nothing came." }), more, true);
 }
 

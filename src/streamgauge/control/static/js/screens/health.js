@@ -4,7 +4,7 @@ import { read, send } from "../parts/api.js";
 import { copy, notice } from "../parts/dialog.js";
 import { fill, h } from "../parts/dom.js";
 import { searchField } from "../parts/filters.js";
-import { age, bytes, count, day, duration, moment } from "../parts/format.js";
+import { age, bytes, count, counted, day, duration, moment } from "../parts/format.js";
 import { missing, orDash, state } from "../parts/marks.js";
 import { here, setFilters } from "../parts/place.js";
 import { facts, panel, table } from "../parts/table.js";
@@ -33,7 +33,7 @@ async function show(root, signal) {
   fill(
     root,
     h("div", { class: "screen-head" }, h("h1", null, "Health and configuration"), h("span", { class: "grow" }), searchField("q", "Filter settings  /", "Filter settings")),
-    config.error === null ? null : h("p", { class: "notice bad", role: "status" }, `The file on disk is not in use: ${config.error}`, config.problems > 1 ? ` (${config.problems} problems)` : null),
+    config.error === null ? null : h("p", { class: "notice bad", role: "status" }, `The file on disk is not in use: ${config.error}`, config.problems > 1 ? ` (${counted(config.problems, "problem")})` : null),
     h("div", { class: "columns" }, panel("Ledger", ledger(health.ledger)), panel("Gateway", gateway(health))),
     h("div", { class: "columns" }, panel("Prices", prices(health)), panel("Exporters", exporters(health.exporters), null, true)),
     doctor,
@@ -124,7 +124,7 @@ function configHead(config) {
     facts([
       ["File", h("span", { class: "mono" }, config.file ?? "none: defaults and environment")],
       ["Version", [h("span", { class: "mono" }, config.version), " ", state(config.state)]],
-      ["Read again", `${count(applied) ?? 0} times applied, ${count(unchanged) ?? 0} unchanged, ${count(refused) ?? 0} refused`],
+      ["Read again", `${counted(applied, "time") ?? 0} applied, ${count(unchanged) ?? 0} unchanged, ${count(refused) ?? 0} refused`],
     ]),
     config.warnings.map((warning) => h("p", { class: "notice" }, warning)),
   ];
@@ -154,7 +154,7 @@ function settingsTable({ settings }, filter, defaults) {
   const box = h("input", { type: "checkbox", on: { change: () => setFilters({ defaults: box.checked ? "yes" : null }, true) } });
   box.checked = defaults;
   return [
-    h("label", { class: "settings-note" }, box, `show the ${count(hidden)} settings that have their default`),
+    h("label", { class: "settings-note" }, box, `show the ${counted(hidden, "setting")} that ${hidden === 1 ? "has its" : "have their"} default`),
     table({ label: "Settings", columns, rows, faded: ({ origin }) => origin === "default", empty: "No setting fits the filter." }),
   ];
 }

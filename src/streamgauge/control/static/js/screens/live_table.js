@@ -5,7 +5,7 @@ import { send } from "../parts/api.js";
 import { ask, notice } from "../parts/dialog.js";
 import { fill, h, nextFrame, setMark, setText, svg } from "../parts/dom.js";
 import { clientName, clientTitle, dialects, isRenamed } from "../parts/fields.js";
-import { age, bytes, count, duration, short, speed } from "../parts/format.js";
+import { age, bytes, count, counted, duration, short, speed } from "../parts/format.js";
 import { isEstimate, signOf } from "../parts/marks.js";
 import { makeOpen } from "../parts/table.js";
 
@@ -86,9 +86,9 @@ export class LiveTable {
 
   #say(live, shown, filter) {
     const told = live.rows.length;
-    const part = told < live.streams ? `the oldest ${count(told)} of ${count(live.streams)} streams` : null;
+    const part = told < live.streams ? `the oldest ${count(told)} of ${counted(live.streams, "stream")}` : null;
     this.#empty.hidden = shown > 0 && part === null;
-    const none = filter !== "" && told > 0 ? `None of ${part ?? `${count(told)} streams`} fits the filter.` : "No stream is running.";
+    const none = filter !== "" && told > 0 ? (told === 1 ? "The one stream does not fit the filter." : `None of ${part ?? `${count(told)} streams`} fits the filter.`) : "No stream is running.";
     fill(this.#empty, h("p", null, shown > 0 ? `Only ${part} are looked at here.` : none));
   }
 }

@@ -2,7 +2,7 @@
 
 import { ApiError, read } from "../parts/api.js";
 import { h } from "../parts/dom.js";
-import { count } from "../parts/format.js";
+import { count, counted } from "../parts/format.js";
 import { missing } from "../parts/marks.js";
 import { panel, table } from "../parts/table.js";
 
@@ -25,7 +25,7 @@ export function verdict({ proof, why }) {
   if (proof === null) {
     return missing(why);
   }
-  const told = `by ${proof.witness}, ${count(proof.frames)} frames`;
+  const told = `by ${proof.witness}, ${counted(proof.frames, "frame")}`;
   const wrong = proof.findings.length + proof.more;
   return [
     proof.holds ? h("span", { class: "tone-ok" }, `✓ holds ${told}`) : h("span", { class: "badge bad" }, `✗ does not hold ${told}: ${count(wrong)} ${wrong === 1 ? "finding" : "findings"}`),

@@ -1,7 +1,7 @@
 // The frames of one captured answer over time: how many so far, the gap before each, and the stalls among the gaps.
 
 import { QUIET, countAxis, durationAxis, figure, line, needles } from "../parts/chart.js";
-import { count, duration } from "../parts/format.js";
+import { counted, duration } from "../parts/format.js";
 
 const SHOWN = 1000;
 const STALL_US = 1_000_000;
@@ -33,6 +33,6 @@ export function tokenTimeline(frames, signal) {
     { title: "At", num: true, cell: ({ t }) => duration((t - start) / 1000) },
     { title: "Gap", num: true, cell: ({ dt }) => (dt === null ? "" : duration(dt / 1000)) },
   ];
-  const summary = `${count(frames.length)} frames in ${duration(x.at(-1))}; longest gap ${duration(longest)}; ${stalls === 0 ? "no stall" : `${stalls} stalls`} over one second.`;
+  const summary = `${counted(frames.length, "frame")} in ${duration(x.at(-1))}; longest gap ${duration(longest)}; ${stalls === 0 ? "no stall" : counted(stalls, "stall")} over one second.`;
   return figure({ summary, caption: summary, height: 220, draw, legend: ["frames so far", "gap before each"], twin: { columns, rows: frames.slice(0, SHOWN) }, signal });
 }

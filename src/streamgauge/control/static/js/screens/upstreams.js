@@ -4,7 +4,7 @@ import { read } from "../parts/api.js";
 import { QUIET, axis, figure, line, oneTwoFive } from "../parts/chart.js";
 import { fill, h } from "../parts/dom.js";
 import { selectField } from "../parts/filters.js";
-import { count, duration, short, speed } from "../parts/format.js";
+import { count, counted, duration, short, speed } from "../parts/format.js";
 import { missing, orDash, state, unit } from "../parts/marks.js";
 import { here } from "../parts/place.js";
 import { failures } from "../parts/sums.js";
@@ -96,7 +96,7 @@ function speeds(upstream) {
     h("tr", null, h("th", { scope: "row" }, name), QUANTILES.map((quantile) => h("td", { class: "num" }, orDash(found === null ? null : show(found[quantile] ?? found[`${quantile}_ms`]), none), found === null ? null : unit(unitName))), h("td", { class: "num dim" }, found === null ? "" : short(found.sample ?? found.exchanges)));
   const titles = ["", "p50", "p95", "p99", "of"];
   return [
-    h("p", { class: "dim" }, `${count(upstream.exchanges)} exchanges, errors `, failures(upstream)),
+    h("p", { class: "dim" }, `${counted(upstream.exchanges, "exchange")}, errors `, failures(upstream)),
     h("div", { class: "scrolls" }, h(
       "table",
       { class: "quantiles", "aria-label": `Times and speeds of ${upstream.name}` },
