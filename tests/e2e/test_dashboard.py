@@ -354,6 +354,24 @@ async def test_a_single_thing_is_named_in_its_singular(seen: Sight) -> None:
     assert words == ["0 streams", "1 stream", "2,000 streams", None]
 
 
+@pytest.mark.parametrize("name", ["..", "-", "../a?b#c/"])
+async def test_a_session_opens_whatever_its_name(seen: Sight, played: Played, name: str) -> None:
+    await played.it.ask("gpt-5-mini", sim={"tokens": 1}, x_streamgauge_session=name)
+    await played.it.settle()
+    await seen.go("/requests")  # the list of sessions is read when it is opened
+    await seen.go("/sessions")
+    await seen.page.get_by_role("link", name=name, exact=True).click()
+    shown = seen.page.locator("main .screen-session .mono.dim")
+    await expect(shown).to_have_text(name)
+    await seen.page.reload()
+    await expect(shown).to_have_text(name)
+    await seen.page.locator("table[aria-label='Turns'] tbody tr").first.click()
+    link = seen.page.locator("main dd a.mono", has_text=name).first
+    await expect(link).to_have_attribute("href", re.compile("^/sessions/"))
+    await link.click()
+    await expect(shown).to_have_text(name)
+
+
 async def test_the_card_of_an_upstream_tells_its_slots_and_its_limits(seen: Sight) -> None:
     await seen.go("/upstreams")
     local, claude = [

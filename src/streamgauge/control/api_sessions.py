@@ -25,6 +25,9 @@ __all__ = ["SessionsApi"]
 _PAGE, _MOST = 25, 100
 _LIMIT = Query("limit", "sessions of a page", {"type": "integer", "minimum": 1, "maximum": _MOST})
 _AFTER = Query("after", "the `next` of the page before", {"type": "string"})
+_ID = Query("id", "the session, where the path says `-`", {"type": "string"})
+_ANY = "-"
+"""In place of a name that no path can carry: to clients `.` and `..` lead up, escaped or not."""
 
 
 class SessionsApi:
@@ -44,7 +47,9 @@ class SessionsApi:
         what = "Sessions, the one heard of last first."
         return [
             ApiRoute("GET", "/sessions", self.page, what, page, (_LIMIT, _AFTER)),
-            ApiRoute("GET", "/sessions/{id:path}", self.one, "One session with its rows.", one),
+            ApiRoute(
+                "GET", "/sessions/{id:path}", self.one, "One session with its rows.", one, (_ID,)
+            ),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -65,6 +70,8 @@ class SessionsApi:
     async def one(self, request: Request) -> Response:
         """Return one session."""
         id: str = request.path_params["id"]
+        if id == _ANY:
+            id = params.text(request, "id") or id
 
         def ask(books: Books) -> dict[str, Any] | None:
             found = books.reads.session(id)

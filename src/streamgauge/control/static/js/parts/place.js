@@ -65,6 +65,16 @@ export function pathOf(path, filters) {
   return text === "" ? path : `${path}?${text}`;
 }
 
+/** Return the address of a session. `.` and `..` would lead up in a path, however they are written there. */
+export function sessionPath(id) {
+  return id === "." || id === ".." ? `/sessions/-?id=${id}` : `/sessions/${encodeURIComponent(id)}`;
+}
+
+/** Return which session an address means; `name`: the last part of its path. */
+export function sessionAt(name) {
+  return name === "-" ? (here().query.get("id") ?? name) : name;
+}
+
 /** Follow plain clicks on our own links here, and Back and Forward. */
 export function watchPlace() {
   lastFilters.set(location.pathname, location.search);

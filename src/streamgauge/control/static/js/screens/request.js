@@ -7,7 +7,7 @@ import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { bytes, count, duration, micros, moment } from "../parts/format.js";
 import { costBadge, orDash, sourceBadge } from "../parts/marks.js";
-import { withLastFilters } from "../parts/place.js";
+import { sessionPath, withLastFilters } from "../parts/place.js";
 import { facts, panel } from "../parts/table.js";
 import { attemptsTree } from "./attempts.js";
 import { bill, usageTable } from "./bill.js";
@@ -96,7 +96,7 @@ function tries(row) {
 }
 
 function link(path, text) {
-  return text === null ? null : h("a", { href: `${path}${encodeURIComponent(text)}`, class: "mono" }, text);
+  return h("a", { href: path, class: "mono" }, text);
 }
 
 function clientFacts(row) {
@@ -104,8 +104,8 @@ function clientFacts(row) {
     ["Begun", moment(row.started_at)],
     ["Application", orDash(row.client_app, "the client named none")],
     ["Key", row.key_id === null ? orDash(null, "no key was shown") : h("a", { href: `/requests?key=${encodeURIComponent(row.key_id)}` }, row.key_label ?? row.key_id)],
-    ["Session", link("/sessions/", row.session_id) ?? orDash(null, "the request named none")],
-    ["Repeats", link("/requests/", row.repeats)],
+    ["Session", row.session_id === null ? orDash(null, "the request named none") : link(sessionPath(row.session_id), row.session_id)],
+    ["Repeats", row.repeats === null ? null : link(`/requests/${encodeURIComponent(row.repeats)}`, row.repeats)],
     ["Dialect", `${row.dialect ?? "not known"} at ${row.endpoint ?? "–"}`],
     ["Asked for", orDash(row.requested_model, "the request named no model")],
     ["Route", orDash(row.route, "none was chosen")],

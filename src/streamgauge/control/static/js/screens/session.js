@@ -6,7 +6,7 @@ import { fill, h } from "../parts/dom.js";
 import * as field from "../parts/fields.js";
 import { count, duration, short } from "../parts/format.js";
 import { missing, orDash } from "../parts/marks.js";
-import { withLastFilters } from "../parts/place.js";
+import { sessionAt, sessionPath, withLastFilters } from "../parts/place.js";
 import * as sums from "../parts/sums.js";
 import { panel, table } from "../parts/table.js";
 
@@ -24,8 +24,9 @@ const COLUMNS = [
   { title: "Took", num: true, cell: field.took },
 ];
 
-async function open({ root, signal, names: [id] }) {
-  const page = await read(`/sessions/${encodeURIComponent(id)}`, {}, signal);
+async function open({ root, signal, names: [name] }) {
+  const id = sessionAt(name);
+  const page = await read(sessionPath(id), {}, signal);
   fill(
     root,
     h("div", { class: "screen-head" }, h("h1", null, "Session"), h("span", { class: "mono dim" }, id), h("span", { class: "grow" }), h("a", { class: "button", href: `/requests?session=${encodeURIComponent(id)}` }, "As requests"), h("a", { class: "button", href: withLastFilters("/sessions"), "data-up": true }, "Back ", h("kbd", null, "Esc"))),
@@ -92,4 +93,4 @@ function turns(rows) {
   return table({ label: "Turns", columns: COLUMNS, rows: [...rows].reverse(), opens: (row) => `/requests/${encodeURIComponent(row.id)}` });
 }
 
-export const session = { name: "session", title: (id) => `Session ${id}`, open };
+export const session = { name: "session", title: (name) => `Session ${sessionAt(name)}`, open };

@@ -6,7 +6,7 @@ import { client, shortId } from "../parts/fields.js";
 import { searchField } from "../parts/filters.js";
 import { count, recent } from "../parts/format.js";
 import { missing, orDash, state } from "../parts/marks.js";
-import { here, setFilters } from "../parts/place.js";
+import { here, sessionPath, setFilters } from "../parts/place.js";
 import * as sums from "../parts/sums.js";
 import { table } from "../parts/table.js";
 
@@ -30,7 +30,7 @@ const COLUMNS = [
 ];
 
 function pathOfRow({ session_id: id }) {
-  return `/sessions/${encodeURIComponent(id)}`;
+  return sessionPath(id);
 }
 
 async function open({ root, signal }) {

@@ -5,7 +5,7 @@ import { fill, h } from "../parts/dom.js";
 import { rangeOptions, selectField, sinceOf } from "../parts/filters.js";
 import { count } from "../parts/format.js";
 import { missing } from "../parts/marks.js";
-import { here } from "../parts/place.js";
+import { here, sessionPath } from "../parts/place.js";
 import { groupName } from "../parts/groups.js";
 import * as sums from "../parts/sums.js";
 import { panel, table } from "../parts/table.js";
@@ -82,7 +82,7 @@ function pathFor(by, { group }) {
     return null;
   }
   if (by === "session") {
-    return `/sessions/${encodeURIComponent(value)}`;
+    return sessionPath(value);
   }
   return by in LINKED && value !== "(other)" ? `/requests?${LINKED[by]}=${encodeURIComponent(value)}` : null;
 }
