@@ -41,7 +41,7 @@ class Reader:
         async with asyncio.timeout(seconds):
             while True:
                 line = (await self._reader.readline()).decode()
-                assert line, "the stream of events has ended"
+                assert line not in ("", "0\r\n"), "the stream of events has ended"
                 if line == f"event: {name}\n":
                     data = (await self._reader.readline()).decode()
                     return json.loads(data.removeprefix("data: "))
@@ -180,3 +180,37 @@ async def test_who_asks_for_the_head_of_the_events_gets_it_and_the_next_page(
             async with asyncio.timeout(SOON):
                 assert await asked.head() == 200
         asked.writer.transport.abort()
+
+
+class _Faulty(GatewayPlane):
+    """A plane whose answer is a fault of ours while `broken`."""
+
+    broken = False
+
+    async def live(self) -> Live:
+        if self.broken:
+            raise KeyError("canary-3f")
+        return await super().live()
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_ends_what_is_read_and_who_comes_again_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with admin_stand(tmp_path, kind=_Faulty) as admin:
+        plane = admin.plane
+        assert isinstance(plane, _Faulty)
+        async with reading(admin) as first, reading(admin) as second:
+            await first.next("live")
+            await second.next("live")
+            plane.broken = True
+            for reader in (first, second):
+                with pytest.raises(AssertionError, match="has ended"):
+                    await reader.next("gone")
+        plane.broken = False
+        async with reading(admin) as again:
+            await again.next("live")
+            await again.next("summary")
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "the events have ended by a fault"
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,6 +19,8 @@ from streamgauge.control.moment import Moment
 from streamgauge.control.plane import NotNow
 
 __all__ = ["MOST_READERS", "Events"]
+
+_log = logging.getLogger(__name__)
 
 MOST_READERS = 32
 """Each holds a connection of the listener's 128, and metrics must not be refused."""
@@ -39,6 +42,11 @@ class _Reader:
         self._newest: dict[str, bytes] = {}
         self._closed: deque[bytes] = deque()
         self._waiting = asyncio.Event()
+        self._ended = False
+
+    def end(self) -> None:
+        self._ended = True
+        self._waiting.set()
 
     def put(self, name: str, event: bytes) -> None:
         if name != "closed":
@@ -49,8 +57,10 @@ class _Reader:
             self._closed[-1] = _event("closed", {"rows": [], "more": True})
         self._waiting.set()
 
-    async def take(self) -> bytes:
-        """Return what there is, waiting for it; a comment after a silence."""
+    async def take(self) -> bytes | None:
+        """Return what there is, waiting for it; a comment after a silence; None: no more will come."""
+        if self._ended:
+            return None
         try:
             async with asyncio.timeout(_SILENCE_SECONDS):
                 await self._waiting.wait()
@@ -87,10 +97,11 @@ class Events:
         self._readers.add(reader)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell(), name="events")
+            self._telling.add_done_callback(self._told_all)
         try:
             yield b"retry: 2000\n\n"
-            while True:
-                yield await reader.take()
+            while (found := await reader.take()) is not None:
+                yield found
         finally:
             self._readers.discard(reader)
             if not self._readers and self._telling is not None:
@@ -98,6 +109,14 @@ class Events:
                 self._telling = None
                 self._told.clear()
                 self._seq = None
+
+    def _told_all(self, telling: asyncio.Task[None]) -> None:
+        """After a fault of ours end what readers wait for: they come again, and begin it anew."""
+        if telling.cancelled() or (fault := telling.exception()) is None:
+            return
+        _log.error("the events have ended by a fault", exc_info=fault)
+        for reader in self._readers:
+            reader.end()
 
     async def _tell(self) -> None:
         loop, round_ = asyncio.get_running_loop(), 0
