@@ -32,14 +32,14 @@ class Impatient:
             send_last()
         return written
 
-class ControlIsOpened:
-    # Its server is imported when the data listener listens already.
+class ImportedAt:
+    # The control listener's server is imported when the data listener listens already.
     def find_spec(self, module, path, target=None):
-        if module == "uvicorn" and moment == "listening":
+        if (module, moment) in {("uvicorn", "listening"), ("pydantic", "importing")}:
             send(name)
 
 sys.stderr = Impatient(sys.stderr)
-sys.meta_path.insert(0, ControlIsOpened())
+sys.meta_path.insert(0, ImportedAt())
 main(["serve", "--upstream", "llamacpp=http://127.0.0.1:9", "--port", "0"])
 """
 
@@ -52,9 +52,11 @@ main(["serve", "--upstream", "llamacpp=http://127.0.0.1:9", "--port", "0"])
         ("listening", "SIGTERM"),
         ("listening", "SIGHUP"),
         ("listening", "SIGUSR1"),
+        ("importing", "SIGHUP"),
+        ("importing", "SIGUSR1"),
     ],
 )
-def test_a_signal_from_the_first_moment_of_listening_on_ends_in_a_drain(
+def test_a_signal_before_it_is_ready_is_obeyed_and_the_end_is_a_drain(
     tmp_path: Path, moment: str, name: str
 ) -> None:
     done = subprocess.run(

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -48,9 +47,6 @@ _CONTROL_STOP_SECONDS = 3.0
 def run(loaded: Loaded, options: LoadOptions) -> int:
     """Serve until a signal; return the exit code. `options` are read again at each reload."""
     raise_limit()
-    if hasattr(signal, "SIGHUP"):  # Windows has none
-        # Asked before there is anything to reload: what is about to be read is the newest anyway.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log = loaded.config.log
     writer = LogWriter(log.format.value, log.level.value)
     route_logging(writer, log.level.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -55,6 +58,7 @@ def serve(
     When it listens it says `ready data=URL control=URL` on stderr; the dashboard is at the second.
     Ctrl-C lets running streams end, a second one ends them.
     """
+    _outlive_early_signals()
     from streamgauge.cli.tls_files import check_tls_files
     from streamgauge.config.environment import Flag
     from streamgauge.config.load import LoadOptions, load
@@ -86,3 +90,13 @@ def serve(
     from streamgauge.cli.serve import run
 
     raise SystemExit(run(loaded, options))
+
+
+def _outlive_early_signals() -> None:
+    """Let nobody who wants a reload or the stacks end a gateway that is still being imported."""
+    if not hasattr(signal, "SIGHUP"):  # Windows has neither
+        return
+    # What is about to be read is the newest anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with suppress(OSError, ValueError):  # stderr has no descriptor
+        faulthandler.register(signal.SIGUSR1)
