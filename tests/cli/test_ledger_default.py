@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streamgauge.cli.ls import ls
+from streamgauge.cli.main import cli
 from streamgauge.cli.show import show
 from streamgauge.cli.tail import tail
 
@@ -19,6 +20,25 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("STREAMGAUGE_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("server:\n  port: 1\nledger:\n  url: 5\n", "4:3: ledger.url: must be text"),
+        ("ledger: 5\n", "1:1: ledger: must be a mapping"),
+        ("ledger:\n  url: mysql://h/x\n", "2:3: ledger.url: not a ledger URL"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["ls"], ["tail"], ["keys", "ls"], ["ledger", "backup", "x"]])
+def test_a_ledger_that_is_none_is_told_by_its_place_in_the_file(
+    arguments: list[str], text: str, told: str
+) -> None:
+    Path("streamgauge.yaml").write_text(text)
+    result = CliRunner().invoke(cli, arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"streamgauge.yaml:{told}" in result.stderr
+    assert "(see `streamgauge config check`)" in result.stderr
 
 
 def ids(*arguments: str) -> list[str]:

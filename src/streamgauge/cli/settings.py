@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,9 @@ def default_ledger() -> tuple[Path, str | None]:
 
     Where there is none yet but a demo has left one, it is that one.
     """
-    url = _setting(("ledger", "url"))
-    if url is not None:
-        return _path(str(url)), None
+    configured = _setting(("ledger", "url"), _no_ledger)
+    if configured is not None:
+        return sqlite_path(configured), None
     path = sqlite_path(DEFAULT_URL)
     if not path.exists() and DEMO_LEDGER.exists():
         return DEMO_LEDGER, f"no {path} here: this is --ledger {DEMO_LEDGER}, left by the demo"
@@ -53,8 +54,8 @@ def default_ledger() -> tuple[Path, str | None]:
 
 def served_ledger() -> Path:
     """Return the ledger that `serve` would use here, there or not."""
-    url = _setting(("ledger", "url"))
-    return _path(DEFAULT_URL if url is None else str(url))
+    url = _setting(("ledger", "url"), _no_ledger)
+    return sqlite_path(DEFAULT_URL if url is None else url)
 
 
 def data_url() -> str:
@@ -69,19 +70,16 @@ def control_url() -> str:
 
 def control_token() -> str | None:
     """Return the admin token that is configured here, or None."""
-    token = _setting(("control", "token"))
+    token = _setting(("control", "token"), _no_text)
     if token is None:
         token = os.environ.get("STREAMGAUGE_ADMIN_TOKEN")
     return str(token) if token else None
 
 
 def _url(section: str, default_port: int, option: str) -> str:
-    host, port = _setting((section, "host")), _setting((section, "port"))
+    host, port = _setting((section, "host"), _no_text), _setting((section, "port"), _no_port)
     host = _DEFAULT_HOST if host is None else str(host)
-    port = default_port if port is None else str(port).strip()
-    if not re.fullmatch(r"[0-9]{1,5}", str(port)) or int(port) > _MAX_PORT:
-        raise _unreadable(f"{section}.port: must be a whole number of at most {_MAX_PORT}")
-    return listener_url(section, host, port, option)
+    return listener_url(section, host, default_port if port is None else str(port).strip(), option)
 
 
 def listener_url(section: str, host: str, port: int | str, option: str) -> str:
@@ -98,26 +96,46 @@ def listener_url(section: str, host: str, port: int | str, option: str) -> str:
     return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
 
 
-def _path(url: str) -> Path:
+def _no_text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "must be text (in quotes if it looks like a number)"
+
+
+def _no_ledger(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return _no_text(value)
     try:
-        return sqlite_path(url)
+        sqlite_path(value)
     except ValueError as error:
-        raise _unreadable(f"ledger.url: {error}") from None
+        return str(error)
+    return None
 
 
-def _setting(path: tuple[str, str]) -> Any:
+def _no_port(value: Any) -> str | None:
+    known = re.fullmatch(r"[0-9]{1,5}", str(value).strip()) and int(value) <= _MAX_PORT
+    return None if known else f"must be a whole number of at most {_MAX_PORT}"
+
+
+def _setting(path: tuple[str, str], wrong: Callable[[Any], str | None]) -> Any:
     """Return the value at `path` as the file and the environment give it, or None.
 
-    Ends the verb with exit code 3 when it is given and cannot be read.
+    `wrong` says what is wrong with a value. Ends the verb with exit code 3 when it is given and
+    cannot be read.
     """
     from streamgauge.config.expand import expand_document
+    from streamgauge.config.problems import Problem
 
     document = _document()
     document.root, problems, _ = expand_document(document, os.environ)
     for problem in problems:
         if problem.path == ".".join(path):
             raise _unreadable(str(problem))
-    return document.get(path)
+    section, value = document.get(path[:1]), document.get(path)
+    if section is not None and not isinstance(section, dict):
+        message = "must be a mapping of keys to values"
+        raise _unreadable(str(Problem.at(document.place_of(path[:1]), path[:1], message)))
+    if value is not None and (reason := wrong(value)) is not None:
+        raise _unreadable(str(Problem.at(document.place_of(path), path, reason)))
+    return value
 
 
 def _document() -> Document:
