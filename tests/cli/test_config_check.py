@@ -99,3 +99,15 @@ def test_json_tells_a_good_file_and_mistakes_to_programs() -> None:
     lines = [f"{each['place']}: {each['path']}: {each['message']}" for each in told["problems"]]
     assert (bad.exit_code, told["ok"], lines) == (3, False, bad.stderr.splitlines())
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("verb", ["check", "show"])
+def test_the_file_is_named_by_itself_or_as_in_the_other_verbs(verb: str) -> None:
+    Path("streamgauge.yaml").write_text("upstreams: 7")
+    Path("good.yaml").write_text(GOOD)
+    by_itself = CliRunner().invoke(config, [verb, "good.yaml"])
+    by_option = CliRunner().invoke(config, [verb, "--config", "good.yaml"])
+    both = CliRunner().invoke(config, [verb, "good.yaml", "--config", "streamgauge.yaml"])
+    assert (by_option.exit_code, by_option.stdout) == (0, by_itself.stdout)
+    assert both.exit_code == 2
+    assert "two files: good.yaml and streamgauge.yaml" in both.stderr

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from streamgauge.cli.ls import ls
-from streamgauge.cli.main import cli
+from streamgauge.cli.main import VERBS, cli
 from streamgauge.cli.show import show
 from streamgauge.cli.tail import tail
 
@@ -132,3 +134,46 @@ def test_nothing_anywhere_says_how_to_make_one() -> None:
     assert result.exit_code == 1
     assert "there is no ledger at streamgauge.db" in result.stderr
     assert "streamgauge demo" in result.stderr
+
+
+def test_a_configuration_that_is_named_tells_which_ledger_it_is() -> None:
+    Path("streamgauge.yaml").write_text("ledger: 5")
+    Path("far.yaml").write_text("ledger: {url: 'sqlite:///far.db'}\nserver: {port: 4711}")
+    a_ledger("far.db")
+    a_ledger("near.db")
+    assert ids("--config", "far.yaml") == ["in-far.db"]
+    assert ids("--ledger", "near.db", "--config", "far.yaml") == ["in-near.db"]
+    made = CliRunner().invoke(cli, ["keys", "create", "--label", "x", "--config", "far.yaml"])
+    assert made.exit_code == 0, made.stderr
+    listed = CliRunner().invoke(cli, ["keys", "ls", "--json", "--ledger", "far.db"])
+    assert '"label": "x"' in listed.stdout
+    pointed = CliRunner().invoke(cli, ["env", "openai", "--config", "far.yaml"])
+    assert "http://127.0.0.1:4711/v1" in pointed.stdout
+
+
+def test_a_configuration_that_is_named_and_not_there_ends_the_verb() -> None:
+    a_ledger("streamgauge.db")
+    for arguments in (["ls"], ["keys", "ls"], ["env", "openai"], ["top", "--once"], ["capture"]):
+        result = CliRunner().invoke(cli, [*arguments, "--config", "nobody.yaml"])
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "cannot read nobody.yaml: No such file or directory" in result.stderr
+
+
+def test_every_verb_that_reads_the_configuration_can_be_told_which() -> None:
+    alone = {"demo", "sim", "replay", "bench", "verify", "config init", "config schema"}
+    names = [name for name in VERBS if name not in alone]
+    commands = dict(_leaves((name, VERBS[name].load()) for name in names))
+    without = [
+        name
+        for name, command in commands.items()
+        if not any("--config" in param.opts for param in command.params)
+    ]
+    assert set(without) - alone - {"config reference"} == set()
+
+
+def _leaves(named: Iterable[tuple[str, click.Command]]) -> Iterator[tuple[str, click.Command]]:
+    for name, command in named:
+        if isinstance(command, click.Group):
+            yield from _leaves((f"{name} {n}", c) for n, c in command.commands.items())
+        else:
+            yield name, command

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from streamgauge.cli.config_option import config_option
+
 __all__ = ["capture"]
 
 _INTERVAL = 0.25
@@ -24,6 +26,7 @@ _STOP = {"count": 0}
 @click.option("--route", metavar="GLOB", help="Only requests of this route.")
 @click.option("--control", metavar="URL", help="The control listener.  [default: as configured]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a capture.")
+@config_option
 def capture(
     duration: float | None, count: int | None, route: str | None, control: str | None, as_json: bool
 ) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamgauge.cli.config_init import init
-from streamgauge.cli.config_show import loaded_or_exit, reference, schema, show
+from streamgauge.cli.config_show import (
+    file_argument,
+    loaded_or_exit,
+    one_file,
+    reference,
+    schema,
+    show,
+)
 
 if TYPE_CHECKING:
     from streamgauge.config.load import Loaded
@@ -28,17 +35,17 @@ for verb in (init, show, schema, reference):
 
 
 @config.command(short_help="Find every mistake at once, and sum it up.")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@file_argument
 @click.option("--insecure-no-auth", is_flag=True, help="Accept a bind outside loopback.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, also of mistakes.")
-def check(file: Path | None, insecure_no_auth: bool, as_json: bool) -> None:
+def check(file: Path | None, config: Path | None, insecure_no_auth: bool, as_json: bool) -> None:
     """Check FILE, or the configuration that `serve` would find, and sum it up.
 
     Mistakes go to stderr, all at once, and end with exit code 3.
     """
     from streamgauge.config.load import LoadOptions
 
-    options = LoadOptions(config=file, insecure_no_auth=insecure_no_auth)
+    options = LoadOptions(config=one_file(file, config), insecure_no_auth=insecure_no_auth)
     loaded = loaded_or_exit(options, files=True, also=_tell_json if as_json else _tell_no_more)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from streamgauge.config.load import Loaded, LoadOptions
     from streamgauge.config.problems import ConfigError
 
-__all__ = ["loaded_or_exit", "reference", "schema", "show"]
+__all__ = ["file_argument", "loaded_or_exit", "one_file", "reference", "schema", "show"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _CONFIGURATION = 3
 _WIDEST = 48
@@ -46,8 +48,21 @@ def loaded_or_exit(
     return loaded
 
 
+def file_argument(command: Command) -> Command:
+    """Add FILE, and --config as the other verbs have it: what `one_file` makes one of."""
+    option = click.option("--config", type=click.Path(path_type=Path), help="The same as FILE.")
+    return click.argument("file", required=False, type=click.Path(path_type=Path))(option(command))
+
+
+def one_file(file: Path | None, config: Path | None) -> Path | None:
+    """Return which file is meant. Raises UsageError for two."""
+    if file is not None and config is not None and file != config:
+        raise click.UsageError(f"FILE and --config name two files: {file} and {config}")
+    return config if file is None else file
+
+
 @click.command(short_help="Every setting, and where it comes from.")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@file_argument
 @click.option("--upstream", "upstreams", multiple=True, metavar="[KIND=]URL", help="As in serve.")
 @click.option("--host", help="As in serve.")
 @click.option("--port", type=click.IntRange(0, 65535), help="As in serve.")
@@ -56,6 +71,7 @@ def loaded_or_exit(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(
     file: Path | None,
+    config: Path | None,
     upstreams: tuple[str, ...],
     host: str | None,
     port: int | None,
@@ -77,7 +93,7 @@ def show(
         ("--ledger", ("ledger", "url"), ledger),
     )
     flags = tuple(Flag(name, path, value) for name, path, value in wanted if value is not None)
-    loaded = loaded_or_exit(LoadOptions(file, upstreams, flags, insecure_no_auth))
+    loaded = loaded_or_exit(LoadOptions(one_file(file, config), upstreams, flags, insecure_no_auth))
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     settings = settings_of(loaded)

@@ -15,6 +15,7 @@ from streamgauge.cli.client_settings import (
     shell_line,
     variables,
 )
+from streamgauge.cli.config_option import config_option
 
 __all__ = ["env", "key_option", "models_option", "models_or_asked", "url_option", "url_or_default"]
 
@@ -65,6 +66,7 @@ def models_or_asked(models: tuple[str, ...], url: str, key: str | None) -> list[
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("client", type=click.Choice(CLIENTS))
 @url_option
+@config_option
 @key_option
 @models_option
 @click.option("--shell", type=click.Choice(SHELLS), default="sh", show_default=True,

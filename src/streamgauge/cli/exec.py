@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from streamgauge.cli.client_settings import CLIENTS, variables
+from streamgauge.cli.config_option import config_option
 from streamgauge.cli.env import (
     key_option,
     models_option,
@@ -32,6 +33,7 @@ _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
     },
 )
 @url_option
+@config_option
 @key_option
 @models_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from streamgauge.cli.config_option import config_option
 from streamgauge.ledger.location import sqlite_path
 
 if TYPE_CHECKING:
@@ -56,16 +57,17 @@ def _default() -> Path:
 
 
 def _option(callback: Callable[..., Path | None]) -> Callable[[_Command], _Command]:
-    return click.option(
+    ledger = click.option(
         "--ledger",
         metavar="URL|FILE",
         callback=callback,
         help="The ledger, as its URL or as a file.  [default: the configuration's, streamgauge.db]",
     )
+    return lambda command: ledger(config_option(command))
 
 
 ledger_option = _option(_read_path)
-"""The option that these verbs share."""
+"""The option that these verbs share, and the one for the configuration that names its default."""
 served_ledger_option = _option(_served_path)
 """The same, where the ledger is the one that `serve` uses here, there or not."""
 

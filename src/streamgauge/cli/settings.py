@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamgauge.cli.config_option import named_config
 from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _document() -> Document:
     from streamgauge.config.toml_reader import read_toml
     from streamgauge.config.yaml_reader import read_yaml
 
-    file, _ = find_file(LoadOptions())
+    file, _ = find_file(LoadOptions(config=named_config()))
     document = Document("configuration")
     if file is not None:
         read = read_toml if file.suffix == ".toml" else read_yaml
@@ -156,7 +157,8 @@ def _document() -> Document:
         except ConfigError as error:
             raise _unreadable(str(error)) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable(f"{file}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise _unreadable(f"cannot read {file}: {reason}") from None
     apply_environment(document, os.environ, ("ledger", "server", "control"))
     return document
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamgauge.cli.config_option import config_option
 from streamgauge.ledger.location import sqlite_path
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _ledger_path(_ctx: click.Context, _param: click.Parameter, value: str | None
               help="The gateway's control listener.  [default: as configured]")  # fmt: skip
 @click.option("--ledger", metavar="URL|FILE", callback=_ledger_path,
               help="Ask no gateway and read this ledger.")  # fmt: skip
+@config_option
 def top(
     once: bool, as_json: bool, interval: float, control: str | None, ledger: Path | None
 ) -> None:
