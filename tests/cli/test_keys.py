@@ -191,3 +191,28 @@ def test_an_empty_list_says_how_to_make_one() -> None:
 
 def test_a_label_that_would_steer_a_terminal_is_refused() -> None:
     assert run("create", "--label", "\x1b[2J").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("5 EURO", "5 EUR"), ("5 dollars", "5 USD"), ("5 Sats", "5 sat"), ("5 credits", "5 credits")],
+)
+def test_a_currency_has_one_name_whatever_people_say(said: str, meant: str) -> None:
+    create("--per-day", said)
+    assert listed()[0]["per_day"] == meant
+
+
+def test_a_limit_in_a_currency_that_no_price_is_in_is_warned_of() -> None:
+    prices = "prices: [{model: a, input: 1, output: 2, currency: eur}, {currency: 7}, 8]\n"
+    Path("streamgauge.yaml").write_text(prices)
+    for said, warned in (("5 EURO", False), ("5 USD", False), ("5 apples", True), ("none", False)):
+        result = run("create", "--label", "ann", "--per-day", said)
+        assert result.exit_code == 0
+        assert ("no price here is in apples, only in EUR, USD" in result.stderr) == warned
+        assert ("warning" in result.stderr) == warned
+    changed = run("set", listed()[0]["id"], "--per-day", "3 GBP", "--rpm", "none")
+    assert "no price here is in GBP" in changed.stderr
+    assert run("set", listed()[1]["id"], "--per-day", "none").stderr == ""
+    Path("streamgauge.yaml").write_text("a: [")
+    blind = run("create", "--label", "ann", "--per-day", "5 apples", "--ledger", "far.db")
+    assert (blind.exit_code, "warning" in blind.stderr) == (0, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,7 @@ def create(label: str, as_json: bool, ledger: Path, **given: Any) -> None:
     limits = KeyLimits(**wanted)
     if limits.mistake is not None:  # before a ledger is made for it
         raise click.UsageError(limits.mistake)
+    _warn(wanted)
     caller = Caller("", label, () if models is None else models, limits)
     with _writing(ledger) as store:
         _show(store.create(caller, expires_at), as_json)
@@ -99,6 +100,7 @@ def set_(key_id: str, label: str | None, ledger: Path, **given: Any) -> None:
             changes |= _columns(name, None if value == NONE else value)
     if not changes:
         raise click.UsageError("name at least one thing to change")
+    _warn({name: None if value == NONE else value for name, value in given.items()})
     with _writing(ledger, must_exist=True) as store:
         store.change(key_id, changes)
     click.echo(f"{key_id} is changed")
@@ -131,6 +133,21 @@ def _columns(name: str, value: Any) -> dict[str, Any]:
         nano, currency = (None, None) if value is None else (value.nano, value.currency)
         return {f"{name}_nano": nano, f"{name}_currency": currency}
     return {name: value}
+
+
+def _warn(wanted: Mapping[str, Any]) -> None:
+    """Say where a limit is in a currency that no call here can cost: it would let none pass."""
+    from streamgauge.cli.settings import priced_currencies
+
+    limits = {wanted[name].currency for name in _MONEY if wanted.get(name) is not None}
+    if not limits or (known := priced_currencies()) is None:
+        return
+    for currency in sorted(limits - known):
+        click.echo(
+            f"warning: no price here is in {currency}, only in {', '.join(sorted(known))}: a call in "
+            f"another currency than its key's limit is refused",
+            err=True,
+        )
 
 
 def _show(made: NewKey, as_json: bool) -> None:

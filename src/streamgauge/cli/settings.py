@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "data_url",
     "default_ledger",
     "listener_url",
+    "priced_currencies",
     "served_ledger",
 ]
 
@@ -33,6 +35,7 @@ DEMO_LEDGER = Path("demo.db")
 """Where `streamgauge demo` keeps its rows."""
 
 _CONFIGURATION = 3
+_LISTED = "USD"  # what the price list is in, and what upstreams state
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8066
 _DEFAULT_CONTROL_PORT = 8067
 _MAX_PORT = 65_535
@@ -75,6 +78,23 @@ def control_token() -> str | None:
     if token is None:
         token = os.environ.get("STREAMGAUGE_ADMIN_TOKEN")
     return str(token) if token else None
+
+
+def priced_currencies() -> set[str] | None:
+    """Return what calls here may cost, by the configuration's prices and the list; None: not to be read."""
+    from streamgauge.config.price_entry import currency_name
+
+    try:
+        entries = _document().get(("prices",))
+    except click.ClickException:
+        return None  # said by who needs it
+    found = {_LISTED}
+    for entry in entries if isinstance(entries, list) else []:
+        name = entry.get("currency") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            with suppress(ValueError):
+                found.add(currency_name(name))
+    return found
 
 
 def _url(section: str, default_port: int, option: str) -> str:

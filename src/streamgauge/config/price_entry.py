@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -20,17 +21,29 @@ __all__ = ["PriceEntry", "PriceTier", "ServiceTierEntry", "currency_name"]
 _CURRENCY = re.compile(r"[A-Za-z]{2,8}")
 _ISO_LENGTH = 3
 _SMALL_COINS = {"sat", "msat"}
+_SAID = MappingProxyType(
+    {
+        **dict.fromkeys(("euro", "euros"), "EUR"),
+        **dict.fromkeys(("dollar", "dollars"), "USD"),
+        **dict.fromkeys(("pound", "pounds"), "GBP"),
+        **dict.fromkeys(("sats", "satoshi"), "sat"),
+        "msats": "msat",
+    }
+)
+"""What people say for a currency: under two names it would be two, which are never added up."""
 _SERVICE_TIER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
 _BASE_TIERS = {"auto", "default", "standard"}
 """What upstreams call the tier whose rates stand in the entry itself."""
 
 
 def currency_name(name: str) -> str:
-    """Return `name` as amounts carry it: `usd` is USD. Raises pydantic's error for what is none."""
+    """Return `name` as amounts carry it: `usd` and `dollars` are USD. Raises pydantic's error."""
     if not _CURRENCY.fullmatch(name):
         raise refuse("must be 2 to 8 letters, such as USD, EUR, sat or msat")
     if name.lower() in _SMALL_COINS:
         return name.lower()
+    if name.lower() in _SAID:
+        return _SAID[name.lower()]
     return name.upper() if len(name) == _ISO_LENGTH else name
 
 
