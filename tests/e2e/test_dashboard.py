@@ -881,6 +881,22 @@ async def test_no_screen_is_wider_than_the_window_whatever_names_are_long(
     assert beyond == {}
 
 
+async def test_the_page_of_the_admin_api_can_be_read_on_a_phone(
+    browser: Browser, played: Played
+) -> None:
+    phone = {"viewport": {"width": 360, "height": 700}, "is_mobile": True}
+    async with sight(browser, played.it.origin, **phone) as page:
+        await page.page.goto(f"{played.it.origin}/admin/api")
+        assert await page.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [
+            360,
+            360,
+        ]
+        cells = page.page.locator("tbody tr").first.locator("td")
+        tops = [(await cell.bounding_box() or {})["y"] for cell in await cells.all()]
+        assert tops == sorted(set(tops)), "beneath each other"
+        page.is_clean()
+
+
 async def test_scripts_in_texts_of_others_stay_text(browser: Browser, tmp_path: Path) -> None:
     said = json.dumps({"error": {"message": HOSTILE, "type": "x"}}).encode()
     head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"

@@ -53,7 +53,9 @@ def page(routes: Sequence[ApiRoute]) -> str:
     rows = "\n".join(_line(route) for route in routes)
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<title>streamgauge admin API</title>"
+        '<link rel="icon" href="/static/icon.svg">'
         '<link rel="stylesheet" href="/static/css/base.css"></head>\n'
         f'<body class="api"><main><h1>Admin API {escape(__version__)}</h1>\n'
         f"<p>Paths are below <code>{PREFIX}</code>. "
