@@ -67,6 +67,7 @@ def test_what_is_known_to_be_refused_is_left_out_from_the_start() -> None:
         ([BARE | {"signature": "S"}], 400, SIGNATURE),
         ([BARE], 422, SIGNATURE),
         ([BARE], 400, REFUSAL % b"prompt is too long"),
+        ([BARE], 400, REFUSAL % b"Expected `thinking` or `redacted_thinking`, but found `text`"),
     ],
 )
 def test_any_other_refusal_is_the_clients(blocks: Any, status: int, body: bytes) -> None:

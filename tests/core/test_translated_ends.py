@@ -12,7 +12,7 @@ from streamgauge.core.passage import COMMENT_LIMIT
 from streamgauge.core.record import Anomaly, Delivered, Disposition, Status
 
 from ..grammar_check import OURS, legal
-from .playbook import DONE, FINISH, ROLE, USAGE, chunk, text
+from .playbook import DONE, FINISH, ROLE, USAGE, Play, chunk, request_of, text
 from .translated_play import CUT, EMPTY, NO_MARKER, answering, frames_of
 from .upstream_wires import CLIENTS, PAIRS, UPSTREAMS, heard
 
@@ -156,7 +156,11 @@ def test_without_metering_a_translation_is_read_all_the_same() -> None:
 
 
 def test_a_picture_alone_has_no_counterpart_and_is_told_as_an_empty_answer() -> None:
-    picture = chunk(choices=[{"index": 0, "delta": {"images": [{"type": "image_url"}]}}])
+    shown = {"images": [{"type": "image_url"}]}
+    picture = chunk(choices=[{"index": 0, "delta": shown}])
     play = answering("anthropic", "openai", ROLE, picture, FINISH, DONE)
     play.do("upstream_end", "complete")
     assert play.row.anomalies == [Anomaly.EMPTY_ANSWER]
+    whole = Play(request_of("anthropic", stream=False), attempt={"dialect": "openai"})
+    whole.answer(200, json.dumps({"choices": [{"message": shown}], "usage": {}}).encode())
+    assert (whole.row.status, whole.whole.status) == (Status.UPSTREAM_ERROR, 502)

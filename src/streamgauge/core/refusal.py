@@ -41,7 +41,9 @@ def names_option(body: bytes) -> bool:
 
 def names_signature(body: bytes) -> bool:
     """Return whether a 400's body blames the signature of reasoning in the history, or hidden one."""
-    return b"redacted_thinking" in body or (b"signature" in body and b"thinking" in body)
+    return b"thinking" in body and (
+        b"signature" in body or (b"redacted_thinking" in body and b"`data`" in body)
+    )
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -66,7 +66,7 @@ def _without_usage(body: bytes) -> bytes:
 
 def says_nothing(meter: Meter) -> bool:
     """Return whether an answer had neither content nor a finish: no dialect's answer is that."""
-    return not meter.content_frames and not meter.shown and meter.finish_reason is None
+    return not meter.content_frames and meter.finish_reason is None
 
 
 def whole_body(
