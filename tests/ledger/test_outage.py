@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -242,6 +243,25 @@ def test_what_a_stop_leaves_in_the_spool_the_next_start_brings_in(
     assert rows_in(path, query) == [("done", "completed"), ("open", "gateway_crash")]
     following.stop(5)
     assert opened(spool_bytes=SPOOL).stats().replayed == 0
+
+
+def test_a_start_waits_for_who_holds_the_database_for_a_moment(
+    opened: Callable[..., SqliteLedger], owner: Owner, path: Path
+) -> None:
+    """A gateway that was killed while it spooled is started again at once, by its supervisor."""
+    ledger = opened(spool_bytes=SPOOL)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begin(ledger, owner, "open")
+        ledger.stop(5)
+        moment = threading.Timer(0.2, other.execute, ["COMMIT"])
+        moment.start()
+        try:
+            following = opened(spool_bytes=SPOOL)
+        finally:
+            moment.join()
+    assert (following.recovered, following.stats().replayed) == (1, 1)
+    assert rows_in(path, STATUSES) == [("gateway_crash", 1)]
 
 
 def test_a_spool_that_is_no_longer_wanted_is_emptied_first(

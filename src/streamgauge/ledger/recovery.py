@@ -66,7 +66,7 @@ def recovered_spool(ledger: Path, store: Store, size: int) -> Spooler | None:
     spooler = _opened(path)
     try:
         while spooler.pending:
-            spooler.play(store, _GROUP)
+            spooler.play(store, _GROUP, patient=True)
         if size:
             spooler.allocate(size)
             return spooler

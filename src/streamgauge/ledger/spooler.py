@@ -100,10 +100,11 @@ class Spooler:
         self._spooled += count
         return outcomes
 
-    def play(self, store: Store, limit: int) -> Committed:
+    def play(self, store: Store, limit: int, *, patient: bool = False) -> Committed:
         """Play at most `limit` records; after the last one the spool is reset.
 
-        Raises LedgerUnavailable when the store takes nothing: nothing is forgotten then.
+        `patient`: as for `Store.commit`. Raises LedgerUnavailable when the store takes nothing:
+        nothing is forgotten then.
         """
         try:
             records, behind = self._file.frames(self._position, limit)
@@ -111,7 +112,7 @@ class Spooler:
             raise LedgerUnavailable(f"spool {self._file.path}: {error.strerror}") from error
         found = [self._reader.operation(record) for record in records]
         operations = [operation for operation in found if operation is not None]
-        committed = store.commit(operations, patient=False, again=True)
+        committed = store.commit(operations, patient=patient, again=True)
         self._position = behind
         self._played += len(operations)
         if not self.pending:

@@ -30,7 +30,7 @@ class SqliteLedger:
     dead gateways left in flight; it raises LedgerOpenError's kinds. `owner` is this start's id,
     `now_us` the wall clock in µs, `post` runs a call on the owner's thread, `notice` there takes
     log lines. `spool_bytes`: the space to take for the spool, 0 for none. `busy_seconds`: how long
-    a begin waits, without a spool, for a lock that another process holds on the database.
+    the start, and without a spool a begin, waits for a lock that another process holds.
     `max_page_count` caps the file, for tests.
     """
 
@@ -52,14 +52,16 @@ class SqliteLedger:
             undo.callback(self._lock.release)
             connection = open_for_writing(self._path, max_page_count=max_page_count)
             undo.callback(connection.close)
-            busy_ms = _SPOOL_MS if spool_bytes else round(busy_seconds * 1000)
-            store = SqliteStore(connection, self._path, busy_ms=busy_ms)
+            busy_ms = round(busy_seconds * 1000)
             with opening(self._path):
-                spooler = recovered_spool(self._path, store, spool_bytes)
+                patient = SqliteStore(connection, self._path, busy_ms=busy_ms)
+                spooler = recovered_spool(self._path, patient, spool_bytes)
                 if spooler is not None:
                     undo.callback(spooler.close)
                 self._recovered = close_left_open(connection, now_us())
             undo.pop_all()
+        busy_ms = _SPOOL_MS if spool_bytes else busy_ms
+        store = SqliteStore(connection, self._path, busy_ms=busy_ms)
         self._writer = Writer(store, post, spooler=spooler, notice=notice)
 
     def __repr__(self) -> str:
