@@ -10,6 +10,7 @@ import pytest
 
 from streamgauge.core.answer import Answer, AnswerKind
 from streamgauge.core.attempt import Attempt
+from streamgauge.core.dialects.registry import SPOKEN
 from streamgauge.core.events import Failed
 from streamgauge.core.refusal import (
     error_of,
@@ -129,6 +130,14 @@ def test_a_refusal_tells_no_secret() -> None:
     error = error_of(refusal(400, said(f"key {LONGER} of abc")), attempt())
     assert "secret" not in error.message
     assert error.message.endswith("of abc")
+
+
+def test_no_member_of_a_refusal_tells_one() -> None:
+    body = {"error": {"message": KEY, "type": f"a {KEY}", "param": f"x.{KEY}", "code": KEY}}
+    error = error_of(refusal(400, json.dumps(body).encode()), attempt())
+    assert KEY not in repr(vars(error)) + repr(error.args)
+    for dialect in SPOKEN.values():
+        assert KEY.encode() not in dialect.error_body(error, "id")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from string import ascii_letters, digits
 from urllib.parse import quote
 
@@ -85,12 +86,14 @@ def _spellings_of(letter: str) -> str:
 
 def error_of(answer: Answer, attempt: Attempt) -> GatewayError:
     """Return the client's error for an upstream's error status (SPEC §5.5)."""
-    refusal = error_of_answer(answer.status, answer.content_type, answer.body)
-    error = mapped_error(answer.status, refusal, pass_through_auth=attempt.pass_through_auth)
-    error.message = redacted(error.message, attempt.secrets)
-    if error.param is not None:
-        error.param = redacted(error.param, attempt.secrets)
-    return error
+    said = error_of_answer(answer.status, answer.content_type, answer.body)
+    refusal = replace(
+        said,
+        message=redacted(said.message, attempt.secrets),
+        type=said.type and redacted(said.type, attempt.secrets),
+        param=said.param and redacted(said.param, attempt.secrets),
+    )
+    return mapped_error(answer.status, refusal, pass_through_auth=attempt.pass_through_auth)
 
 
 def is_own_shape(dialect: str, payload: bytes) -> bool:
