@@ -502,3 +502,25 @@ def test_only_a_single_upstream_is_tried_once_more() -> None:
     play.do("begun")
     play.do("attempt_failed", "refused")
     assert (play.opens, play.row.attempts, play.row.upstream) == (2, 2, "next")
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "shut", "called"),
+    [
+        ({}, [NEXT], "next", ["up", "up"]),
+        ({}, [Attempt("cannot", "anthropic", "a", "anthropic")], None, ["up", "up"]),
+        ({"dialect": "anthropic"}, [NEXT], None, ["next", "next"]),
+    ],
+    ids=["circuit open", "cannot say it", "first cannot say it"],
+)
+def test_an_upstream_that_is_alone_left_is_tried_once_more(
+    first: Any, others: list[Attempt], shut: str | None, called: list[str]
+) -> None:
+    retries = Retries(30.0, lambda each: each.upstream != shut, lambda now: True)
+    play = Play(request_of("openai", n=2), attempt=first, others=others, retries=retries)
+    refused(play)
+    play.do("tick", at=0.3)
+    serve(play)
+    assert [attempt.upstream for attempt in play.of(Commit)[0].attempts] == called
+    assert b'"include_usage"' in play.requests[0]
+    assert play.row.status is Status.COMPLETED

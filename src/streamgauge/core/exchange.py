@@ -265,9 +265,7 @@ class Exchange(UpstreamSide):
         if self._client_over or not may_be_mended(verdict) or self._delivered_something():
             return None
         sent = self._stamps.sent is not None
-        following = self._tries.following(now, sent=sent)
-        while following is not None and self._unsaid(following.index):
-            following = self._tries.following(now, sent=True)
+        following = self._tries.following(now, self._unsaid, sent=sent)
         if following is None:
             return None
         if sent:
@@ -286,6 +284,7 @@ class Exchange(UpstreamSide):
         try:
             self._written = self._write(self.facts.attempts[place])
         except RequestError as refusal:
+            self._written = None  # with the options of this one it says nothing of another
             return refusal
         return None
 

@@ -39,12 +39,12 @@ class Following:
 class Tries:
     """The attempts of one exchange in their order. `index`: the place of the current one."""
 
-    __slots__ = ("_facts", "_failed_at", "_repeated", "index")
+    __slots__ = ("_facts", "_failed_at", "_repeats", "index")
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._failed_at: float | None = None
-        self._repeated = False
+        self._repeats = True  # whether the current attempt may be repeated
         self.index = 0
 
     def begin(self, refusal_of: Callable[[int], RequestError | None]) -> bool:
@@ -57,7 +57,7 @@ class Tries:
         if first is None:
             return False
         while refusal is not None:
-            if (place := self._next_place()) is None:
+            if (place := self._next_place(self.index)) is None:
                 raise first
             self.index = place
             refusal = refusal_of(place)
@@ -65,34 +65,37 @@ class Tries:
 
     def another(self) -> bool:
         """Return whether a request that was sent could still be sent elsewhere."""
-        return self._next_place() is not None
+        return self._next_place(self.index) is not None
 
     def admitted(self) -> bool:
         """Return whether the current attempt's upstream may be called now."""
         return self._facts.retries.admits(self._facts.attempts[self.index])
 
-    def _next_place(self) -> int | None:
+    def _next_place(self, behind: int) -> int | None:
         retries, attempts = self._facts.retries, self._facts.attempts
-        places = range(self.index + 1, len(attempts))
+        places = range(behind + 1, len(attempts))
         return next((place for place in places if retries.admits(attempts[place])), None)
 
-    def following(self, now: float, *, sent: bool) -> Following | None:
+    def following(
+        self, now: float, refusal_of: Callable[[int], RequestError | None], *, sent: bool
+    ) -> Following | None:
         """Return what comes after a failure at `now`, or None; `sent`: request bytes had left.
 
         What was sent goes elsewhere or nowhere; what was not may be tried there once more, where
-        there is nowhere else to go.
+        there is nowhere else to go and nothing else was tried. `refusal_of`: as in `begin`.
         """
-        retries, attempts = self._facts.retries, self._facts.attempts
+        retries = self._facts.retries
         if self._failed_at is None:
             self._failed_at = now
         elif retries.chain_seconds and now - self._failed_at > retries.chain_seconds:
             return None
-        if (place := self._next_place()) is not None:
-            self.index = place
+        place = self._next_place(self.index)
+        while place is not None and refusal_of(place) is not None:
+            place = self._next_place(place)
+        if place is not None:
+            self.index, self._repeats = place, False
             return Following(place)
-        if sent or self._repeated or len(attempts) > 1 or not self.admitted():
+        if sent or not self._repeats or not self.admitted() or not retries.spend(now):
             return None
-        if not retries.spend(now):
-            return None
-        self._repeated = True
+        self._repeats = False
         return Following(self.index, backoff(1, retries.chance()))
