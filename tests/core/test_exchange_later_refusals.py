@@ -8,7 +8,7 @@ from streamgauge.core.actions import AttemptOver, BeginAttempt, Commit, SendAnsw
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.record import Status
 
-from .playbook import ROLE, SSE, Play
+from .playbook import ROLE, SSE, Play, chat_request
 
 OTHER = Attempt("other", "openai", "m")
 REFUSALS = [("begin_failed",), ("attempt_failed", "exhausted")]
@@ -57,3 +57,19 @@ def test_where_no_upstream_was_reached_it_is_a_refusal_of_ours(refusal: tuple[st
     play.do("attempt_failed", "refused")
     play.do(*refusal)
     assert (play.row.status, play.row.http_status) == (Status.REJECTED, 503)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["ledger", "descriptors"])
+def test_one_that_was_asked_with_our_option_was_called_and_the_option_is_no_client_s_matter(
+    refusal: tuple[str, ...],
+) -> None:
+    play = Play(chat_request())
+    play.answer(400, b'{"error": {"message": "unknown field stream_options"}}')
+    play.do(*refusal)
+    assert (play.row.status, play.row.http_status, play.whole.status) == (
+        Status.UPSTREAM_ERROR,
+        503,
+        503,
+    )
+    assert play.row.error_code in ("ledger_unavailable", "overloaded")
+    assert b"stream_options" not in play.whole.body

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 from streamgauge.core.actions import (
     Action,
@@ -177,9 +178,13 @@ class Ending(ABC):
 
         An attempt that we refused ourselves is over with that; the one before it was called.
         """
-        if verdict.status is not Status.REJECTED or self._earlier is None:
+        earlier = self._earlier
+        if verdict.status is not Status.REJECTED or earlier is None:
             return verdict, []
-        return self._earlier, [AttemptOver(self._books.close_failed(verdict, now))]
+        over = AttemptOver(self._books.close_failed(verdict, now))
+        return earlier if earlier.error is not None else replace(verdict, status=earlier.status), [
+            over
+        ]
 
     def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
         relaying, error = self._relaying, verdict.error

@@ -254,6 +254,7 @@ class Exchange(UpstreamSide):
     def _again(self, plain: Attempt, verdict: Verdict, now: float) -> list[Action]:
         closing = self._close_upstream()
         over = AttemptOver(self._books.close_failed(verdict, now))
+        self._earlier = Verdict(verdict.status)  # it blames what is ours: no client is told
         unsigned = plain.refuses_unsigned and not self.attempt.refuses_unsigned
         refusal = RememberRefusal(plain.upstream, unsigned)
         return [refusal, *closing, over, *self._begin_attempt(plain, now)]
