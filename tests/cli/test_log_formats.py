@@ -166,3 +166,21 @@ def test_lines_of_a_level_that_is_not_shown_are_not_made() -> None:
     sink.started(record)
     sink.write(record)
     assert made == ["exchange"]
+
+
+@pytest.mark.parametrize(
+    ("status", "anomalies", "told"),
+    [
+        (Status.STREAM_INCOMPLETE, [], True),
+        (Status.UPSTREAM_TIMEOUT, ["finished_without_marker"], True),
+        (Status.UPSTREAM_TIMEOUT, [], False),
+        (Status.COMPLETED, [], False),
+    ],
+)
+def test_a_stream_says_that_its_marker_was_missed_however_it_ended(
+    status: Status, anomalies: list[str], told: bool
+) -> None:
+    made: list[str] = []
+    sink = LogLine(lambda level, event, fields: made.append(event))
+    sink.write(an_exchange("0199aaaa-bbbb-cccc", status=status, anomalies=anomalies))
+    assert ("stream_without_marker" in made) is told

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from streamgauge.core.record import ExchangeRecord, Status
+from streamgauge.core.record import Anomaly, ExchangeRecord, Status
 
 __all__ = ["LEVELS", "LogLine", "encode_json", "encode_logfmt", "exchange_fields", "start_fields"]
 
@@ -105,6 +105,12 @@ def _all(_level: str) -> bool:
     return True
 
 
+def _lacks_marker(record: ExchangeRecord) -> bool:
+    """Whether its stream ended, or was given up in a silence behind its finish, without the end marker."""
+    cut = record.status is Status.STREAM_INCOMPLETE
+    return cut or Anomaly.FINISHED_WITHOUT_MARKER in record.anomalies
+
+
 class LogLine:
     """Implements Sink by writing lines through `emit(level, event, fields)`."""
 
@@ -127,7 +133,7 @@ class LogLine:
             self._emit("info", "stream_cancelled", [trace, ("reason", reason)])
         elif record.streaming and record.status is Status.COMPLETED:
             self._emit("debug", "stream_complete", [trace, ("marker", "true")])
-        elif record.streaming and record.status is Status.STREAM_INCOMPLETE:
+        elif record.streaming and _lacks_marker(record):
             self._emit("warning", "stream_without_marker", [trace])
         if self._shows("info"):
             self._emit("info", "exchange", exchange_fields(record))
