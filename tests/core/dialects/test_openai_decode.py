@@ -442,3 +442,21 @@ def test_a_plain_delta_costs_about_a_microsecond() -> None:
     decoder.decode(PLAIN, b"")
     best = min(repeat(lambda: decoder.decode(PLAIN, b""), number=2000, repeat=5)) / 2000
     assert best < 5 * 1.5e-6  # five times the figure: the machine may be busy
+
+
+@pytest.mark.parametrize("ids", [("c", "c"), (None, None), ("", "")])
+@pytest.mark.parametrize("stated", [{}, {"index": 0}])
+@pytest.mark.parametrize("odd", [{}, {"refusal": 7}], ids=["typed", "loose"])
+def test_each_call_of_a_whole_message_is_one_of_its_own(
+    ids: tuple[str | None, ...], stated: dict[str, int], odd: dict[str, int]
+) -> None:
+    functions = [{"name": "f", "arguments": '{"a":1}'}, {"name": "g", "arguments": '{"b":2}'}]
+    calls = [{**stated, "id": i, "function": f} for i, f in zip(ids, functions, strict=True)]
+    answer = {"choices": [{"message": {"tool_calls": calls, **odd}}], "usage": {}}
+    events = ChatDecoder().read_answer(json.dumps(answer).encode()) or ()
+    assert [e for e in events if isinstance(e, ToolCallStarted | ToolCallDelta)] == [
+        ToolCallStarted(0, ids[0] or None, "f"),
+        ToolCallDelta(0, '{"a":1}'),
+        ToolCallStarted(1, ids[1] or None, "g"),
+        ToolCallDelta(1, '{"b":2}'),
+    ]

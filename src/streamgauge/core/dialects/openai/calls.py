@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from streamgauge.core.dialects.openai.wire import Call, Function
 from streamgauge.core.events import Event, ToolCallDelta, ToolCallStarted
 
-__all__ = ["CallNumbers"]
+__all__ = ["CallNumbers", "number_whole"]
 
 _NO_FUNCTION = Function()
+
+
+def number_whole(calls: Iterable[Call]) -> None:
+    """Number the calls of a whole message: each is one of its own, whatever its index and id."""
+    for place, call in enumerate(calls):
+        call.index = place
 
 
 class CallNumbers:

@@ -9,7 +9,7 @@ import msgspec
 
 from streamgauge.core.dialects.failures import failure_of, is_detail, is_failure
 from streamgauge.core.dialects.loose import clean_label, clean_text, load
-from streamgauge.core.dialects.openai.calls import CallNumbers
+from streamgauge.core.dialects.openai.calls import CallNumbers, number_whole
 from streamgauge.core.dialects.openai.details import detail_events
 from streamgauge.core.dialects.openai.native import is_native, native_events
 from streamgauge.core.dialects.openai.usage import stands_twice, usage_events, usage_of
@@ -165,6 +165,8 @@ class ChatDecoder:
             if delta.refusal:
                 events.append(TextDelta(delta.refusal, index, refusal=True))
             if delta.tool_calls or delta.function_call is not None:
+                if delta is choice.message:
+                    number_whole(delta.tool_calls or ())
                 self._read_calls(delta, index, events)
         if choice.text:
             events.append(TextDelta(choice.text, index))
