@@ -9,7 +9,8 @@ import pty
 import socket
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -74,6 +75,51 @@ def test_what_was_kept_comes_in_its_order_and_what_was_lost_is_told(
     [lost] = [line for line in told if line.startswith("log_lost ")]
     assert kept == [f"line_{number}" for number in range(len(kept))]
     assert int(lost.split("lines=")[1].split()[0]) >= 10_000 - len(kept) > 1000
+
+
+class Hurry:
+    """A clock. At its second look in one write, which is for the lost lines, others write first."""
+
+    def __init__(self, others: Callable[[], None]) -> None:
+        self.others: Callable[[], None] | None = others
+        self.looks = 0
+
+    def __call__(self) -> datetime:
+        self.looks += 1
+        if self.looks == 2 and self.others is not None:
+            others, self.others = self.others, None
+            others()
+        return datetime.now()
+
+
+def test_no_lost_line_is_forgotten_where_others_take_the_room_just_then(
+    pipe: tuple[int, TextIO],
+) -> None:
+    read, stream = pipe
+    clock = Hurry(lambda: many("line"))
+    write = LogWriter("pretty", "info", stream, clock=clock, environ={"NO_COLOR": "1"})
+
+    def many(name: str) -> None:
+        for _ in range(4000):
+            clock.looks = 0
+            write("info", name, LINE)
+
+    others, clock.others = clock.others, None
+    many("line")
+    clock.others = others
+    told, number = read_all(read), 0
+    while (
+        clock.others is not None
+        or f" room_{number} " not in told[-1]
+        or " log_lost " not in told[-2]
+    ):
+        number, clock.looks = number + 1, 0
+        write("info", f"room_{number}", LINE)
+        told += read_all(read)
+    assert clock.others is None
+    kept = sum(" line " in line or " room_" in line for line in told)
+    lost = [int(line.split("lines=")[1]) for line in told if " log_lost " in line]
+    assert kept + sum(lost) == 4000 + 4000 + number
 
 
 def test_a_slow_reader_gets_the_last_lines(pipe: tuple[int, TextIO]) -> None:

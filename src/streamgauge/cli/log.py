@@ -42,6 +42,7 @@ class LogWriter:
         look = look_of(style, stream, environ)
         self._outlet = Outlet(stream)
         self._lost = 0  # lines for which there was no room any more
+        self._counting = threading.Lock()
         self._clock = clock
         self._tells_time = look.tells_time
         self._line = look.line
@@ -94,12 +95,16 @@ class LogWriter:
             self._write("\n".join(lines))
 
     def _write(self, text: str) -> None:
+        lost, told = 0, text
         if self._lost and self._outlet.has_room:
-            fields = [("lines", str(self._lost))]
-            self._lost = 0
-            text = f"{self._line(Entry('warning', 'log_lost', fields, self._now()))}\n{text}"
-        if not self._outlet.write(f"{text}\n"):
-            self._lost += text.count("\n") + 1
+            with self._counting:
+                lost, self._lost = self._lost, 0
+        if lost:
+            entry = Entry("warning", "log_lost", [("lines", str(lost))], self._now())
+            told = f"{self._line(entry)}\n{text}"
+        if not self._outlet.write(f"{told}\n"):
+            with self._counting:
+                self._lost += lost + text.count("\n") + 1
 
 
 def _from(level: str) -> frozenset[str]:
