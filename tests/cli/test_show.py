@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+from streamgauge.cli.exchange_page import print_exchange
 from streamgauge.cli.show import show
 from streamgauge.core.record import Status
+from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
 
 from .books import NOW, PRICE, an_attempt, an_exchange, write
@@ -231,6 +235,23 @@ def test_an_attempt_that_was_completed_is_billed_and_one_that_was_cut_perhaps(
     lines = run(tmp_path / "one.db", "three").stdout.partition("\nattempts\n")[2].splitlines()
     place = lines[0].index("billed")
     assert [line[place:].split()[0] for line in lines[1:4]] == ["no", "perhaps", "yes"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_word_of_the_attempts_and_counts_is_cut_in_a_narrow_window(
+    path: Path, width: int
+) -> None:
+    with LedgerReader(path) as reader:
+        request, attempts = reader.exchange(ID) or ({}, [])
+    out = io.StringIO()
+    print_exchange(request, attempts, Console(file=out, width=width, highlight=False))
+    text = out.getvalue()
+    assert "…" not in text.partition("\nusage")[2]
+    wide = "n  upstream  dialect" in text
+    assert wide == (width == 200)
+    for word in ("upstream_error", "first byte", "completed", "cache write"):
+        assert word in text
+    assert max(map(len, text.partition("\nusage")[2].splitlines())) <= width
 
 
 def test_an_exchange_in_flight_has_no_end(tmp_path: Path) -> None:

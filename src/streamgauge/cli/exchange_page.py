@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -52,8 +54,7 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
     console.print(_usage(request, signs))
     _section(console, "context", _context(request, signs))
     _section(console, "cost", cost_lines(request, signs))
-    console.print(Text("\nattempts", "bold"))
-    console.print(_attempts(attempts, signs) if attempts else "  none: no upstream was called")
+    _print_attempts(console, attempts, signs)
     oddities = [(name, meaning_of(name)) for name in request["anomalies"]]
     _section(console, "anomalies", oddities or [("none", "")])
 
@@ -61,13 +62,17 @@ def print_exchange(request: Row, attempts: Sequence[Row], console: Console) -> N
 def _section(console: Console, title: str, lines: Sequence[tuple[str, str]]) -> None:
     if not lines:
         return
+    console.print(Text(f"\n{title}", "bold"))
+    console.print(_grid(lines))
+
+
+def _grid(lines: Sequence[tuple[str, str]]) -> Table:
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in lines:
         grid.add_row(Text(f"  {printable(name)}"), Text(printable(value)))
-    console.print(Text(f"\n{title}", "bold"))
-    console.print(grid)
+    return grid
 
 
 def _facts(request: Row) -> list[tuple[str, str]]:
@@ -82,7 +87,9 @@ def _usage(request: Row, signs: Signs) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in _USAGE_TITLES:
         number = title in {"reported", "booked"}
-        table.add_column(title, justify="right" if number else "left", no_wrap=number)
+        wraps = title == "source"
+        justify: JustifyMethod = "right" if number else "left"
+        table.add_column(title, justify=justify, no_wrap=not wraps, overflow="fold")
     for count in usage_of(request):
         indent = "    " if count["name"] in _PARTS else "  "
         name = count["name"].removesuffix("_tokens").replace("_", " ")
@@ -102,13 +109,26 @@ def _context(request: Row, signs: Signs) -> list[tuple[str, str]]:
     return [("used", f"{signs.or_dash(used)} of {signs.or_dash(total)}{share}")]
 
 
-def _attempts(attempts: Sequence[Row], signs: Signs) -> Table:
+def _print_attempts(console: Console, attempts: Sequence[Row], signs: Signs) -> None:
+    """As a table, or one beneath the other where it would be wider than the window."""
+    console.print(Text("\nattempts", "bold"))
+    if not attempts:
+        console.print("  none: no upstream was called")
+        return
+    rows = [[signs.or_dash(cell) for cell in _attempt_cells(attempt)] for attempt in attempts]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in _ATTEMPT_TITLES:
-        table.add_column(title)
-    for attempt in attempts:
-        table.add_row(*(Text(printable(signs.or_dash(cell))) for cell in _attempt_cells(attempt)))
-    return table
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    unbounded = console.options.update(max_width=sys.maxsize)
+    if Measurement.get(console, unbounded, table).maximum <= console.width:
+        console.print(table)
+        return
+    for at, row in enumerate(rows):
+        if at > 0:
+            console.print()
+        console.print(_grid(list(zip(_ATTEMPT_TITLES, row, strict=True))))
 
 
 def _attempt_cells(attempt: Row) -> Iterator[object]:
