@@ -372,6 +372,30 @@ async def test_a_session_opens_whatever_its_name(seen: Sight, played: Played, na
     await expect(shown).to_have_text(name)
 
 
+async def test_a_speed_that_is_not_known_is_not_blamed_on_a_gateway_that_answers(
+    seen: Sight,
+) -> None:
+    await seen.go("/")
+    reasons = await seen.page.evaluate(
+        """async () => {
+            const { drawStrip } = await import("/static/js/screens/strip.js");
+            const summary = await (await fetch("/admin/api/v1/summary")).json();
+            return [null, 0, 2].map((streams) => {
+                const strip = document.createElement("dl");
+                drawStrip(strip, { ...summary, streams, tokens_per_second: null }, null);
+                const cells = [...strip.children];
+                const cell = cells.find(({ textContent }) => textContent.startsWith("Tokens / s"));
+                return cell.querySelector(".missing").title;
+            });
+        }"""
+    )
+    assert reasons == [
+        "the gateway's data loop does not answer",
+        "no stream is running",
+        "no running stream's speed is known yet",
+    ]
+
+
 async def test_the_card_of_an_upstream_tells_its_slots_and_its_limits(seen: Sight) -> None:
     await seen.go("/upstreams")
     local, claude = [

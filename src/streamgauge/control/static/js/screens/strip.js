@@ -18,12 +18,19 @@ function cellsOf(summary, live) {
   return [
     cell("Live streams", streams(live ?? summary)),
     cell("Requests / min", count(summary.requests_last_minute)),
-    cell("Tokens / s", orDash(speed(summary.tokens_per_second), SILENT)),
+    cell("Tokens / s", orDash(speed(summary.tokens_per_second), noSpeed(summary))),
     cell("Cost today, exact", costs(today), estimatedToo ? [costs(today, "estimated"), " estimated"] : null),
     cell("Errors today", failures(today), `${count(today.failures)} of ${count(today.exchanges)}`),
     cell("Unpriced today", count(today.unpriced)),
     cell("Ledger queue", ledger(summary.ledger), summary.ledger.spool ? `${bytes(summary.ledger.spool)} in the spool` : null),
   ];
+}
+
+function noSpeed({ streams: running }) {
+  if (running === null) {
+    return SILENT;
+  }
+  return running === 0 ? "no stream is running" : "no running stream's speed is known yet";
 }
 
 function streams(now) {
