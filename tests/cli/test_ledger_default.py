@@ -159,6 +159,22 @@ def test_a_configuration_that_is_named_and_not_there_ends_the_verb() -> None:
         assert "cannot read nobody.yaml: No such file or directory" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("/dev/zero", "/dev/zero: configuration: is larger than 4194304 bytes"),
+        ("latin.yaml", "latin.yaml:2:4: configuration: is not UTF-8 text"),
+        ("folder", "cannot read folder: Is a directory"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_told_as_serve_tells_it(name: str, told: str) -> None:
+    Path("latin.yaml").write_bytes(b"a: 1\nb: \xfc\n")
+    Path("folder").mkdir()
+    result = CliRunner().invoke(cli, ["ls", "--config", name])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert told in result.stderr
+
+
 def test_every_verb_that_reads_the_configuration_can_be_told_which() -> None:
     alone = {"demo", "sim", "replay", "bench", "verify", "config init", "config schema"}
     names = [name for name in VERBS if name not in alone]

@@ -163,22 +163,16 @@ def _document() -> Document:
     """Return the configuration as it is written, environment laid over it, nothing checked."""
     from streamgauge.config.document import Document
     from streamgauge.config.environment import apply_environment
-    from streamgauge.config.load import LoadOptions, find_file
+    from streamgauge.config.load import LoadOptions, find_file, read_document
     from streamgauge.config.problems import ConfigError
-    from streamgauge.config.toml_reader import read_toml
-    from streamgauge.config.yaml_reader import read_yaml
 
-    file, _ = find_file(LoadOptions(config=named_config()))
+    file, place = find_file(LoadOptions(config=named_config()))
     document = Document("configuration")
     if file is not None:
-        read = read_toml if file.suffix == ".toml" else read_yaml
         try:
-            document = read(file.read_text(encoding="utf-8-sig"), str(file))
+            document = read_document(file, place, None)
         except ConfigError as error:
             raise _unreadable(str(error)) from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise _unreadable(f"cannot read {file}: {reason}") from None
     apply_environment(document, os.environ, ("ledger", "server", "control"))
     return document
 

@@ -34,7 +34,7 @@ from streamgauge.config.watch import Stamp, stamp_of
 from streamgauge.config.yaml_reader import read_yaml
 from streamgauge.config.zero import add_upstream_flags, add_upstreams_from_keys
 
-__all__ = ["LoadOptions", "Loaded", "find_file", "load", "version_of"]
+__all__ = ["LoadOptions", "Loaded", "find_file", "load", "read_document", "version_of"]
 
 _NAMES = ("streamgauge.yaml", "streamgauge.yml", "streamgauge.toml")
 _VARIABLE = "STREAMGAUGE_CONFIG"
@@ -79,7 +79,7 @@ def load(options: LoadOptions) -> Loaded:
     """Find, read, merge, expand and check. Raises ConfigError with every problem found."""
     origin, place = find_file(options)
     stamp = _stamp((options.cwd or Path()) / origin) if origin else None
-    document = _read(origin, place, options.cwd) if origin else Document("configuration")
+    document = read_document(origin, place, options.cwd) if origin else Document("configuration")
     problems = [*document.problems, *_merge(document, options, has_file=origin is not None)]
     document.root, more, literals = expand_document(document, options.environ)
     document.root = _without_nulls(document.root)
@@ -112,7 +112,8 @@ def _stamp(file: Path) -> Stamp:
     return stamp_of(file) if file.is_file() else None
 
 
-def _read(origin: Path, place: Place | None, cwd: Path | None) -> Document:
+def read_document(origin: Path, place: Place | None, cwd: Path | None) -> Document:
+    """Return the file as it is written. `place`: who named it. Raises ConfigError."""
     source = str(origin)
     try:
         with ((cwd or Path()) / origin).open("rb") as file:
