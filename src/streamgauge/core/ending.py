@@ -182,9 +182,8 @@ class Ending(ABC):
         if verdict.status is not Status.REJECTED or earlier is None:
             return verdict, []
         over = AttemptOver(self._books.close_failed(verdict, now))
-        return earlier if earlier.error is not None else replace(verdict, status=earlier.status), [
-            over
-        ]
+        told = earlier if earlier.error is not None else replace(verdict, status=earlier.status)
+        return told, [over]
 
     def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
         relaying, error = self._relaying, verdict.error
