@@ -73,6 +73,19 @@ def test_a_cut_behind_the_finish_closes_the_grammar_and_the_row_says_so(
 
 @pytest.mark.parametrize("upstream", FINISHED)
 @pytest.mark.parametrize("client", CLIENTS)
+def test_what_a_finish_alone_makes_the_client_be_told_is_counted(
+    client: str, upstream: str
+) -> None:
+    wire = UPSTREAMS[upstream]
+    play = answering(client, upstream, wire.start, wire.finish["stop"])
+    play.do("upstream_end", "complete")
+    row = play.row
+    assert (row.status, row.frames_out) == (Status.STREAM_INCOMPLETE, frames_of(client, play.body))
+    assert row.delivered == "part"
+
+
+@pytest.mark.parametrize("upstream", FINISHED)
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_missing_marker_is_awaited_for_two_seconds(client: str, upstream: str) -> None:
     wire = UPSTREAMS[upstream]
     play = answering(client, upstream, wire.start, *wire.text)

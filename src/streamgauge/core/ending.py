@@ -189,6 +189,8 @@ class Ending(ABC):
         relaying, error = self._relaying, verdict.error
         if error is None:
             closing = b"" if relaying is None else b"".join(relaying.take_held()) + relaying.close()
+            if relaying is not None and closing:
+                relaying.released = True  # what was held, or first said now, counts as sent
             told = self._send(closing, now) if closing else []
             return [*told, EndClient()] if self._head_sent else []
         if not self._head_sent:
