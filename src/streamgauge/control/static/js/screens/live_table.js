@@ -88,7 +88,7 @@ export class LiveTable {
     const told = live.rows.length;
     const part = told < live.streams ? `the oldest ${count(told)} of ${counted(live.streams, "stream")}` : null;
     this.#empty.hidden = shown > 0 && part === null;
-    const none = filter !== "" && told > 0 ? (told === 1 ? "The one stream does not fit the filter." : `None of ${part ?? `${count(told)} streams`} fits the filter.`) : "No stream is running.";
+    const none = filter !== "" && told > 0 ? (live.streams === 1 ? "The one stream does not fit the filter." : `None of ${part ?? `${count(told)} streams`} fits the filter.`) : "No stream is running.";
     fill(this.#empty, h("p", null, shown > 0 ? `Only ${part} are looked at here.` : none));
   }
 }
