@@ -63,12 +63,12 @@ class Account:
 
     def no_stream(self, limits: KeyLimits, now: float) -> Refusal:
         """Refuse a call, as many run as may at once."""
-        message = f"the key has {limits.max_streams} streams at once, and all are running"
+        message = f"no stream of the key is free: it may have {limits.max_streams} at once"
         return Refusal(Limit.STREAMS, message, _SOON, self.standing(limits, now))
 
     def no_request(self, limits: KeyLimits, rpm: int, now: float) -> Refusal:
         """Refuse a call, the last minute had as many as it may."""
-        message = f"the key has {rpm} requests a minute, and all are used"
+        message = f"no request of the key is left: it may have {rpm} a minute"
         wait = self.requests.wait(rpm - 1, now)
         return Refusal(Limit.REQUESTS, message, wait, self.standing(limits, now))
 
