@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.chat import read_chat_request
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.keys import Caller, KeyLimits
+from streamgauge.gateway.legs import Made
 from streamgauge.gateway.limiting import Call, Limiting
 
 BODY = b'{"model": "m", "messages": []}'
@@ -34,3 +36,17 @@ def test_a_fault_of_our_own_takes_neither_name_nor_place() -> None:
     assert limiting.holds == 1
     with pytest.raises(GatewayError, match="in progress as id-2"):
         limiting.admit(call(3, limits), "a name", 1.0)
+
+
+def test_a_fallback_is_not_made_for_the_sake_of_a_hold() -> None:
+    def made(place: int) -> Attempt:
+        raise LookupError("made")
+
+    one = call(1, KeyLimits(tpm=1000))
+    several = Made(one.attempts[0], made, 2)
+    limiting = Limiting({})
+    limiting.admit(msgspec.structs.replace(one, attempts=several), None, 1.0)
+    assert limiting.holds == 1
+    bounded = msgspec.structs.replace(one, attempts=several, bounds_output=True)
+    with pytest.raises(LookupError, match="made"):  # its upstream may be asked for less
+        limiting.admit(bounded, None, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamgauge.core.attempt import Attempt
@@ -15,7 +15,7 @@ from streamgauge.core.limit_terms import Demand
 from streamgauge.core.price import Price
 from streamgauge.core.transform.body import REMOVED, Form
 
-__all__ = ["CEILING", "call_bounds"]
+__all__ = ["CEILING", "LLAMA_CPP", "call_bounds"]
 
 CEILING = 131_072
 """Tokens: no model of today writes a longer answer. For answers that nobody bounds otherwise."""
@@ -33,8 +33,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "responses": ("max_output_tokens",),
 }
 """By endpoint; one that is not here has no output. Of two, the larger one counts."""
-_LLAMA_CPP = "n_predict"
-"""Read there before the others, in whatever dialect; below zero it is no bound."""
+LLAMA_CPP = "n_predict"
+"""Read by llama.cpp before the others, in whatever dialect; below zero it is no bound."""
 _CHATS = frozenset({"chat/completions", "messages"})
 
 
@@ -43,13 +43,14 @@ def call_bounds(
     conversation: Conversation | None,
     context: Callable[[], int | None],
     prices: tuple[Price | None, ...] = (),
-    attempts: Iterable[Attempt] = (),
+    attempts: Sequence[Attempt] = (),
 ) -> Demand:
     """Return what a call may use. `conversation`: the request as read, where it was.
 
     `context`: how many tokens the planned models take at most, prompt and answer, None where that
     is not known; it is asked only for a request that bounds no answer. `prices`: as in Demand.
-    `attempts`: what is planned; of what they would ask for, the largest counts.
+    `attempts`: what is planned; of what they would ask for, the largest counts. Without any, what
+    the request asks for.
     """
     raw, options = request.raw, _OPTIONS.get(request.endpoint)
     if conversation is None and (
@@ -62,8 +63,8 @@ def call_bounds(
         return Demand(read, 0, 0, prices)
     answers = _answers(request) if request.endpoint == "completions" else request.n
     stated = _stated(request.fields, options)
-    told = [_told(attempt, request, conversation, options, stated) for attempt in attempts]
-    if told:
+    if attempts:
+        told = [_told(attempt, request, conversation, options, stated) for attempt in attempts]
         stated = None if None in told else max(count for count in told if count is not None)
     if stated is not None:
         return Demand(read, stated * answers, CEILING * answers, prices)
@@ -94,16 +95,16 @@ def _told(
         if conversation is not None and output is not None:
             return output.bound(conversation.sampling.max_tokens)
         return stated
-    own = attempt.kind == "llamacpp" and fields.get(_LLAMA_CPP) is not None
+    own = attempt.kind == "llamacpp" and fields.get(LLAMA_CPP) is not None
     if output is None and not own:
         return stated
     if output is not None:
         spoken: UpstreamDialect = "anthropic" if request.endpoint == "messages" else "openai"
         changes = output.change(fields, Form(spoken, attempt.kind, request.endpoint))
         fields = {**fields, **{k: v for k, v in changes.items() if v is not REMOVED}}
-    if own and not _stated(fields, (_LLAMA_CPP,)):
+    if own and not _stated(fields, (LLAMA_CPP,)):
         return None
-    return _stated(fields, (*options, _LLAMA_CPP) if own else options)
+    return _stated(fields, (*options, LLAMA_CPP) if own else options)
 
 
 def _answers(request: ChatRequest) -> int:

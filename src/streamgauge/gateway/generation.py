@@ -26,7 +26,8 @@ class Generation:
 
     An exchange takes what it needs when it begins and keeps it, whatever is swapped in later.
     `version` is the rows' `config_version`. `ratios` go on being learnt, through every reload, and
-    so do routing's `habits`. `live`: how the upstreams stand, for core/routing.
+    so do routing's `habits`. `live`: how the upstreams stand, for core/routing. `bounds_output`:
+    whether an upstream's transformers may ask for another length of an answer than the client does.
     """
 
     config: Config
@@ -38,6 +39,7 @@ class Generation:
     ratios: Ratios
     habits: Habits
     live: Live
+    bounds_output: bool
 
     def forecast(self, asked: Asked) -> Decision:
         """Return where a request would go now, for those who only ask.
@@ -84,6 +86,7 @@ def generation_of(
         ratios=ratios,
         habits=habits,
         live=live_of(upstreams, prices, ratios, habits),
+        bounds_output=any(u.transformers.output is not None for u in upstreams.values()),
     )
 
 

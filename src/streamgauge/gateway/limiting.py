@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from streamgauge.core.attempt import Allowance, Attempt
-from streamgauge.core.call_bounds import call_bounds
+from streamgauge.core.call_bounds import LLAMA_CPP, call_bounds
 from streamgauge.core.chat import ChatRequest
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.rate_limits import rate_limit_headers
@@ -38,7 +38,7 @@ class Call(msgspec.Struct, frozen=True):
 
     `started_at`: µs since the epoch. `attempts`: all but the first may be made when they are
     looked at. `context`: the tokens of the largest context of theirs, None where one is not known.
-    `conversation`: the request as read, where an attempt needs it.
+    `conversation`: the request as read, where an attempt needs it. `bounds_output`: as in Generation.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Call(msgspec.Struct, frozen=True):
     attempts: Sequence[Attempt]
     context: Callable[[], int | None]
     conversation: Conversation | None = None
+    bounds_output: bool = False
 
     @property
     def key_id(self) -> str | None:
@@ -227,7 +228,10 @@ def _demand(call: Call, limits: KeyLimits) -> Demand:
         tier = call.request.fields.get("service_tier")
         asked = tier if isinstance(tier, str) else None
         prices = tuple([_price(attempt.price, asked) for attempt in call.attempts])
-    return call_bounds(call.request, call.conversation, call.context, prices, call.attempts)
+    # All others ask for what the request says, and none of them has to be made for it.
+    own = call.bounds_output or LLAMA_CPP in call.request.fields
+    attempts = call.attempts if own else ()
+    return call_bounds(call.request, call.conversation, call.context, prices, attempts)
 
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:

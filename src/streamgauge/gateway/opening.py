@@ -163,7 +163,8 @@ class Opening:
         if len(choices) > 1:
             attempts = Made(first, lambda n: self._attempt(now, choices[n], now_us), len(choices))
         context = partial(self._context, now, choices)
-        return Call(self._ids.next(), now_us, caller, chat, attempts, context, conversation)
+        id, bounds = self._ids.next(), now.bounds_output
+        return Call(id, now_us, caller, chat, attempts, context, conversation, bounds)
 
     def _context(self, now: Generation, choices: Sequence[Choice]) -> int | None:
         """Return the largest context of the planned models, None where one is not known."""
