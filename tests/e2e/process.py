@@ -126,17 +126,18 @@ class GatewayProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """Connect a raw client."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26))
+    async def client(self, odd: bool = False) -> AsyncIterator[Client]:
+        """Connect a raw client. `odd`: what it is answered may be an illegal stream."""
+        ends = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
+        client = Client(*ends, odd)
         try:
             yield client
         finally:
             client.abort()
 
-    async def ask(self, path: str, body: Any, **headers: str) -> Answer:
-        """Send one request on a connection of its own and read the answer."""
-        async with self.client() as client:
+    async def ask(self, path: str, body: Any, odd: bool = False, **headers: str) -> Answer:
+        """Send one request on a connection of its own and read the answer. `odd`: as in `client`."""
+        async with self.client(odd) as client:
             await client.post(path, body, **headers)
             return await client.answer()
 

@@ -53,7 +53,8 @@ async def test_an_absurd_answer_does_not_grow_the_process(
             await gateway.ask(CHAT, warm)
             before = gateway.resident_mib()
             gateway.forget_peak()
-            answer = await gateway.ask(CHAT, BODY)
+            # How much of a frame that is no JSON passes before it is given up, the reads decide.
+            answer = await gateway.ask(CHAT, BODY, odd=True)
             grown = gateway.peak_mib() - before
             rows = await closed_rows(tmp_path, 2)
     print(f"{case}: grown by {grown:.1f} MiB, {len(answer.body)} bytes to the client")
