@@ -264,6 +264,16 @@ def test_the_usage_of_a_json_answer_is_hidden_from_who_did_not_ask(
     assert play.row.output_tokens == 2
 
 
+@pytest.mark.parametrize(
+    "odd", [WHOLE, b"\xef\xbb\xbf" + WHOLE, WHOLE.replace(b"hello", b"hello\xff")]
+)
+def test_unread_it_is_hidden_too_however_the_answer_is_written(odd: bytes) -> None:
+    play = Play(chat_request(), metering=False)
+    play.answer(200, odd)
+    assert b"hello" in play.body
+    assert b"prompt_tokens" not in play.body
+
+
 def test_a_json_error_to_a_stream_request_is_an_http_error() -> None:
     play = Play(ASKED)
     play.answer(200, b'{"error": {"message": "no", "code": 404}}')

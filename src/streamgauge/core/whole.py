@@ -9,6 +9,7 @@ from streamgauge.core.assembly import Assembly
 from streamgauge.core.attempt import Attempt, Facts
 from streamgauge.core.dialects.anthropic.whole_repair import changed_content
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
+from streamgauge.core.dialects.loose import dump, load
 from streamgauge.core.dialects.openai.whole_repair import changed_choices
 from streamgauge.core.dialects.registry import dialect_of
 from streamgauge.core.events import Event, Failed
@@ -58,10 +59,10 @@ def whole_stream(
 
 
 def _without_usage(body: bytes) -> bytes:
-    answer = object_in(body)
-    if answer is None:
-        return body
-    return json_of({key: value for key, value in answer.items() if key not in _COUNTS})
+    loaded = load(body)  # as whoever makes the stream of it reads it: bad UTF-8 and a BOM pass
+    members = loaded.value if loaded is not None and isinstance(loaded.value, dict) else {}
+    told = {key: value for key, value in members.items() if key not in _COUNTS}
+    return dump(told).encode("utf-8", "replace")
 
 
 def says_nothing(meter: Meter) -> bool:

@@ -170,6 +170,7 @@ ASSISTANT: list[tuple[dict[str, Any], tuple[Part, ...]]] = [
         },
         (RedactedThought("R"), Thought("s")),
     ),
+    ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, (Thought("hm"),)),
     (
         {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.encrypted", "data": "R"}]},
         (Thought("hm"), RedactedThought("R")),
