@@ -194,7 +194,7 @@ def test_a_count_covers_the_text_of_its_own_frame() -> None:
     meter.observe([TEXT], 1.0)
     meter.observe([said(9, 4), TEXT], 2.0)
     assert meter.booked().usage_source == "provider"
-    meter.observe_text(3.0)
+    meter.observe_texts((3.0,))
     assert meter.booked().usage_source == "running"
 
 

@@ -19,6 +19,7 @@ from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.events import TextDelta
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_proof import Proof
+from streamgauge.core.meter import Meter
 from streamgauge.core.record import Anomaly, Status
 from streamgauge.core.replay_watch import Suspicion
 
@@ -323,12 +324,15 @@ def test_a_meter_that_raises_harms_no_frame(monkeypatch: pytest.MonkeyPatch) -> 
     steady = play.exchange._steady
     assert steady is not None
 
-    def broken(now: float) -> None:
+    meter = steady._meter
+
+    def broken(self: Meter, times: Sequence[float]) -> None:
         raise ArithmeticError
 
-    monkeypatch.setattr(type(steady.meter), "observe_text", lambda self, now: broken(now))
+    monkeypatch.setattr(Meter, "observe_texts", broken)
     assert play.exchange.passes(text(" more"), START) == text(" more")
-    assert Anomaly.METER_ERROR in steady.meter.anomalies
+    assert play.look("so_far").frames_in == 5
+    assert Anomaly.METER_ERROR in meter.anomalies
 
 
 @pytest.mark.parametrize("thinking", [False, True])

@@ -51,6 +51,7 @@ class ClientSide(Ending):
     def _read_on(self, now: float) -> list[Action]:
         if self._stamps.paused is None:
             return []
+        self._settle()
         self._stamps.resume(now)
         return [ResumeUpstream()] if self._upstream_open else []
 
@@ -60,6 +61,7 @@ class ClientSide(Ending):
         """The client left. `may_drain`: there is room for one more drain (SPEC §11.1)."""
         if self.state is State.DONE:
             return []
+        self._settle()
         if self._client_over:
             return self._never_fetched(now)
         self._client_over = True
@@ -123,6 +125,7 @@ class ClientSide(Ending):
 
     def broken(self, now: float, way: Breaking = Breaking.TOLD) -> list[Action]:
         """A fault of our own ends it, whatever was sent so far."""
+        self._settle()
         verdict = self._of_fault()
         if way is Breaking.TOLD or self.state is State.DONE:
             return self._end_from_outside(verdict, now)
@@ -141,6 +144,7 @@ class ClientSide(Ending):
     def _end_from_outside(self, verdict: Verdict, now: float) -> list[Action]:
         if self.state is State.DONE:
             return []
+        self._settle()
         if self._client_over:
             return self._never_fetched(now) or self._finish(self._verdict, now)
         return self._fail(verdict, now)
@@ -165,12 +169,14 @@ class ClientSide(Ending):
     @property
     def last_content_at(self) -> float | None:
         """When the newest content of the current attempt came, monotonic seconds; None before any."""
+        self._settle()
         return self._books.meter.last_content
 
     def so_far(self, now: float) -> ExchangeRecord:
         """Return the row as it stands, with what has been read until `now`; a copy."""
         if self.state is State.DONE:
             return self.record
+        self._settle()
         row, relaying = self._books.so_far(self.attempt, now), self._relaying
         if relaying is not None and self.facts.reads(self.attempt):
             row.frames_out = relaying.frames_out if relaying.released else 0
@@ -188,6 +194,7 @@ class ClientSide(Ending):
             return self._finish(self._verdict, now)
         if self._client_over:
             return []
+        self._settle()
         verdict = self._stamps.overdue(self.attempt.limits, now)
         if verdict is None:
             return self._keep_alive(now)
@@ -204,7 +211,7 @@ class ClientSide(Ending):
     def _keep_alive(self, now: float) -> list[Action]:
         """After a silence the client gets a line that counts in nothing (SPEC §4.4)."""
         wait = self.facts.keepalive_seconds
-        if not (self.facts.request.stream and wait) or now - self._told_at < wait:
+        if not (self.facts.request.stream and wait) or now - self._stamps.told < wait:
             return []
         relaying = self._relaying
         if self._inside or self._blocked or (self._stamps.sent is None and not self._head_sent):

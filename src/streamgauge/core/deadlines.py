@@ -35,8 +35,14 @@ class Stamps(msgspec.Struct, gc=False):
     finished: float | None = None
     """All was said but the end marker, for which a translated client waits `MARKER_WAIT`."""
     paused: float | None = None
+    told: float = 0.0
+    """The last bytes to the client."""
     begin: float | None = None
     """Since when its row is on the way to the ledger, where it is waited for."""
+
+    def of_next(self, begin: float | None) -> Stamps:
+        """Return the stamps of the exchange's next attempt."""
+        return Stamps(self.started, told=self.told, begin=begin)
 
     def pause(self, now: float) -> None:
         """Back-pressure stops the upstream."""

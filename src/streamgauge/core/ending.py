@@ -70,7 +70,6 @@ class Ending(ABC):
         "_stamper",
         "_stamps",
         "_steady",
-        "_told_at",
         "_told_error",
         "_tool_names",
         "_tries",
@@ -92,7 +91,7 @@ class Ending(ABC):
         self._dialect = SPOKEN[facts.request.dialect]
         self._books = Books(facts, now)
         self.record: ExchangeRecord = self._books.record
-        self._stamps = Stamps(now)
+        self._stamps = Stamps(now, told=now)
         self._begun = self._connected = False
         self._begins = 0  # rows on their way to the ledger
         self._tries = Tries(facts)
@@ -115,7 +114,6 @@ class Ending(ABC):
         # The content frames after which a limit is reached, or a drain over.
         self._most_frames = _UNBOUNDED if facts.allowance is None else facts.allowance.frames
         self._told_error = False  # a running stream was ended with one
-        self._told_at = now  # the last bytes to the client
         self.lost: tuple[str, ...] = ()
         self._tool_names: Mapping[str, str] = {}  # the client's, by what the upstream was told
 
@@ -125,6 +123,7 @@ class Ending(ABC):
     @property
     def parsed_frames(self) -> int:
         """Frames decoded so far; 0 where `metering: off` reads none (SPEC §4.9)."""
+        self._settle()
         return 0 if self._relaying is None else self._relaying.parsed
 
     @property
@@ -139,9 +138,14 @@ class Ending(ABC):
             return not tail.endswith((b"\n\n", b"\n\r\n", b"\r\r"))
         return self._relaying is not None and self._relaying.inside
 
+    def _settle(self) -> None:
+        """Count what has passed. Who asks or changes what is counted begins with it."""
+        if self._steady is not None:
+            self._steady.settle()
+
     def _send(self, data: bytes, now: float, *, alive: bool = False) -> list[Action]:
         """Send `data`; `alive`: it ends with a sign of life. The one way of bytes of a stream."""
-        self._told_at = now
+        self._stamps.told = now
         if (stamper := self._stamper) is not None:
             data = stamper.alive(data) if alive else stamper.stamp(data)
             if not data:

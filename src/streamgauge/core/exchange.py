@@ -18,7 +18,6 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.answer import Answer, AnswerKind, answer_kind
 from streamgauge.core.attempt import Attempt, Facts
-from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.base import Written
 from streamgauge.core.errors import RequestError
 from streamgauge.core.passage import EMPTY
@@ -88,7 +87,7 @@ class Exchange(UpstreamSide):
         self._answer = self._relaying = self._steady = self._retry_at = None
         if self._begun:
             self._books.begun(now)
-        self._stamps = Stamps(self._stamps.started, begin=None if self._begun else now)
+        self._stamps = self._stamps.of_next(begin=None if self._begun else now)
         return [begin, OpenUpstream(len(self._books.attempts), self._tries.index)]
 
     def begun(self, now: float) -> list[Action]:
@@ -130,6 +129,7 @@ class Exchange(UpstreamSide):
         """The call got no head; `kind` names the failure."""
         if self.state is _DONE or not self._upstream_open:
             return []
+        self._settle()
         self._upstream_open = False
         return self._fail(failed(kind), now)
 
@@ -173,6 +173,7 @@ class Exchange(UpstreamSide):
         """The body is over; `kind`: complete, cut, reset or protocol."""
         if self.state is _DONE or not self._upstream_open:
             return []
+        self._settle()
         passage = self._relaying
         if kind == "complete" and self.attempt.dialect == "ollama" and passage is not None:
             # A body that is whole needs no line end behind its last line; a blank line says nothing.

@@ -116,7 +116,6 @@ class Stamper:
         "plain",
         "seq",
         "stream_id",
-        "update",
         "watches",
     )
 
@@ -147,8 +146,6 @@ class Stamper:
         self._splitter: FrameSplitter | NdjsonSplitter
         self._splitter = (NdjsonSplitter if style.lines else FrameSplitter)(begun=True)
         self._hash = hashlib.sha1(usedforsecurity=False)
-        self.update = self._hash.update
-        """Takes the payload of a frame that was counted in `seq` by somebody else, and LF."""
         self._acc = self._raw = 0
         self._unnumbered = 0  # behind the end marker, and our record in a protocol with stamps
         self._held: list[bytes] = []
@@ -174,6 +171,11 @@ class Stamper:
         if not (self.fast and self.plain) or event in self._events:
             return False
         return not payload.startswith(self._payloads)
+
+    def hand_on(self, payloads: bytes, count: int) -> None:
+        """Number and hash `count` frames of which `hands_on` is true: each payload, and LF."""
+        self.seq += count
+        self._hash.update(payloads)
 
     def received(self, payload: bytes, text: str) -> None:
         """Count what the upstream sent: a frame's payload, and the text in it."""

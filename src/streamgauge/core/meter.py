@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,8 +33,6 @@ STALL_SECONDS = 1.0
 """A gap between content frames beyond this is a stall (SPEC §6.5)."""
 _GAPS_KEPT = 4096
 _NOTHING_STATED = TokenUsage()
-
-
 _NOTHING_BOOKED = Booked(_NOTHING_STATED, "none", "none")
 
 
@@ -139,7 +137,7 @@ class Meter:
             elif (observe := _OBSERVING.get(type(event))) is not None:
                 observe(self, event, now)
         if content:
-            self.observe_text(now)
+            self.observe_texts((now,))
         if self._covered is None:
             self._covered = self.content_frames
         return content
@@ -185,23 +183,26 @@ class Meter:
         if len(self._finished) >= self.choices:
             self.finish_reason = event.reason
 
-    def observe_text(self, now: float) -> None:
-        """Take in a frame of which it is known that all it says is a piece of text."""
+    def observe_texts(self, times: Sequence[float]) -> None:
+        """Take in frames of which it is known that all they say is a piece of text, by their times."""
         self.booked_as_of = None
-        self.content_frames += 1
-        last, self.last_content = self.last_content, now
+        self.content_frames += len(times)
+        last, self.last_content = self.last_content, times[-1]
         if last is None:
-            self.first_content = now
-            return
-        gap = now - last
-        if self._gap_max is None or gap > self._gap_max:
-            self._gap_max = gap
-        if gap > STALL_SECONDS:
-            self.stalls += 1
-        self._gap_skip += 1
-        if self._gap_skip < self._gap_step:
-            return
-        self._gap_skip = 0
+            self.first_content = last = times[0]
+            times = times[1:]
+        for now in times:
+            gap, last = now - last, now
+            if self._gap_max is None or gap > self._gap_max:
+                self._gap_max = gap
+            if gap > STALL_SECONDS:
+                self.stalls += 1
+            self._gap_skip += 1
+            if self._gap_skip >= self._gap_step:
+                self._gap_skip = 0
+                self._keep(gap)
+
+    def _keep(self, gap: float) -> None:
         if (gaps := self._gaps) is None:
             gaps = self._gaps = array("f")
         gaps.append(gap)

@@ -89,7 +89,7 @@ class TextRun:
         """How many have come."""
         return self._from + len(self._kept) + self.size
 
-    def look(self) -> tuple[int, int] | None:
+    def look(self) -> Sequence[tuple[int, int]]:
         """Return where the beginning comes again: characters before it, and frames behind it."""
         text = self._kept + "".join(self.parts)
         lengths = [len(part) for part in self.parts]
@@ -98,20 +98,19 @@ class TextRun:
         self.size = 0
         if self._prefix == "" and not self._begin(text):
             self._lengths = known
-            return None
+            return ()
         self._lengths = lengths
         if self._prefix is None:
             self._keep(text, 0)
-            return None
-        at = text.find(self._prefix, 0 if self._from else 1)
-        beside = len(self._prefix) - 1
+            return ()
         self.wanted = len(self._prefix)
-        if at < 0:
-            self._keep(text, min(beside, len(text)))
-            return None
-        offset = self._from + at
-        self._keep(text, min(beside, len(text) - at - 1))
-        return offset, _frames_behind(known, len(text) - at)
+        found: list[tuple[int, int]] = []
+        seen = 0 if self._from else 1
+        while len(found) < _TOLD and (at := text.find(self._prefix, seen)) >= 0:
+            found.append((self._from + at, _frames_behind(known, len(text) - at)))
+            seen = at + 1
+        self._keep(text, min(len(self._prefix) - 1, len(text) - seen))
+        return found
 
     def _keep(self, text: str, count: int) -> None:
         self._from += len(text) - count
@@ -208,18 +207,25 @@ class ReplayWatch(LastRead):
         run.parts.append(text)
         run.size += len(text)
         if run.size >= run.wanted:
-            self.look(run)
+            self._look(run)
         if len(text) >= LONG_FRAME:
             self._long_frame(text)
+
+    def observe_texts(self, texts: Sequence[str], run: TextRun) -> None:
+        """Take in frames that say one piece of text each, none of them long, of the kind of `run`."""
+        self.frames += len(texts)
+        run.parts += texts
+        run.size += sum(map(len, texts))
+        if run.size >= run.wanted:
+            self._look(run)
 
     def run_of(self, event: TextDelta | ReasoningDelta) -> TextRun:
         """Return the run that the texts of the first choice belong to, as `observe` adds them."""
         return self._text if isinstance(event, TextDelta) else self._reasoning
 
-    def look(self, run: TextRun) -> None:
+    def _look(self, run: TextRun) -> None:
         """Look for the beginning of `run` in what came to it: as many as it wanted have."""
-        if (found := run.look()) is not None:
-            offset, behind = found
+        for offset, behind in run.look():
             self._tell(Suspected.RESTART, self.frames - behind, offset)
 
     def _long_frame(self, text: str) -> None:

@@ -2,12 +2,13 @@
 
 A stream mostly says the same JSON round ever new words. The frame that was decoded is the pattern;
 of the next ones what stands round the text is compared, byte by byte, and nothing is searched for.
-Translated, the client's frame is such a pattern too. It counts what the whole way counts, and knows
-no action.
+Translated, the client's frame is such a pattern too. It counts what the whole way counts, some
+frames at a time, and knows no action.
 """
 
 from __future__ import annotations
 
+from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
 from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.base import PlainDecoder, PlainEncoder
@@ -16,7 +17,7 @@ from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.events import ReasoningDelta, TextDelta
 from streamgauge.core.integrity import Stamper
 from streamgauge.core.passage import Passage
-from streamgauge.core.record import Anomaly
+from streamgauge.core.record import Anomaly, ExchangeRecord
 from streamgauge.core.relaying import Relaying
 from streamgauge.core.replay_watch import LONG_FRAME, TextRun
 from streamgauge.core.sse import plain_frame
@@ -33,6 +34,8 @@ _MOST_POOR = 8
 """So many poor ones in a row, and this stream's frames differ in more than their text."""
 _SHORTEST = 32
 """Bytes of payload before the text, which tell an end marker and a ping from a frame of text."""
+_BATCH = 32
+"""Frames that are counted at a time: what is done at once is cheap, and what waits stays small."""
 
 
 class Steady:
@@ -41,7 +44,8 @@ class Steady:
     `ready`: all that came so far has been passed on, and the last read was a frame of the pattern.
     Whoever gives the stream a read that `take` refused sets it to False first, and calls `learn`
     after it where the read was one whole frame of content. Signs of life between two reads change
-    nothing: they are whole.
+    nothing: they are whole. What was taken is counted by `settle`, which whoever asks or changes
+    anything that it counts calls first.
     """
 
     __slots__ = (
@@ -52,17 +56,22 @@ class Steady:
         "_end",
         "_end_at",
         "_hash_at",
+        "_inside",
+        "_meter",
+        "_most",
         "_passage",
         "_poor",
         "_reading",
+        "_record",
+        "_room",
         "_run",
         "_said_begin",
         "_said_end",
         "_stamper",
-        "_update",
+        "_stamps",
+        "_times",
         "_used",
         "_watch",
-        "meter",
         "ready",
     )
 
@@ -72,10 +81,16 @@ class Steady:
         decoder: PlainDecoder,
         encoder: PlainEncoder | None,
         stamper: Stamper | None,
+        books: tuple[ExchangeRecord, Stamps],
+        most_frames: int,
     ) -> None:
-        """`encoder`: what translates; without one frames are sent as they came."""
+        """`encoder`: what translates; without one frames are sent as they came.
+
+        `books`: what bytes and times are written to. `most_frames`: of content, at which the stream
+        is ended; the last one is not taken.
+        """
         self.ready = False
-        self.meter = passage.meter
+        self._meter = passage.meter
         self._passage = passage
         self._reading = passage.reading
         self._decoder = decoder
@@ -83,7 +98,11 @@ class Steady:
         self._watch = passage.reading.watch
         self._run: TextRun | None = None
         self._stamper = stamper
-        self._update = None if stamper is None else stamper.update
+        self._record, self._stamps = books
+        self._most = most_frames
+        self._inside: list[bytes] = []  # the texts of the frames that are not counted yet
+        self._times: list[float] = []  # and when each came
+        self._room = 0
         self._begin = self._end = self._said_begin = self._said_end = b""
         self._begin_size = self._hash_at = 0
         self._end_at = -1
@@ -106,38 +125,68 @@ class Steady:
             return None
         if len(text) >= LONG_FRAME:
             return None
-        if self._encoder is not None:
-            data = b"".join((self._said_begin, inside, self._said_end))
-        self._used += 1
-        self._reading.parsed += 1
-        self._passage.frames_out += 1
-        self.meter.frames += 1
+        self._inside.append(inside)
+        self._times.append(now)
+        if len(self._times) >= self._room:
+            self.settle()
+        if self._encoder is None:
+            return data
+        return b"".join((self._said_begin, inside, self._said_end))
+
+    def settle(self) -> None:
+        """Count what was taken since the last time."""
+        if not self._times:
+            return
+        inside, times = self._inside, self._times
+        self._inside, self._times = [], []
+        count, size = len(times), sum(map(len, inside))
+        record = self._record
+        assert record.bytes_in is not None  # the pattern went before
+        assert record.bytes_out is not None
+        record.bytes_in += size + count * (self._begin_size - self._end_at)
+        record.bytes_out += size + count * (len(self._said_begin) + len(self._said_end))
+        self._stamps.progress = self._stamps.told = times[-1]
+        self._used += count
+        self._reading.parsed += count
+        self._passage.frames_out += count
+        self._meter.frames += count
         try:
-            if (stamper := self._stamper) is not None and (update := self._update) is not None:
-                stamper.seq += 1
-                update(data[self._hash_at : -1])  # the payload, and the LF behind it
-            self.meter.observe_text(now)
-            if (watch := self._watch) is not None and (run := self._run) is not None:
-                watch.frames += 1
-                run.parts.append(text)
-                run.size += len(text)
-                if run.size >= run.wanted:
-                    watch.look(run)
+            if self._stamper is not None:
+                self._stamper.hand_on(self._hashed(inside), count)
+            self._meter.observe_texts(times)
+            if self._watch is not None and self._run is not None:
+                self._watch.observe_texts([text.decode() for text in inside], self._run)
         except Exception:
-            # As round the meter in reading.py (SPEC §4.8): the frame is whole, and passes.
-            self.meter.note(Anomaly.METER_ERROR)
-        return data
+            # As round the meter in reading.py (SPEC §4.8): the frames are whole, and have passed.
+            self._meter.note(Anomaly.METER_ERROR)
+        self.ready = self._make_room()
+
+    def _hashed(self, inside: list[bytes]) -> bytes:
+        """Return the payloads that the client was sent, each followed by LF."""
+        begin, end = self._said_begin[self._hash_at :], self._said_end[:-1]
+        return b"".join((begin, (end + begin).join(inside), end))
+
+    def _make_room(self) -> bool:
+        """Settle on how many frames are taken before they are counted; return whether any may be.
+
+        Streams that began together take turns at it, by the time of their beginning: all at once
+        would keep each other's frames waiting.
+        """
+        counted = self._meter.content_frames
+        turn = _BATCH - (counted + int(self._meter.started * 1e6)) % _BATCH
+        self._room = min(turn, self._most - 1 - counted)
+        return self._room > 0
 
     def learn(self, data: bytes, said: bytes) -> None:
         """Make `data` the pattern if it can be one: a read, for which the client was sent `said`."""
         if self._begin_size and self._holds(data, said):
-            self.ready = True
+            self.ready = self._make_room()
         elif self._poor < _MOST_POOR:
             self._poor = 0 if self._used >= _POOR else self._poor + 1
             self._used = self._begin_size = 0
             plain = self._reading.whole(data)
             if plain is not None:
-                self.ready = self._cut(data, *plain, said)
+                self.ready = self._cut(data, *plain, said) and self._make_room()
 
     def _holds(self, data: bytes, said: bytes) -> bool:
         """Whether what came meanwhile has changed neither what is read of `data` nor what is sent.
@@ -172,6 +221,8 @@ class Steady:
         self._begin_size = len(self._begin)
         self._end = b'"' + behind + b"\n\n"
         self._end_at = -len(self._end)
+        if self._encoder is None:
+            self._said_begin, self._said_end = self._begin, self._end
         if self._watch is not None:
             self._run = self._watch.run_of(told)
         return True
@@ -192,7 +243,12 @@ class Steady:
         return self._stamper is None or self._stamper.hands_on(*plain)
 
 
-def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
+def steady_of(
+    passage: Passage,
+    stamper: Stamper | None,
+    books: tuple[ExchangeRecord, Stamps],
+    most_frames: int,
+) -> Steady | None:
     """Return what may take in the frames of `passage`; None where each has to be changed or told."""
     encoder: PlainEncoder | None = None
     if isinstance(passage, Translating):
@@ -206,4 +262,4 @@ def steady_of(passage: Passage, stamper: Stamper | None) -> Steady | None:
         stamper is not None and not stamper.plain
     ):
         return None
-    return Steady(passage, decoder, encoder, stamper)
+    return Steady(passage, decoder, encoder, stamper, books, most_frames)

@@ -52,7 +52,8 @@ class UpstreamSide(ClientSide):
         )
         if self._client_over:
             passage.mute()
-        self._steady = steady_of(passage, self._stamper)
+        books = self.record, self._stamps
+        self._steady = steady_of(passage, self._stamper, books, self._most_frames)
         return passage
 
     def _watch(self) -> ReplayWatch | None:
@@ -109,23 +110,12 @@ class UpstreamSide(ClientSide):
         steady = self._steady
         if steady is None or not steady.ready or self.state is not _STREAMING:
             return None
-        size = len(data)
-        if steady.meter.content_frames + size >= self._most_frames:
-            return None
-        said = steady.take(data, now)
-        if said is None:
-            return None
-        record = self.record
-        assert record.bytes_in is not None  # the pattern went before
-        assert record.bytes_out is not None
-        record.bytes_in += size
-        record.bytes_out += len(said)
-        self._stamps.progress = self._told_at = now
-        return said
+        return steady.take(data, now)
 
     def _relay(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
         if not self.facts.metering and self.attempt.dialect is None:
             return self._relay_unread(data, now)
+        self._settle()
         meter, stamps = relaying.meter, self._stamps
         if meter.content_frames + len(data) >= self._most_frames and b"\n" in data[:-1]:
             return self._relay_by_line(relaying, data, now)
