@@ -40,6 +40,7 @@ _STREAMING = State.STREAMING
 _DRAINING = State.DRAINING
 _DONE = State.DONE
 _COMPLETED = Status.COMPLETED
+_UNPROVED = Integrity.OFF
 
 
 class Ending(ABC):
@@ -259,7 +260,7 @@ class Ending(ABC):
     def _prove(self, stamper: Stamper) -> None:
         """Write down what was sent: seen on its way out, whatever it was made by."""
         self.record.frames_out = stamper.frames_out
-        if self.facts.proof.mode is not Integrity.OFF:
+        if self.facts.proof.mode is not _UNPROVED:
             self.record.stream_sha1 = stamper.stream_sha1
 
     def _disposition(self) -> Disposition:

@@ -203,6 +203,9 @@ class Stamper:
                     self.seq += 1
                     self._hash.update(payload + b"\n")
                     return data
+                if self.plain and self._marker.is_met(payload, event) and not is_ping(*whole):
+                    self.fast = False
+                    return self._count(data, payload, event)
         sent = self._each(data)
         self.fast = not self._over and self._splitter.between
         return sent

@@ -26,6 +26,10 @@ __all__ = [
     "protocol_of_client",
 ]
 
+# Off its class an Enum's member takes a look-up each time.
+_OFF, _LEDGER = Integrity.OFF, Integrity.LEDGER
+_COMMENT, _FIELD = Integrity.COMMENT, Integrity.FIELD
+_UNCHANGED = Style()
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -150,18 +154,20 @@ def protocol_of_client(dialect: str, endpoint: str) -> Protocol:
 
 def new_stamper(stream_id: str, dialect: str, endpoint: str, proof: Proof) -> Stamper | None:
     """Return what proves a client's stream as `proof` asks, or None where that asks for nothing."""
-    if proof.mode is Integrity.OFF and not proof.ids:
+    mode = proof.mode
+    if mode is _OFF and not proof.ids:
         return None
     told = protocol_of_client(dialect, endpoint)
-    written = (
-        not told.lines and not told.stamps
-    )  # else nothing of ours fits, or stands there already
-    style = Style(
-        comments=written and proof.mode is Integrity.COMMENT,
-        fields=written and proof.mode is Integrity.FIELD,
-        ids=proof.ids and not told.lines,
-        lines=told.lines,
-    )
+    style = _UNCHANGED
+    if mode is not _LEDGER or proof.ids or told.lines:
+        # Else nothing of ours fits, or stands there already.
+        written = not told.lines and not told.stamps
+        style = Style(
+            comments=written and mode is _COMMENT,
+            fields=written and mode is _FIELD,
+            ids=proof.ids and not told.lines,
+            lines=told.lines,
+        )
     texts = told.texts() if told.stamps or style.fields else None
     return Stamper(stream_id, told.marker, style, proof.emitted, texts)
 

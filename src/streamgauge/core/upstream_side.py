@@ -28,6 +28,7 @@ __all__ = ["UpstreamSide"]
 
 # Read per frame: off its class an Enum's member takes a look-up each time.
 _ERROR = Turn.ERROR
+_UNPROVED = Integrity.OFF
 _STREAM = AnswerKind.STREAM
 _STREAMING = State.STREAMING
 
@@ -58,7 +59,7 @@ class UpstreamSide(ClientSide):
 
     def _watch(self) -> ReplayWatch | None:
         """Return what looks at each frame of the upstream beside the meter, or None."""
-        if self.facts.proof.mode is Integrity.OFF or not self.facts.reads(self.attempt):
+        if self.facts.proof.mode is _UNPROVED or not self.facts.reads(self.attempt):
             return None
         stamper = self._stamper
         if stamper is None:
