@@ -67,6 +67,18 @@ async def test_a_model_that_a_glob_would_serve_is_found_and_not_listed(tmp_path:
 
 
 @pytest.mark.asyncio
+async def test_a_model_named_with_its_upstream_is_found_as_a_chat_finds_it(tmp_path: Path) -> None:
+    async with stand(tmp_path, models=["qwen3-*"]) as it:
+        names = ("sim/sim", "sim%2Fsim", "sim/qwen3-8b", "sim/other", "sim/", "nobody/sim")
+        found = [await it.get(f"/v1/models/{name}") for name in names]
+        asked = await it.ask("/v1/chat/completions", {**CHAT, "model": "sim/sim"})
+        listed = (await it.get("/v1/models")).json()
+    assert [answer.status for answer in found] == [200, 200, 200, 404, 404, 404]
+    assert (found[1].json()["id"], asked.status) == ("sim/sim", 200)
+    assert [model["id"] for model in listed["data"]] == ["sim"]
+
+
+@pytest.mark.asyncio
 async def test_tokens_are_counted_by_the_upstream_or_estimated_with_a_label(tmp_path: Path) -> None:
     body = {"model": "sim", "messages": [{"role": "user", "content": "one two three"}]}
     for name in ("a", "ollama", "openai"):

@@ -217,7 +217,7 @@ class SidePages:
             globs += upstream.config.models
         names.update(_plain(globs))
         name = unquote(endpoint.name) if endpoint.name else None
-        if name is not None and _fits(name, globs):
+        if name is not None and (_fits(name, globs) or self._is_explicit(name)):
             names.add(name)
         if caller is not None:
             names = {name for name in names if caller.may_use(name)}
@@ -227,6 +227,15 @@ class SidePages:
         if name not in names:
             raise RequestError("there is no such model", status=404, code=ErrorCode.NO_ROUTE)
         return _send(responder, 200, model_entry(name, anthropic=anthropic))
+
+    def _is_explicit(self, name: str) -> bool:
+        """Whether `name` is `upstream/model`, with a model that this upstream has (SPEC §14.1)."""
+        named, _, model = name.partition("/")
+        upstream = self._host.upstreams.get(named)
+        if upstream is None:
+            return False
+        known = self._host.discovery.models_of(upstream)
+        return model in known or _fits(model, upstream.config.models)
 
     async def _count(self, request: Request, responder: Responder, caller: Caller | None) -> None:
         headers, body = await count_answer(self._host, request, caller)
