@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamgauge.core.errors import RequestError
-from streamgauge.gateway.idempotency import Idempotency
+from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.idempotency import Idempotency, idempotency_key
 
 
 def begin(
@@ -80,3 +81,17 @@ def test_there_are_never_more_names_than_allowed_and_the_oldest_goes_first() -> 
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\x7f", "a\x00"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     assert refusal(Idempotency(), name).startswith("400 ")
+
+
+def head(*names: bytes) -> RequestHead:
+    fields = tuple((b"idempotency-key", name) for name in names)
+    return RequestHead("POST", "/v1/messages", "", fields, "127.0.0.1")
+
+
+def test_a_request_has_one_name_or_none() -> None:
+    assert idempotency_key(head()) is None
+    assert idempotency_key(head(b"a")) == "a"
+    assert idempotency_key(head(b"a", b"a")) == "a"
+    with pytest.raises(RequestError, match="two different") as refused:
+        idempotency_key(head(b"a", b"b", b"a"))
+    assert refused.value.status == 400

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from streamgauge.core.errors import RequestError
+from streamgauge.gateway.http import RequestHead
 from streamgauge.gateway.response_headers import NOT_AGAIN
 
-__all__ = ["Idempotency"]
+_FIELD = b"idempotency-key"
+__all__ = ["Idempotency", "idempotency_key"]
 
 _MOST = 10_000
 _DAY_SECONDS = 86_400.0
@@ -96,6 +98,17 @@ class Idempotency:
     def _forget_first(self) -> None:
         call = self._calls.pop(next(iter(self._calls)))
         self._by_exchange.pop(call.exchange_id, None)
+
+
+def idempotency_key(head: RequestHead) -> str | None:
+    """Return the name that a client gives its request; None without one.
+
+    Raises RequestError 400 for two different ones: by which it is known, each hop would say otherwise.
+    """
+    name = head.header(_FIELD)
+    if name is not None and len({value for field, value in head.headers if field == _FIELD}) > 1:
+        raise RequestError("two different Idempotency-Key fields were sent")
+    return name
 
 
 def _refusal(earlier: _Call, digest: bytes) -> RequestError:

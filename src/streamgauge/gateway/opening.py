@@ -29,6 +29,7 @@ from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import upstream_path
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Header, Request, RequestHead, Responder
+from streamgauge.gateway.idempotency import idempotency_key
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.legs import Leg, Made
 from streamgauge.gateway.limiting import Admission, Call, Limiting
@@ -143,7 +144,7 @@ class Opening:
         The older stream of its session ends for it already here, where it holds what is missing.
         """
         limiting, sessions = self._host.limiting, self._host.sessions
-        name, now = request.head.header(b"idempotency-key"), request.received_at
+        name, now = idempotency_key(request.head), request.received_at
         if lane is None:
             return limiting.admit(call, name, now)
         return limiting.admit(call, name, now, partial(sessions.vacate, lane))
