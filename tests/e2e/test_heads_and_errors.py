@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ..faults.upstream import scripted
 from .stand import stand
 
 OPENAI = ("/v1/chat/completions", {"model": "m", "stream": True, "messages": []})
@@ -148,6 +149,31 @@ async def test_secrets_are_in_no_answer_row_or_log_line(tmp_path: Path) -> None:
     assert canaries["api_key"] in seen, "the upstream itself is shown its key"
     assert canaries["client"] not in seen
     assert canaries["query"] not in seen
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        ("200 OK", "text/event-stream", b'data: {"error":{"message":"no"}}\n\n'),
+        ("200 OK", "application/json", b'{"choices":[{"message":{"content":"a"}}]}'),
+        ("500 Oops", "application/json", b'{"error":{"message":"no"}}'),
+    ],
+    ids=["stream", "whole", "error"],
+)
+@pytest.mark.asyncio
+async def test_a_header_of_an_upstream_that_repeats_its_key_tells_it_nobody(
+    status: str, kind: str, body: bytes, tmp_path: Path
+) -> None:
+    told = "openai-key: sk+canary-1\r\nx-ratelimit-for: sk%2Bcanary-1\r\nopenai-version: 1\r\n"
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{told}content-length: {len(body)}\r\n\r\n"
+    async with scripted(lambda _: [head.encode() + body]) as up:
+        one = {"name": "up", "kind": "openai", "base_url": up.url, "api_key": "sk+canary-1"}
+        async with stand(tmp_path, config={"upstreams": [one]}) as it:
+            stream = kind == "text/event-stream"
+            answer = await it.ask(OPENAI[0], {**OPENAI[1], "stream": stream})
+    assert b"sk+canary-1" in up.heard[0].request
+    assert answer.headers["openai-version"] == "1"
+    assert answer.headers["openai-key"] == answer.headers["x-ratelimit-for"] == "[redacted]"
 
 
 @pytest.mark.asyncio

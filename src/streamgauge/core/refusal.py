@@ -55,6 +55,9 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 def redacted_bytes(frame: bytes, secrets: Iterable[str]) -> bytes:
     """Return a frame with every known secret replaced, every other byte as received."""
+    escapes = b"\\" in frame or b"%" in frame
+    if not escapes and not any(secret.encode() in frame for secret in secrets):
+        return frame  # a pattern is not made for nothing
     hidden = _hidden(secrets)
     return re.sub(hidden.encode(), _REPLACEMENT.encode(), frame) if hidden else frame
 

@@ -221,14 +221,14 @@ class Relay(Steering):
         self._call.send(request)
 
     def _send_head(self, action: SendHead) -> None:
-        record = self.exchange.record
-        headers = stream_headers(record, self._history, self._head, self._told)
+        record, secrets = self.exchange.record, self.exchange.attempt.secrets
+        headers = stream_headers(record, self._history, self._head, self._told, secrets)
         self._responder.send_head(200, self._completed(headers), None)
 
     def _send_answer(self, action: SendAnswer) -> None:
-        record = self.exchange.record
+        record, secrets = self.exchange.record, self.exchange.attempt.secrets
         retry = action.retry_after
-        headers = answer_headers(record, self._history, self._head, retry, self._told)
+        headers = answer_headers(record, self._history, self._head, retry, self._told, secrets)
         self._responder.send_head(action.status, self._completed(headers), len(action.body))
         if action.body:
             self._responder.send(action.body)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 from time import time
 
 from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES
 from streamgauge.core.errors import ErrorCode
 from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.refusal import redacted_bytes
 from streamgauge.gateway.http import Header
 
 __all__ = [
@@ -43,19 +44,20 @@ MAX_RETRY_AFTER = 60
 """Seconds: a longer wait is cut to this (SPEC §5.5)."""
 
 
-def from_upstream(headers: Sequence[Header], limits: Sequence[Header] = ()) -> list[Header]:
+def from_upstream(
+    headers: Sequence[Header],
+    limits: Sequence[Header] = (),
+    secrets: Collection[str] = (),
+) -> list[Header]:
     """Return the upstream's headers that pass: rate limits and the vendors' own (SPEC §4.6).
 
     `limits`: those of the client's key, which stand in the place of what an upstream sets us.
+    `secrets`: what no client is to read, such as that upstream's key (FAULTS S11).
     """
-    if not limits:
-        return [(n, v) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
-    passed = [
-        (n, v)
-        for n, v in headers
-        if n.startswith(_PASSED_PREFIXES) and not n.startswith(RATE_LIMIT_PREFIXES)
-    ]
-    passed += limits
+    passed = [(n, redacted_bytes(v, secrets)) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
+    if limits:
+        passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
+        passed += limits
     return passed
 
 
@@ -120,10 +122,11 @@ def stream_headers(
     history: Sequence[str],
     upstream: Sequence[Header],
     limits: Sequence[Header] = (),
+    secrets: Collection[str] = (),
 ) -> list[Header]:
-    """Return the head of a stream. `limits`: as in `from_upstream`."""
+    """Return the head of a stream. `limits`, `secrets`: as in `from_upstream`."""
     kind = _LINES if record.dialect == "simple" else _EVENTS
-    return _ours((kind, *_STREAM), record, history) + from_upstream(upstream, limits)
+    return _ours((kind, *_STREAM), record, history) + from_upstream(upstream, limits, secrets)
 
 
 def lossy_headers(lost: Sequence[str]) -> list[Header]:
@@ -140,10 +143,11 @@ def answer_headers(
     upstream: Sequence[Header],
     retry: str | None,
     limits: Sequence[Header] = (),
+    secrets: Collection[str] = (),
 ) -> list[Header]:
-    """Return the head of a JSON answer or an error. `limits`: as in `from_upstream`."""
+    """Return the head of a JSON answer or an error. `limits`, `secrets`: as in `from_upstream`."""
     headers = _ours(JSON_HEADERS, record, history)
-    headers += from_upstream(upstream, limits)
+    headers += from_upstream(upstream, limits, secrets)
     if record.latency_ms is not None:
         headers.append((b"x-streamgauge-latency-ms", f"{record.latency_ms:.1f}".encode()))
     if record.cost_nano is not None and record.currency is not None:
