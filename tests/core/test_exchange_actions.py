@@ -277,6 +277,7 @@ def test_an_answer_that_is_none_says_what_it_is_not(
     assert (play.whole.status, last_words(play)) == (502, message)
 
 
+@pytest.mark.parametrize("blanks", [[], [b"\n"], [b"\xef\xbb", b"\xbf", b" " * 300, b"\r\n"]])
 @pytest.mark.parametrize("attempt", [{}, {"dialect": "openai"}], ids=["relayed", "translated"])
 @pytest.mark.parametrize(
     ("body", "status", "message"),
@@ -289,12 +290,20 @@ def test_an_answer_that_is_none_says_what_it_is_not(
     ],
 )  # fmt: skip
 def test_what_only_calls_itself_a_stream_is_known_by_its_first_bytes(
-    body: bytes, status: str, message: str, attempt: dict[str, Any]
+    body: bytes, status: str, message: str, attempt: dict[str, Any], blanks: list[bytes]
 ) -> None:
     play = Play(request_of("openai"), attempt=attempt)
-    play.stream(body, end="complete")
+    play.stream(*blanks, body, end="complete")
+    assert play.row.bytes_in == len(b"".join([*blanks, body]))
     assert (play.row.status, play.row.error_message) == (status, message)
     assert (play.whole.status, last_words(play)) == (502, message)
+
+
+def test_blanks_before_the_first_event_are_of_its_stream() -> None:
+    play = Play(request_of("openai"))
+    play.stream(b"\n", b"\r\n", ROLE, text("hi"), FINISH, DONE, end="complete")
+    assert (play.row.status, play.row.frames_in) == ("completed", 4)
+    assert play.body.endswith(ROLE + text("hi") + FINISH + DONE)
 
 
 def test_a_whole_answer_under_the_name_of_a_stream_becomes_one() -> None:
@@ -367,6 +376,7 @@ def test_a_paused_upstream_is_read_on_once_the_client_has_its_part(last: bytes) 
         ("reset", "the upstream reset the connection before it answered"),
         ("complete", "the upstream could not be reached"),
         ("protocol", "the upstream's answer is not legal HTTP"),
+        ("coding", "the upstream's answer has a content coding that was not asked for"),
     ],
 )
 def test_an_end_without_a_head_is_named(ends: str, message: str) -> None:

@@ -72,6 +72,10 @@ RESET = "the upstream reset the connection before it answered"
         ),
         ("protocol", protocol("the upstream's answer is not legal HTTP")),
         (
+            "coding",
+            protocol("the upstream's answer has a content coding that was not asked for"),
+        ),
+        (
             "exhausted",
             ("rejected", 503, "overloaded", "the gateway has no descriptor left for a call"),
         ),

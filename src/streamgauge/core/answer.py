@@ -28,14 +28,18 @@ class AnswerKind(Enum):
 
 
 class Answer:
-    """One response of an upstream, its body collected where it is no stream."""
+    """One response of an upstream, its body collected where it is no stream.
 
-    __slots__ = ("_parts", "_room", "content_type", "kind", "retry_after", "status")
+    `judged`: bytes that tell its kind have come, be it another than the head promised.
+    """
+
+    __slots__ = ("_parts", "_room", "content_type", "judged", "kind", "retry_after", "status")
 
     def __init__(
         self, kind: AnswerKind, status: int, content_type: str | None, retry_after: str | None
     ) -> None:
         self.kind = kind
+        self.judged = False
         self.status = status
         self.content_type = content_type
         self.retry_after = retry_after
@@ -57,13 +61,15 @@ class Answer:
         return self._room >= 0
 
 
-def kind_by_body(data: bytes) -> AnswerKind | Verdict:
+def kind_by_body(data: bytes) -> AnswerKind | Verdict | None:
     """Return what an answer is that calls itself a stream of events, by its first bytes.
 
     No event begins with a brace: it is a JSON document, an error for the most part. Nor with an
-    angle: it is a page.
+    angle: it is a page. None: blanks say nothing, before either or before an event.
     """
-    begin = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    begin = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if not begin:
+        return None
     if begin == b"{":
         return AnswerKind.WHOLE
     if begin == b"<":

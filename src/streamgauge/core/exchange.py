@@ -156,9 +156,8 @@ class Exchange(UpstreamSide):
         answer = self._answer
         if answer is None or self.state is _DONE:
             return []
-        if self.record.bytes_in:
-            self.record.bytes_in += len(data)
-        elif (odd := self._first_bytes(answer, data, now)) is not None:
+        self._books.data(len(data), now)
+        if not answer.judged and (odd := self._judge(answer, data)) is not None:
             return self._fail(odd, now)
         if self._relaying is not None:
             return self._relay(self._relaying, data, now)

@@ -87,15 +87,16 @@ class UpstreamSide(ClientSide):
         beside = b"" if self._relaying is None else self._relaying.beside
         return self._dialect.metadata(self.facts.metadata, payload, record, beside)
 
-    def _first_bytes(self, answer: Answer, data: bytes, now: float) -> Verdict | None:
+    def _judge(self, answer: Answer, data: bytes) -> Verdict | None:
         """See whether what calls itself a stream of events is one (F34); the verdict if it is nothing.
 
         A JSON document is collected from here on.
         """
-        self._books.data(len(data), now)
-        if answer.kind is not _STREAM or self.attempt.dialect == "ollama":
+        named_events = answer.kind is _STREAM and self.attempt.dialect != "ollama"
+        kind = kind_by_body(data) if named_events else answer.kind
+        answer.judged = kind is not None
+        if kind is None or not named_events:
             return None
-        kind = kind_by_body(data)
         if isinstance(kind, Verdict):
             return kind
         if kind is not _STREAM:

@@ -151,6 +151,8 @@ def failed(kind: str) -> Verdict:
         return OVERLOADED
     if kind == "protocol":
         return protocol_error("the upstream's answer is not legal HTTP")
+    if kind == "coding":
+        return protocol_error("the upstream's answer has a content coding that was not asked for")
     message = _FAILURES.get(kind, "the upstream could not be reached")
     return _error(Status.UPSTREAM_ERROR, 502, ErrorCode.UPSTREAM_ERROR, message)
 

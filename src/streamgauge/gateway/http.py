@@ -112,6 +112,8 @@ class FailKind(StrEnum):
     RESET = "reset"
     CLOSED = "closed"
     PROTOCOL = "protocol"
+    CODING = "coding"
+    """Its head came, and tells of a content coding that is not undone here."""
 
 
 class UpstreamEvents(Protocol):

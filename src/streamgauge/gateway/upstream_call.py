@@ -219,7 +219,7 @@ class PooledCall:
             try:
                 self._inflater, headers = inflating(headers)
             except InflateError as error:
-                self.fail(FailKind.PROTOCOL, str(error))
+                self.fail(FailKind.CODING, str(error))
                 return
         if head.status == SWITCHING_PROTOCOLS:
             self._ending = (EndKind.PROTOCOL, "the upstream switched protocols unasked")
