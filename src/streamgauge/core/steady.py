@@ -109,7 +109,7 @@ class Steady:
         self._used = self._poor = 0
 
     def take(self, data: bytes, now: float) -> bytes | None:
-        """Count `data` and return what to send, if it is one frame of the pattern.
+        """Return what to send of `data`, if it is one frame of the pattern; `settle` counts it.
 
         None: it is not, and nothing has changed.
         """
