@@ -63,7 +63,7 @@ class KeyStore:
         self._now_us = now_us
         _make_ready(path)
         with opening(path):
-            self._connection = sqlite3.connect(path, _BUSY_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             self._connection.execute("PRAGMA synchronous = FULL")
 
     def __enter__(self) -> Self:
@@ -253,7 +253,7 @@ def _schema_of(path: Path) -> int | None:
     """Return the ledger's schema, None where there is no ledger yet. Raises LedgerForeign."""
     if not path.is_file() or not path.stat().st_size:
         return None
-    with opening(path), closing(sqlite3.connect(path, _BUSY_SECONDS)) as connection:
+    with opening(path), closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
         own = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if not own:
