@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from streamgauge.core.attempt import Attempt, Facts
+from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.anthropic.call_frames import MessagesCallFrames
+from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
+from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.anthropic.think_frames import MessagesThinkFrames
-from streamgauge.core.dialects.base import Encoder
+from streamgauge.core.dialects.base import Encoder, PlainEncoder
 from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.dialects.frames import FramesEncoder
 from streamgauge.core.dialects.openai.call_frames import ChatCallFrames
+from streamgauge.core.dialects.openai.decode import ChatDecoder
+from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.dialects.openai.think_frames import ChatThinkFrames
 from streamgauge.core.dialects.registry import SPOKEN, dialect_of
 from streamgauge.core.errors import GatewayError
+from streamgauge.core.integrity import Stamper
 from streamgauge.core.meter import Meter
 from streamgauge.core.passage import Hold, Passage
 from streamgauge.core.reading import StreamReading
+from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.relaying import Relaying
 from streamgauge.core.replay_watch import ReplayWatch
 from streamgauge.core.rewriting import RewritingReading
+from streamgauge.core.steady import Steady
 from streamgauge.core.transform.chain import Chain
 from streamgauge.core.transform.frames import FrameRewriter
 from streamgauge.core.transforming import TransformingEncoder, event_transforms
 from streamgauge.core.translating import Translating
 
-__all__ = ["new_passage"]
+__all__ = ["new_passage", "steady_of"]
 
 _FRAMES: Mapping[
     str, tuple[Callable[[], FrameRewriter], Callable[[Callable[[str], None]], FrameRewriter]]
@@ -103,3 +111,25 @@ def _encoder(
         return SPOKEN[request.dialect].error_frame(error, facts.id, request.endpoint)
 
     return TransformingEncoder(encoder, event_transforms(chain, meter.note), failing)
+
+
+def steady_of(
+    passage: Passage,
+    stamper: Stamper | None,
+    books: tuple[ExchangeRecord, Stamps],
+    most_frames: int,
+) -> Steady | None:
+    """Return what may take in the frames of `passage`; None where each has to be changed or told."""
+    encoder: PlainEncoder | None = None
+    if isinstance(passage, Translating):
+        if not isinstance(passage.encoder, ChatEncoder | MessagesEncoder):
+            return None
+        encoder = passage.encoder
+    elif not isinstance(passage, Relaying) or not passage.reading.hands_on:
+        return None
+    decoder = passage.reading.decoder
+    if not isinstance(decoder, ChatDecoder | MessagesDecoder) or (
+        stamper is not None and not stamper.plain
+    ):
+        return None
+    return Steady(passage, decoder, encoder, stamper, books, most_frames)

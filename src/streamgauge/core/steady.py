@@ -8,22 +8,20 @@ frames at a time, and knows no action.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from streamgauge.core.deadlines import Stamps
-from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
-from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.base import PlainDecoder, PlainEncoder
-from streamgauge.core.dialects.openai.decode import ChatDecoder
-from streamgauge.core.dialects.openai.encode import ChatEncoder
 from streamgauge.core.events import ReasoningDelta, TextDelta
 from streamgauge.core.integrity import Stamper
-from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, ExchangeRecord
 from streamgauge.core.relaying import Relaying
 from streamgauge.core.replay_watch import LONG_FRAME, TextRun
+from streamgauge.core.runs import Piece, behind_frames, frame_within, run_of, texts_of
 from streamgauge.core.sse import plain_frame
 from streamgauge.core.translating import Translating
 
-__all__ = ["Steady", "steady_of"]
+__all__ = ["Steady"]
 
 _PROBE = "streamgauge"
 """Put in the place of a text, it must be what is read: else that place is not the text's."""
@@ -32,6 +30,8 @@ _POOR = 4
 """A pattern that fits fewer frames than this was not worth its making."""
 _MOST_POOR = 8
 """So many poor ones in a row, and this stream's frames differ in more than their text."""
+_MANY = 4
+"""Frames in a read that are worth a search for those of a pattern among them."""
 _SHORTEST = 32
 """Bytes of payload before the text, which tell an end marker and a ping from a frame of text."""
 _BATCH = 32
@@ -109,7 +109,7 @@ class Steady:
         self._used = self._poor = 0
 
     def take(self, data: bytes, now: float) -> bytes | None:
-        """Return what to send of `data`, if it is one frame of the pattern; `settle` counts it.
+        """Return what to send of `data`, if all of it are frames of the pattern; `settle` counts it.
 
         None: it is not, and nothing has changed.
         """
@@ -122,7 +122,8 @@ class Steady:
             return None
         # Printable, without quote and backslash: just as it stands it is the inside of a string.
         if not text or '"' in text or "\\" in text or not text.isprintable():
-            return None
+            texts = texts_of(inside, self._end + self._begin)
+            return None if texts is None else self.take_run(data, texts, now)
         if len(text) >= LONG_FRAME:
             return None
         self._inside.append(inside)
@@ -132,6 +133,39 @@ class Steady:
         if self._encoder is None:
             return data
         return b"".join((self._said_begin, inside, self._said_end))
+
+    def take_run(self, data: bytes, texts: Sequence[bytes], now: float) -> bytes | None:
+        """Do as `take` does: `data` are frames of the pattern, and `texts` what is within them."""
+        counted = self._meter.content_frames + len(self._times)
+        if not self.ready or counted + len(texts) >= self._most:
+            return None
+        self._inside += texts
+        self._times += [now] * len(texts)
+        if len(self._times) >= self._room:
+            self.settle()
+        if self._encoder is None:
+            return data
+        between = self._said_end + self._said_begin
+        return b"".join((self._said_begin, between.join(texts), self._said_end))
+
+    def pieces(self, data: bytes) -> Iterator[Piece] | None:
+        """Return a read of many frames in pieces, of which some may be taken; None: it has few.
+
+        What was learnt of a piece is used for those behind it.
+        """
+        return None if behind_frames(data, _MANY) is None else self._pieces(data)
+
+    def _pieces(self, data: bytes) -> Iterator[Piece]:
+        few = _MANY
+        while data:
+            found = run_of(data, self._begin, self._end) if self._begin_size else None
+            if found is not None:
+                yield from found
+                return
+            at = behind_frames(data, few)
+            yield data[:at], None
+            data = b"" if at is None else data[at:]
+            few *= 2
 
     def settle(self) -> None:
         """Count what was taken since the last time."""
@@ -182,11 +216,20 @@ class Steady:
         if self._begin_size and self._holds(data, said):
             self.ready = self._make_room()
         elif self._poor < _MOST_POOR:
-            self._poor = 0 if self._used >= _POOR else self._poor + 1
-            self._used = self._begin_size = 0
             plain = self._reading.whole(data)
             if plain is not None:
+                self._forget()
                 self.ready = self._cut(data, *plain, said) and self._make_room()
+            elif (within := frame_within(data)) is not None:
+                # Of a read of many frames the next one is parted by the pattern of this.
+                plain = None if within.startswith(self._begin or b"\n") else plain_frame(within)
+                if plain is not None:
+                    self._forget()
+                    self._cut(within, *plain, within)
+
+    def _forget(self) -> None:
+        self._poor = 0 if self._used >= _POOR else self._poor + 1
+        self._used, self._begin_size, self._begin = 0, 0, b""
 
     def _holds(self, data: bytes, said: bytes) -> bool:
         """Whether what came meanwhile has changed neither what is read of `data` nor what is sent.
@@ -241,25 +284,3 @@ class Steady:
             return False
         self._hash_at = len(said) - len(plain[0]) - 2
         return self._stamper is None or self._stamper.hands_on(*plain)
-
-
-def steady_of(
-    passage: Passage,
-    stamper: Stamper | None,
-    books: tuple[ExchangeRecord, Stamps],
-    most_frames: int,
-) -> Steady | None:
-    """Return what may take in the frames of `passage`; None where each has to be changed or told."""
-    encoder: PlainEncoder | None = None
-    if isinstance(passage, Translating):
-        if not isinstance(passage.encoder, ChatEncoder | MessagesEncoder):
-            return None
-        encoder = passage.encoder
-    elif not isinstance(passage, Relaying) or not passage.reading.hands_on:
-        return None
-    decoder = passage.reading.decoder
-    if not isinstance(decoder, ChatDecoder | MessagesDecoder) or (
-        stamper is not None and not stamper.plain
-    ):
-        return None
-    return Steady(passage, decoder, encoder, stamper, books, most_frames)

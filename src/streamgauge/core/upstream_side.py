@@ -5,23 +5,25 @@ It knows no attempt's beginning and no answer that is no stream; `exchange.py` d
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
 
-from streamgauge.core.actions import Action, EndClient, WakeAt
+from streamgauge.core.actions import Action, EndClient, SendData, WakeAt
 from streamgauge.core.answer import Answer, AnswerKind, kind_by_body
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.passage import Hold, Passage, Turn
-from streamgauge.core.passages import new_passage
+from streamgauge.core.passages import new_passage, steady_of
 from streamgauge.core.record import Anomaly
 from streamgauge.core.refusal import error_of_stream, redacted_bytes
 from streamgauge.core.replay_watch import ReplayWatch, Suspicion
+from streamgauge.core.runs import Piece
 from streamgauge.core.sse import FrameTooLarge
-from streamgauge.core.steady import steady_of
+from streamgauge.core.steady import Steady
 from streamgauge.core.verdict import State, Verdict, limit_reached, protocol_error, refused
 
 __all__ = ["UpstreamSide"]
@@ -118,10 +120,35 @@ class UpstreamSide(ClientSide):
         if not self.facts.metering and self.attempt.dialect is None:
             return self._relay_unread(data, now)
         self._settle()
-        meter, stamps = relaying.meter, self._stamps
-        if meter.content_frames + len(data) >= self._most_frames and b"\n" in data[:-1]:
+        if relaying.meter.content_frames + len(data) >= self._most_frames and b"\n" in data[:-1]:
             return self._relay_by_line(relaying, data, now)
-        steady = self._steady
+        steady = None if self.state is State.DRAINING else self._steady
+        if steady is not None and (pieces := steady.pieces(data)) is not None:
+            return self._relay_pieces(relaying, steady, pieces, now)
+        return self._relay_piece(relaying, data, now)
+
+    def _relay_pieces(
+        self, relaying: Passage, steady: Steady, pieces: Iterable[Piece], now: float
+    ) -> list[Action]:
+        """Most frames of one read are of the pattern: those are taken, and the others decoded."""
+        actions: list[Action] = []
+        for data, texts in pieces:
+            said = None
+            if texts is not None and self.state is _STREAMING:
+                said = steady.take_run(data, texts, now)
+            if said is None:
+                self._settle()
+                actions += self._relay_piece(relaying, data, now)
+            else:
+                assert self.record.bytes_in is not None
+                self.record.bytes_in -= len(data)  # it was counted with its read
+                actions.append(SendData(said))
+            if self.state is State.DONE or self._relaying is not relaying:
+                break
+        return _in_one_write(actions)
+
+    def _relay_piece(self, relaying: Passage, data: bytes, now: float) -> list[Action]:
+        meter, stamps, steady = relaying.meter, self._stamps, self._steady
         if steady is not None:
             steady.ready = False
         marked = meter.ended
@@ -213,3 +240,15 @@ class UpstreamSide(ClientSide):
         self.state = State.DRAINING
         self._until = now + LATE_USAGE
         return [*actions, *self._read_on(now), WakeAt(self._until)]
+
+
+def _in_one_write(actions: Sequence[Action]) -> list[Action]:
+    """Return `actions` with bytes that follow each other joined: a read is one write (SPEC §4.1)."""
+    joined: list[Action] = []
+    for action in actions:
+        last = joined[-1] if joined else None
+        if isinstance(action, SendData) and isinstance(last, SendData):
+            joined[-1] = SendData(last.data + action.data)
+        else:
+            joined.append(action)
+    return joined
