@@ -10,7 +10,8 @@ import pytest
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.call_bounds import CEILING, call_bounds
 from streamgauge.core.chat import read_chat_request
-from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.dialects.base import Wish
+from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.limit_terms import Demand
 
@@ -101,6 +102,7 @@ def test_what_is_not_read_is_a_token_for_three_bytes(endpoint: str, letters: int
 
 
 CAP, FILL = {"max_tokens": {"cap": 50}}, {"max_tokens": {"default": 80}}
+THINK = {"reasoning": {"budget": 2000}}
 
 
 def attempt(kind: str, *transformers: Any, dialect: Any = None) -> Attempt:
@@ -120,6 +122,7 @@ def attempt(kind: str, *transformers: Any, dialect: Any = None) -> Attempt:
         ({}, [attempt("openai", CAP), attempt("vllm")], None),
         ({}, [attempt("anthropic", CAP, dialect="anthropic")], 50),
         ({"max_tokens": 9}, [attempt("anthropic", dialect="anthropic")], 9),
+        ({}, [attempt("anthropic", THINK, FILL, dialect="anthropic")], 80),
         ({"n_predict": 300, "max_tokens": 9}, [attempt("llamacpp")], 300),
         ({"n_predict": 300, "max_tokens": 9}, [attempt("vllm")], 9),
         ({"n_predict": -1, "max_tokens": 9}, [attempt("llamacpp")], None),
@@ -135,6 +138,37 @@ def test_the_output_is_bounded_as_the_planned_upstreams_are_told(
     request = read_chat_request("chat/completions", json.dumps(said).encode(), lambda name: None)
     read = CLIENTS["openai"].read(said)
     assert call_bounds(request, read, lambda: None, (), attempts).output_tokens == output
+
+
+ANTHROPIC = attempt("anthropic", dialect="anthropic")
+
+
+@pytest.mark.parametrize(
+    ("fields", "attempts", "ceiling"),
+    [
+        ({}, [ANTHROPIC], 4096),
+        ({"max_tokens": -1}, [ANTHROPIC], 4096),
+        ({"reasoning_effort": "high"}, [ANTHROPIC], 8192),
+        ({}, [attempt("anthropic", THINK, dialect="anthropic")], 6096),
+        ({}, [ANTHROPIC, attempt("openai", CAP)], 4096),
+        ({}, [ANTHROPIC, attempt("openai")], 20_000),
+        ({}, [attempt("openai"), ANTHROPIC], 20_000),
+        ({}, [attempt("ollama", dialect="ollama")], 20_000),
+    ],
+)
+def test_a_bound_that_only_the_upstreams_dialect_needs_is_the_most_and_not_the_least(
+    fields: dict[str, Any], attempts: list[Attempt], ceiling: int
+) -> None:
+    said = {**HELLO, **fields}
+    request = read_chat_request("chat/completions", json.dumps(said).encode(), lambda name: None)
+    read = CLIENTS["openai"].read(said)
+    demand = call_bounds(request, read, lambda: 20_000, (), attempts)
+    assert (demand.output_tokens, demand.ceiling) == (None, ceiling)
+    for each in attempts:
+        if each.dialect == "anthropic" and ceiling != 20_000:
+            wish = Wish("anthropic", "m", stream=True)
+            written = UPSTREAMS["anthropic"].write(each.transformers.conversation(read), wish)
+            assert json.loads(written.body)["max_tokens"] == ceiling
 
 
 def test_a_messages_request_is_bounded_as_its_native_upstream_is_told() -> None:

@@ -542,3 +542,23 @@ async def test_what_is_held_is_what_the_upstream_is_asked_for(path: str, tmp_pat
     limits = KeyLimits(per_day=usd(10 * TOKEN_NANO))
     async with keyed(tmp_path, limits, transformers=[{"max_tokens": {"cap": 10}}]) as it:
         assert (await it.ask(chat(max_tokens=5000, tokens=4), path)).status == 200
+
+
+@pytest.mark.asyncio
+async def test_an_unbounded_call_holds_what_we_ask_an_anthropic_upstream_for(
+    tmp_path: Path,
+) -> None:
+    limits = KeyLimits(per_day=usd(9000 * TOKEN_NANO))
+    async with keyed(tmp_path, limits, kind="anthropic") as it:
+        body = chat(max_tokens=None, tokens=2, fault="hold_open")
+        both = await asyncio.gather(it.ask(body), it.ask(body))
+        assert [answer.status for answer in both] == [200, 200]
+        # It ends by itself, as there was enough for all that it may write.
+        it.give(KeyLimits(tpm=100_000))
+        full = await it.ask(chat(max_tokens=None, tokens=9000))
+        row = await it.it.row(full.id)
+    assert (row["status"], row["finish_reason"], row["output_tokens"]) == (
+        "completed",
+        "max_tokens",
+        4096,
+    )

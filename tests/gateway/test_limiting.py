@@ -7,12 +7,14 @@ import pytest
 
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.chat import read_chat_request
+from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.keys import Caller, KeyLimits
 from streamgauge.gateway.legs import Made
 from streamgauge.gateway.limiting import Call, Limiting
 
 BODY = b'{"model": "m", "messages": []}'
+BOUNDED = b'{"model": "m", "messages": [], "max_tokens": 5}'
 
 
 def broken() -> int | None:
@@ -47,6 +49,15 @@ def test_a_fallback_is_not_made_for_the_sake_of_a_hold() -> None:
     limiting = Limiting({})
     limiting.admit(msgspec.structs.replace(one, attempts=several), None, 1.0)
     assert limiting.holds == 1
-    bounded = msgspec.structs.replace(one, attempts=several, bounds_output=True)
+    # The first one is told no bound, whatever the others are told.
+    bounding = msgspec.structs.replace(one, id="id-2", attempts=several, bounds_output=True)
+    limiting.admit(bounding, None, 1.0)
+    assert limiting.holds == 2
+    stated = read_chat_request("chat/completions", BOUNDED, lambda name: None)
     with pytest.raises(LookupError, match="made"):  # its upstream may be asked for less
-        limiting.admit(bounded, None, 1.0)
+        limiting.admit(msgspec.structs.replace(bounding, request=stated), None, 1.0)
+    first = Attempt("up", "anthropic", "m", "anthropic")
+    said = CLIENTS["openai"].read({"messages": [{"role": "user", "content": "hi"}]})
+    translated = msgspec.structs.replace(one, conversation=said, attempts=Made(first, made, 2))
+    with pytest.raises(LookupError, match="made"):  # and here the first one's dialect bounds it
+        limiting.admit(translated, None, 1.0)

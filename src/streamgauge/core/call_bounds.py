@@ -8,7 +8,7 @@ from typing import Any
 from streamgauge.core.attempt import Attempt
 from streamgauge.core.chat import ChatRequest, UpstreamDialect
 from streamgauge.core.conversation import Conversation
-from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.limit_terms import Demand
@@ -62,14 +62,15 @@ def call_bounds(
     if options is None:
         return Demand(read, 0, 0, prices)
     answers = _answers(request) if request.endpoint == "completions" else request.n
-    stated = _stated(request.fields, options)
+    most, ours = _stated(request.fields, options), False
     if attempts:
-        told = [_told(attempt, request, conversation, options, stated) for attempt in attempts]
-        stated = None if None in told else max(count for count in told if count is not None)
-    if stated is not None:
-        return Demand(read, stated * answers, CEILING * answers, prices)
+        most, ours = _most_told(attempts, request, conversation, options, most)
+    if most is not None and not ours:
+        return Demand(read, most * answers, CEILING * answers, prices)
     total = context()
     ceiling = CEILING if total is None or total > CEILING else total
+    if most is not None and most < ceiling:
+        ceiling = most
     return Demand(read, None, ceiling * answers, prices)
 
 
@@ -80,6 +81,36 @@ def _stated(fields: Mapping[str, Any], options: tuple[str, ...]) -> int | None:
         if type(count) is int and count > 0 and (stated is None or count > stated):
             stated = count
     return stated
+
+
+def _most_told(
+    attempts: Sequence[Attempt],
+    request: ChatRequest,
+    conversation: Conversation | None,
+    options: tuple[str, ...],
+    stated: int | None,
+) -> tuple[int | None, bool]:
+    """Return the largest bound that one of the upstreams is told, None where one is told none.
+
+    Also whether one of them is ours: nobody asked for it, and with less left the call may begin.
+    """
+    most, ours = 0, False
+    for attempt in attempts:
+        told = _told(attempt, request, conversation, options, stated)
+        if told is None:
+            told, ours = _room(attempt, conversation), True
+            if told is None:
+                return None, False  # no other has to be made for it
+        most = max(most, told)
+    return most, ours
+
+
+def _room(attempt: Attempt, conversation: Conversation | None) -> int | None:
+    """Return the bound that the dialect of an upstream makes us state, None where it makes none."""
+    if attempt.dialect is None or conversation is None:
+        return None
+    room = UPSTREAMS[attempt.dialect].room
+    return None if room is None else room(attempt.transformers.conversation(conversation))
 
 
 def _told(

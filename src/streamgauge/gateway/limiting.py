@@ -229,9 +229,14 @@ def _demand(call: Call, limits: KeyLimits) -> Demand:
         asked = tier if isinstance(tier, str) else None
         prices = tuple([_price(attempt.price, asked) for attempt in call.attempts])
     # All others ask for what the request says, and none of them has to be made for it.
-    own = call.bounds_output or LLAMA_CPP in call.request.fields
+    own = call.bounds_output or LLAMA_CPP in call.request.fields or _is_open(call.conversation)
     attempts = call.attempts if own else ()
     return call_bounds(call.request, call.conversation, call.context, prices, attempts)
+
+
+def _is_open(conversation: Conversation | None) -> bool:
+    """Whether a request is translated that bounds no answer: its upstream's dialect may."""
+    return conversation is not None and conversation.sampling.max_tokens is None
 
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:
@@ -246,7 +251,7 @@ def _allowance(grant: Grant) -> Allowance | None:
     else:
         message = "the key's tokens for the minute are used up"
     error = GatewayError(grant.binding.status, ErrorCode.LIMIT_REACHED, message)
-    # All that the request asks for is held: such an answer ends by itself, and only one that
+    # All that the upstream is asked for is held: such an answer ends by itself, and only one that
     # does not is ended.
-    covered = grant.demand.output_tokens is not None
+    covered = grant.frames >= grant.demand.most_output
     return Allowance(grant.frames + covered, error)

@@ -87,17 +87,13 @@ class Splitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the writer of an upstream's request is told beside the conversation.
-
-    `max_tokens_default`: for dialects that must have one.
-    """
+    """What the writer of an upstream's request is told beside the conversation."""
 
     kind: str
     model: str | None
     stream: bool
     include_usage: bool = True
     running_usage: bool = False
-    max_tokens_default: int = 4096
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):

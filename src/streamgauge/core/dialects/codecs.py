@@ -15,6 +15,7 @@ from streamgauge.core.dialects.anthropic import write_request as anthropic_write
 from streamgauge.core.dialects.anthropic.decode import MessagesDecoder
 from streamgauge.core.dialects.anthropic.encode import MessagesEncoder
 from streamgauge.core.dialects.anthropic.streams import messages_stream
+from streamgauge.core.dialects.anthropic.thinking import room_of
 from streamgauge.core.dialects.base import Decoder, Encoder, Splitter, Telling, Wish, Written
 from streamgauge.core.dialects.frames import FramesEncoder
 from streamgauge.core.dialects.ollama import write_request as ollama_write
@@ -54,7 +55,8 @@ class UpstreamCodec:
 
     `splitter`: makes what cuts its stream, None for server-sent events. `read_answer`: the events
     of an answer that is no stream, `Ended` last; None where the body is no JSON object.
-    `stream_of`: the stream that says the same as such an answer, or None.
+    `stream_of`: the stream that says the same as such an answer, or None. `room`: the most tokens
+    that `write` asks for, where it never asks for any number.
     """
 
     path: str
@@ -63,6 +65,7 @@ class UpstreamCodec:
     read_answer: Callable[[bytes], Sequence[Event] | None]
     stream_of: Callable[[bytes], bytes | None]
     splitter: Callable[[], Splitter | None] = lambda: None
+    room: Callable[[Conversation], int] | None = None
 
 
 CLIENTS: Mapping[DialectName, ClientCodec] = {
@@ -90,6 +93,7 @@ UPSTREAMS: Mapping[UpstreamDialect, UpstreamCodec] = {
         MessagesDecoder,
         lambda body: MessagesDecoder().read_answer(body),
         messages_stream,
+        room=room_of,
     ),
     "ollama": UpstreamCodec(
         "/api/chat",

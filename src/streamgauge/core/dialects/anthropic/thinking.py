@@ -8,31 +8,28 @@ from streamgauge.core.conversation import Conversation, Reasoning
 from streamgauge.core.dialects.efforts import budget_of
 from streamgauge.core.dialects.losses import Loss, Losses
 
-__all__ = ["add_thinking"]
+__all__ = ["add_thinking", "room_of"]
 
 Members = dict[str, Any]
 
+_ROOM = 4096
+"""Tokens of an answer that nobody bounds, beside those of its thinking."""
 _LEAST_BUDGET = 1024
 """Anthropic takes no smaller one, and none that is not below max_tokens."""
 _LEAST_TOP_P = 0.95
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def add_thinking(
-    body: Members, conversation: Conversation, max_tokens_default: int, losses: Losses
-) -> None:
+def add_thinking(body: Members, conversation: Conversation, losses: Losses) -> None:
     """Add `thinking`, the effort and `max_tokens` to `body`, whose messages stand already.
 
     An effort of OpenAI's becomes a budget; a conversation that says «adaptive» stays so. Where
     Anthropic would refuse to think (a forced call, a tool loop whose reasoning has no signature,
     no room below max_tokens) it is not asked to.
     """
-    reasoning, sampling = conversation.reasoning, conversation.sampling
+    reasoning = conversation.reasoning
     budget = _budget(reasoning)
-    room = sampling.max_tokens
-    if room is None:
-        room = max_tokens_default + (budget or 0)
-    body["max_tokens"] = room
+    room = body["max_tokens"] = room_of(conversation)
     if reasoning.enabled is False:
         body["thinking"] = {"type": "disabled"}
         return
@@ -51,6 +48,12 @@ def add_thinking(
         fitting = min(budget, max(_LEAST_BUDGET, room // 2)) if budget >= room else budget
         body["thinking"] = {"type": "enabled", "budget_tokens": max(fitting, _LEAST_BUDGET)}
     _drop_refused(body, losses)
+
+
+def room_of(conversation: Conversation) -> int:
+    """Return the `max_tokens` that are asked for: Anthropic's API takes no request without."""
+    stated = conversation.sampling.max_tokens
+    return _ROOM + (_budget(conversation.reasoning) or 0) if stated is None else stated
 
 
 def _budget(reasoning: Reasoning) -> int | None:

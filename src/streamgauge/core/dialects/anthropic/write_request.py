@@ -46,7 +46,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     _add_tools(body, conversation)
     _add_sampling(body, conversation.sampling, losses)
     _add_format(body, conversation, losses)
-    add_thinking(body, conversation, wish.max_tokens_default, losses)
+    add_thinking(body, conversation, losses)
     _settle_draws(body, losses)
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user[:_LONGEST_USER]}
