@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamgauge.core.actions import (
+    AttemptOver,
     BeginRecord,
     Commit,
     OpenUpstream,
@@ -84,7 +85,10 @@ def test_where_the_row_cannot_be_committed_no_upstream_is_called(
     assert json.loads(play.whole.body)["error"]["code"] == "ledger_unavailable"
     row = play.row
     assert (row.status, row.success, row.http_status) == (Status.REJECTED, False, status)
-    assert play.of(Commit)[0].attempts[0].may_have_been_billed is False
+    assert (row.upstream, row.upstream_model, row.attempts) == (None, None, 0)
+    assert play.of(Commit)[0].attempts == ()
+    [over] = play.of(AttemptOver)  # its upstream's circuit is told that nothing was tried
+    assert (over.attempt.outcome, over.attempt.may_have_been_billed) == ("rejected", False)
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -100,6 +104,7 @@ def test_a_row_that_does_not_come_is_not_waited_for_without_end(connected: bool)
     assert play.do("begun") == []
     assert not play.requests
     assert (play.row.status, len(play.of(Commit))) == (Status.REJECTED, 1)
+    assert (play.row.upstream, play.row.attempts, play.of(Commit)[0].attempts) == (None, 0, ())
 
 
 def test_a_row_that_came_late_is_waited_for_no_more() -> None:

@@ -92,6 +92,9 @@ async def test_a_full_disk_stops_nothing_until_the_spool_is_full_and_then_only_w
     served = [first, *answers, *ends, back]
     assert {rows[answer.id]["status"] for answer in served} == {"completed"}
     assert all(row["finished_at"] is not None for row in rows.values())
+    row, told = rows[refusal.id], refusal.headers
+    assert (row["status"], row["upstream"], row["attempts"]) == ("rejected", None, 0)
+    assert not {"x-streamgauge-upstream", "x-streamgauge-attempts"} & told.keys()
     assert it.ledger.stats().double_closes == 0
     events = [event for _, event, _ in it.lines if event.startswith(("ledger_", "spool_"))]
     assert events == ["ledger_away", "spool_full", "ledger_back"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamgauge.core.record import ExchangeRecord
+from streamgauge.core.record import ExchangeRecord, Status
 from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row
 from streamgauge.ledger.schema import open_for_writing
@@ -119,6 +119,20 @@ def test_a_close_leaves_nothing_of_what_only_its_begin_knew(
     store.commit([close(a_record("r", upstream="beta"))], patient=True)
     query = "SELECT upstream, latency_ms, status FROM requests"
     assert connection.execute(query).fetchall() == [("beta", None, "completed")]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_rejection_of_a_call_that_never_was_takes_its_late_begin_s_attempt_along(
+    together: bool, store: SqliteStore, connection: sqlite3.Connection
+) -> None:
+    rejected = closed(a_record("r"), status=Status.REJECTED, success=False)
+    said = [begin(a_record("r")), Close(REQUESTS.row(rejected), (), told, rejected=True)]
+    kept = [begin(a_record("k")), Close(REQUESTS.row(closed(a_record("k"))), (), told)]
+    for group in [said + kept] if together else [[each] for each in said + kept]:
+        store.commit(group, patient=True)
+    rows = connection.execute("SELECT id, status FROM requests ORDER BY id").fetchall()
+    assert rows == [("k", "completed"), ("r", "rejected")]
+    assert connection.execute("SELECT request_id FROM attempts").fetchall() == [("k",)]
 
 
 def test_one_group_holds_all_that_happened_to_an_exchange(

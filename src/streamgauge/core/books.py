@@ -151,6 +151,14 @@ class Books:
         row.input_tokens, row.output_tokens = booked.usage.input, booked.usage.output
         return row
 
+    def uncalled(self, verdict: Verdict, now: float) -> AttemptRecord:
+        """Take back the first attempt, and return its row: no upstream was called (SPEC §8.1)."""
+        row = self.close_failed(verdict, now)
+        self.attempts.clear()
+        self.record.attempts = 0
+        self.record.upstream = self.record.upstream_model = None
+        return row
+
     def close(
         self,
         verdict: Verdict,
@@ -161,7 +169,7 @@ class Books:
         disposition: Disposition,
     ) -> Commit:
         """Fill in and return the closed rows."""
-        record, meter, last = self.record, self.meter, self.attempts[-1]
+        record, meter = self.record, self.meter
         booked = book(record, attempt, meter, now if self.stream_end is None else self.stream_end)
         check_consistency(meter, booked)
         if record.streaming and not self._facts.reads(attempt):
@@ -183,9 +191,10 @@ class Books:
         record.finished_at = self._wall(now)
         if self.anomalies or meter.anomalies:
             record.anomalies = sorted(self.anomalies.union(meter.anomalies))
-        if last.finished_at is None:  # else it failed, and another one was to follow
-            close_attempt(last, record, self._sent)
-            self._times(last)
+        for last in self.attempts[-1:]:
+            if last.finished_at is None:  # else it failed, and another one was to follow
+                close_attempt(last, record, self._sent)
+                self._times(last)
         return Commit(record, tuple(self.attempts))
 
     def abandon(self, verdict: Verdict, now: float) -> Commit:

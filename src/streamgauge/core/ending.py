@@ -29,7 +29,7 @@ from streamgauge.core.passage import Passage
 from streamgauge.core.record import Anomaly, Delivered, Disposition, ExchangeRecord, Status
 from streamgauge.core.steady import Steady
 from streamgauge.core.trying import Tries
-from streamgauge.core.verdict import COMPLETED, OVERLOADED, State, Verdict
+from streamgauge.core.verdict import COMPLETED, LEDGER_UNAVAILABLE, OVERLOADED, State, Verdict
 
 __all__ = ["Ending"]
 
@@ -180,15 +180,15 @@ class Ending(ABC):
 
     def _blamed(self, verdict: Verdict, now: float) -> tuple[Verdict, list[Action]]:
         """Return how it ends: «rejected» is said only where no upstream was called (SPEC §5.1).
-
         An attempt that we refused ourselves is over with that; the one before it was called.
         """
-        earlier = self._earlier
+        books, earlier = self._books, self._earlier
+        if verdict is LEDGER_UNAVAILABLE and len(books.attempts) == 1:
+            return verdict, [AttemptOver(books.uncalled(verdict, now))]  # it never was
         if verdict.status is not Status.REJECTED or earlier is None:
             return verdict, []
-        over = AttemptOver(self._books.close_failed(verdict, now))
         told = earlier if earlier.error is not None else replace(verdict, status=earlier.status)
-        return told, [over]
+        return told, [AttemptOver(books.close_failed(verdict, now))]
 
     def _end_client(self, verdict: Verdict, now: float, retry_after: str | None) -> list[Action]:
         relaying, error = self._relaying, verdict.error

@@ -273,7 +273,7 @@ class Relay(Steering):
         # Nobody waits for it: a close is never given up by the ledger, and a failure is counted.
         try:
             self._owner.ledger.close(action.record, action.attempts)
-            if self._trial is not None:
+            if self._trial is not None and action.attempts:
                 self._trial.over(action.attempts[-1], monotonic())
         finally:  # else what its key holds would be held for good
             self._owner.relay_ended(self.exchange, action.record)

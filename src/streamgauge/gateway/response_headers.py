@@ -106,7 +106,7 @@ def _ours(first: Sequence[Header], record: ExchangeRecord, history: Sequence[str
         headers.append((b"x-streamgauge-model", model.encode("ascii", "replace")))
     if record.route:
         headers.append((b"x-streamgauge-route", record.route.encode("ascii", "replace")))
-    if history:
+    if history and record.attempts:
         tried = f"1/{history[0]}" if len(history) == 1 else _history(history)
         headers.append((b"x-streamgauge-attempts", tried.encode("ascii", "replace")))
     return headers

@@ -56,6 +56,8 @@ _CLOSE_REQUEST = (
     "WHERE requests.status = 'in_flight'"
 )
 _CLOSE_ATTEMPT = f"ON CONFLICT (request_id, n) DO UPDATE SET {_set(ATTEMPTS.names[2:])}"
+# A call that never was has none; its begin may have been committed all the same, too late.
+_NO_ATTEMPT = "DELETE FROM attempts WHERE request_id = ?"
 # What comes again from the spool, or after a commit of unknown outcome, may be there already.
 _ONCE = "ON CONFLICT DO NOTHING"
 _PROBE = (
@@ -194,7 +196,7 @@ class SqliteStore:
         self._write(self._close_attempt, [each.over for each in added if each.over is not None])
         if self._write(self._close_request, [each.request for each in closes]) < len(closes):
             raise _ClosedBefore
-        self._write(self._close_attempt, [row for each in closes for row in each.attempts])
+        self._close_attempts(closes)
         inserts = [each.request for each in operations if isinstance(each, Insert)]
         self._write(self._insert_request, inserts)
 
@@ -234,18 +236,24 @@ class SqliteStore:
             case AddAttempt(attempt, _, over):
                 self._write(insert_attempt, [attempt])
                 self._write(self._close_attempt, [] if over is None else [over])
-            case Close(request, attempts, _, _):
-                self._close_exchange(request, attempts)
+            case Close():
+                self._close_exchange(operation)
             case Insert(request, _):
                 self._write(insert_request, [request])
             case _:
                 assert_never(operation)
 
-    def _close_exchange(self, request: Row, attempts: tuple[Row, ...]) -> None:
-        if self._write(self._close_request, [request]):
-            self._write(self._close_attempt, attempts)
+    def _close_exchange(self, close: Close) -> None:
+        if self._write(self._close_request, [close.request]):
+            self._close_attempts([close])
         else:
             self._double_closes += not self._again
+
+    def _close_attempts(self, closes: Sequence[Close]) -> None:
+        self._write(self._close_attempt, [row for each in closes for row in each.attempts])
+        for close in closes:
+            if close.rejected and not close.attempts:
+                self._connection.execute(_NO_ATTEMPT, close.request[:1])
 
     def _write(self, statement: RowStatement, rows: Sequence[Row]) -> int:
         changed = statement.write(self._connection, rows)
