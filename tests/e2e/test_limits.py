@@ -197,7 +197,9 @@ async def test_two_hundred_at_once_at_a_limit_of_ten_are_never_eleven(tmp_path: 
 
         async def watch() -> None:
             while True:
-                upstream.append(len(simulator.begun) - len(simulator.journal))
+                # One that has written its usage is as good as over: its marker follows, which frees
+                # a place here before the simulator knows its last write to be taken.
+                upstream.append(sum(not call.usage_sent for call in simulator.begun))
                 states = [relay.exchange.state for relay in relays.values()]
                 streams.append(sum(state is not State.DRAINING for state in states))
                 await asyncio.sleep(0)
@@ -214,8 +216,10 @@ async def test_two_hundred_at_once_at_a_limit_of_ten_are_never_eleven(tmp_path: 
         again = await it.ask(chat(tokens=1))
     assert len(served) + len(refused) == 200
     assert len(served) >= 10
-    assert refused
-    assert max(upstream) == max(streams) == 10
+    assert refused  # so ten were counted, which on a busy machine no look need have met
+    assert 1 <= max(upstream) <= 10
+    assert 1 <= max(streams) <= 10
+    assert all(call.usage_sent for call in simulator.begun)
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert sum(row["status"] == "completed" for row in rows) == len(served)
     assert sum(row["status"] == "rejected" for row in rows) == len(refused)
