@@ -117,6 +117,7 @@ async def test_one_request_too_many_is_429_in_its_dialect_with_a_row_and_without
         assert len(told) == 6
     assert (row["status"], row["error_code"]) == ("rejected", "limit_reached")
     assert (row["http_status"], row["key_id"], row["attempts"]) == (429, "id-of-sk-sg-one", 0)
+    assert row["bytes_out"] == len(second.body)
 
 
 @pytest.mark.asyncio

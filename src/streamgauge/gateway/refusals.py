@@ -68,7 +68,7 @@ class Refusals:
             self.unrecorded[error.code.value] += 1
         else:
             record.error_code, record.error_message = error.code.value, error.message[:1000]
-            record.http_status = status
+            record.http_status, record.bytes_out = status, len(body)
             self._write_row(record, caller, head, chat)
         return status, headers, body
 
