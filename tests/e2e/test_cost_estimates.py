@@ -96,6 +96,24 @@ async def test_what_was_answered_before_says_how_much_will_be(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
+async def test_what_an_anthropic_upstream_is_asked_for_bounds_an_answer_that_nobody_else_does(
+    tmp_path: Path,
+) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    cap = [{"max_tokens": {"cap": 70}}]
+    async with stand(tmp_path / "a", config=PRICES, kind="anthropic") as on:
+        plain, thinking = (
+            await cost(on, ASKED),
+            await cost(on, {**ASKED, "reasoning_effort": "low"}),
+        )
+    async with stand(tmp_path / "b", config=PRICES, kind="anthropic", transformers=cap) as on:
+        capped = await cost(on, ASKED)
+    for told, most in ((plain, 4096), (thinking, 4096 + 1024), (capped, 70)):
+        assert (told["output_tokens"], told["output_from"]) == (most, "max_tokens")
+
+
+@pytest.mark.asyncio
 async def test_counts_of_our_own_teach_nothing(tmp_path: Path) -> None:
     async with stand(tmp_path, flavour="openai") as on:
         answer = await on.ask(OPENAI, chat(tokens=9, usage="none"))

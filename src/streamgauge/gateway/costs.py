@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from streamgauge.core.chat import ChatRequest, DialectName, read_chat_request
+from streamgauge.core.chat import ChatRequest, DialectName, UpstreamDialect, read_chat_request
 from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.anthropic.read_request import read_conversation as read_messages
-from streamgauge.core.dialects.codecs import CLIENTS
+from streamgauge.core.dialects.codecs import CLIENTS, UPSTREAMS
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.estimate import estimate_tokens
 from streamgauge.core.json_text import read_object
 from streamgauge.core.pricing import Price, book_cost
 from streamgauge.core.routing.ratios import Ratio
+from streamgauge.core.transform.chain import Chain
 from streamgauge.core.usage import TokenUsage
 from streamgauge.gateway.admission import asked_of
 from streamgauge.gateway.callers import Caller, check_model
@@ -88,8 +89,7 @@ def cost_page(
     price = now.prices.price_for(choice.upstream, kind, choice.model, now_us)
     ratio = now.ratios.ratio(choice.model, None if caller is None else caller.key_id)
     input_tokens = estimate_tokens(conversation)
-    cap, bound = conversation.sampling.max_tokens, upstream.transformers.output
-    cap = cap if bound is None else bound.bound(cap)
+    cap = _cap(conversation, choice.dialect, upstream.transformers)
     output_tokens, source = _output(input_tokens, chat.n, cap, ratio)
     return {
         "object": "cost_estimate",
@@ -110,6 +110,15 @@ def _conversation(chat: ChatRequest) -> Conversation:
     if chat.dialect == "anthropic":
         return read_messages(chat.fields, counting=True)
     return CLIENTS[chat.dialect].read(chat.fields)
+
+
+def _cap(conversation: Conversation, dialect: UpstreamDialect | None, chain: Chain) -> int | None:
+    """Return the most tokens that the upstream would be asked for, None for any number."""
+    stated = conversation.sampling.max_tokens
+    room = None if dialect is None or stated is not None else UPSTREAMS[dialect].room
+    if room is not None:
+        return room(chain.conversation(conversation))
+    return stated if chain.output is None else chain.output.bound(stated)
 
 
 def _output(
