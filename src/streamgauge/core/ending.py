@@ -179,14 +179,13 @@ class Ending(ABC):
         return [*over, *told, *self._finish(verdict, now)]
 
     def _blamed(self, verdict: Verdict, now: float) -> tuple[Verdict, list[Action]]:
-        """Return how it ends: «rejected» is said only where no upstream was called (SPEC §5.1).
-        An attempt that we refused ourselves is over with that; the one before it was called.
-        """
+        """Return how it ends: «rejected» is said only where no upstream was called (SPEC §5.1)."""
         books, earlier = self._books, self._earlier
         if verdict is LEDGER_UNAVAILABLE and len(books.attempts) == 1:
-            return verdict, [AttemptOver(books.uncalled(verdict, now))]  # it never was
+            return verdict, [AttemptOver(books.uncalled(verdict, now))]
         if verdict.status is not Status.REJECTED or earlier is None:
             return verdict, []
+        # The attempt that we refused ourselves is over with that; the one before it was called.
         told = earlier if earlier.error is not None else replace(verdict, status=earlier.status)
         return told, [AttemptOver(books.close_failed(verdict, now))]
 
