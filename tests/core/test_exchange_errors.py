@@ -69,7 +69,7 @@ def test_an_error_status_or_a_wrong_answer_is_an_http_error(
     ("blamed", "told"),
     [
         ("messages[1].content", "messages[1].content"),
-        (f"tools.{KEY}", "tools.[removed]"),
+        (f"tools.{KEY}", "tools.[redacted]"),
         ("abcdefgh", "[redacted]"),
         (7, None),
         ("", None),

@@ -159,7 +159,7 @@ def test_everything_else_is_a_502(status: int, body: bytes, code: ErrorCode) -> 
 def test_with_the_clients_own_key_the_client_learns_of_its_refusal() -> None:
     refusal = error_of_answer(401, None, b'{"error":{"message":"bad key sk-12345678","type":"x"}}')
     error = mapped_error(401, refusal, pass_through_auth=True)
-    assert (error.status, error.message) == (401, "bad key [removed]")
+    assert (error.status, error.message) == (401, "bad key [redacted]")
 
 
 @pytest.mark.parametrize(

@@ -113,14 +113,14 @@ def test_type_and_code_are_labels(value: object, label: str | None) -> None:
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("key sk-12345678.", "key [removed]"),
+        ("key sk-12345678.", "key [redacted]"),
         ("key sk-1234567", "key sk-1234567"),
-        ("pk_abcdefgh rk-abcdefgh gsk_abcdefgh hf_abcdefgh xai-abcdefgh", "[removed] " * 5),
+        ("pk_abcdefgh rk-abcdefgh gsk_abcdefgh hf_abcdefgh xai-abcdefgh", "[redacted] " * 5),
         ("ask-12345678", "ask-12345678"),
-        ("Bearer abcdefgh", "[removed]"),
-        ("bearer  abcdef/+~", "[removed]"),
+        ("Bearer abcdefgh", "[redacted]"),
+        ("bearer  abcdef/+~", "[redacted]"),
         ("bearer abcdefg", "bearer abcdefg"),
-        ("http://me:secret@host/x", "http://[removed]@host/x"),
+        ("http://me:secret@host/x", "http://[redacted]@host/x"),
         ("http://host:80/x@y", "http://host:80/x@y"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_message_is_bounded_and_a_key_behind_the_bound_cannot_be_cut_into_view
     assert MAX_MESSAGE == 2000
     assert failure_of("x" * 9000).message == "x" * MAX_MESSAGE
     said = "y" * (MAX_MESSAGE - 4) + " sk-" + "1" * 40
-    assert failure_of(said).message == ("y" * (MAX_MESSAGE - 4) + " [removed]")[:MAX_MESSAGE]
+    assert failure_of(said).message == ("y" * (MAX_MESSAGE - 4) + " [redacted]")[:MAX_MESSAGE]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ MAX_MESSAGE = 2000
 """Longest error message passed on, in characters: enough for any reason, too little for a page."""
 NO_MESSAGE = "the upstream reported an error without a message"
 
-_HIDDEN = "[removed]"
+_HIDDEN = "[redacted]"
 _KEY_LIKE = re.compile(
     r"\b(?:sk|pk|rk|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{8,}"
     r"|\b[Bb]earer\s+[A-Za-z0-9._~+/=-]{8,}"
