@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,36 @@ async def test_where_a_token_is_set_nothing_answers_without_it_but_the_login(
     assert b'id="token"' in pages[0].body
     assert [file.status for file in files] == [200] * len(files)
     assert api.headers["content-type"] == "application/json"
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.asyncio
+async def test_a_mistyped_page_is_a_page_with_the_way_back_and_json_for_programs(
+    tmp_path: Path,
+) -> None:
+    async with admin_stand(tmp_path) as admin:
+        page = await admin.get("/sesions", **BROWSER)
+        deep = await admin.get("/requests/a/b", **BROWSER)
+        paths = ("/admin/nothing", f"{API}/sesions", "/static/nothing.js")
+        programs = [await admin.get(path, **BROWSER) for path in paths]
+        programs += [await admin.get("/sesions"), await admin.get("/sesions", accept="*/*")]
+        programs.append(await admin.post("/sesions", **BROWSER))
+        linked = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
+        found = [(await admin.get(path)).status for path in linked]
+        wrong_method = await admin.post("/sessions", **BROWSER)
+    assert (page.status, deep.status) == (404, 404)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.body == deep.body
+    assert "/" in linked, "the way back"
+    assert found == [200] * len(linked)
+    assert {(told.status, told.headers["content-type"]) for told in programs} == {
+        (404, "application/json")
+    }
+    assert all(told.json()["error"]["message"] for told in programs)
+    assert (wrong_method.status, wrong_method.headers["content-type"]) == (405, "application/json")
 
 
 @pytest.mark.asyncio

@@ -26,12 +26,13 @@ from streamgauge.control.bodies import json_answer
 from streamgauge.control.books import BooksThread
 from streamgauge.control.door import Door
 from streamgauge.control.events import Events
-from streamgauge.control.guard import Access, Guard, Refused, refusal
+from streamgauge.control.guard import Access, Guard, Refused, refusal, wants_page
 from streamgauge.control.login import login_routes
 from streamgauge.control.moment import Moment
 from streamgauge.control.openapi import document, page
 from streamgauge.control.operations import OperationPages
-from streamgauge.control.pages.routes import login_page, page_routes
+from streamgauge.control.pages.files import PageFile
+from streamgauge.control.pages.routes import is_page_address, login_page, no_page, page_routes
 from streamgauge.control.plane import Plane
 from streamgauge.control.routes import PREFIX, ApiRoute
 
@@ -56,7 +57,7 @@ def control_app(
         api = api_routes(plane, books, NoCaptures() if captures is None else captures, doctor)
         routes += [*_served(api), *_described(api), *page_routes(login=access.token is not None)]
     handlers: Mapping[Any, Any] = {
-        HTTPException: _http_error,
+        HTTPException: _http_error if books is None else _with_page(no_page()),
         Refused: _refused,
         Exception: _failed,
     }
@@ -117,6 +118,18 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     """What Starlette itself refuses: unknown paths and methods."""
     answer = refusal(Refused(error.status_code, error.detail))
     answer.headers.update(error.headers or {})
+    return answer
+
+
+def _with_page(page: PageFile) -> Callable[[Request, HTTPException], Response]:
+    """The same where there are screens: who mistypes the address of one is shown `page`."""
+
+    def answer(request: Request, error: HTTPException) -> Response:
+        meant = wants_page(request.scope) and is_page_address(request.url.path)
+        if error.status_code != 404 or not meant:
+            return _http_error(request, error)
+        return Response(page.body, 404, {"content-type": page.content_type})
+
     return answer
 
 

@@ -15,7 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamgauge.control.door import COOKIE, Access, Door, Refused
 from streamgauge.control.pages.files import LOGIN_FILES, PageFile
 
-__all__ = ["LOGIN", "Access", "Guard", "Refused", "address_of", "cookies_of", "refusal"]
+__all__ = [
+    "LOGIN",
+    "Access",
+    "Guard",
+    "Refused",
+    "address_of",
+    "cookies_of",
+    "refusal",
+    "wants_page",
+]
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _READING = frozenset({"GET", "HEAD"})
@@ -64,6 +73,12 @@ def cookies_of(scope: Scope) -> list[str]:
     return found[:4]
 
 
+def wants_page(scope: Scope) -> bool:
+    """Return whether a browser asks for something that a person is to read."""
+    accepts = any("text/html" in value for value in _values(scope, b"accept"))
+    return scope["method"] == "GET" and accepts
+
+
 class Guard:
     """ASGI middleware. Nothing behind it is reached by a request that it does not let in."""
 
@@ -92,7 +107,7 @@ class Guard:
             await self._app(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope, error: Refused) -> Response:
-        if not _wants_page(scope, error):
+        if error.status != 401 or not wants_page(scope):
             return refusal(error)
         headers = {**error.headers, "content-type": self._login.content_type}
         return Response(self._login.body, error.status, headers)
@@ -147,9 +162,3 @@ def _check_content_type(scope: Scope) -> None:
     kinds = [kind.partition(";")[0].strip().lower() for kind in _values(scope, b"content-type")]
     if kinds != ["application/json"]:
         raise Refused(415, "the content type must be application/json")
-
-
-def _wants_page(scope: Scope, error: Refused) -> bool:
-    """Whether a browser asks for a page, and lacks the token only."""
-    accepts = any("text/html" in value for value in _values(scope, b"accept"))
-    return error.status == 401 and scope["method"] == "GET" and accepts

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from streamgauge.control.guard import Refused
 from streamgauge.control.pages.files import PageFile, load_files
 
-__all__ = ["login_page", "page_routes"]
+__all__ = ["is_page_address", "login_page", "no_page", "page_routes"]
 
 _SCREENS = (
     "/",
@@ -26,6 +26,8 @@ _SCREENS = (
     "/health",
 )
 """Each is the same page; its script reads the address."""
+_PROGRAMS = ("/admin/", "/static/")
+"""Below these, programs and pages ask: they are told in JSON what is wrong."""
 _ROOT, _ROOT_WITH_LOGIN = b'<html lang="en">', b'<html lang="en" data-login="yes">'
 
 
@@ -42,6 +44,16 @@ def page_routes(*, login: bool) -> list[BaseRoute]:
 def login_page() -> PageFile:
     """Return the page that asks for the admin token; it needs `LOGIN_FILES` and nothing else."""
     return load_files()["login.html"]
+
+
+def no_page() -> PageFile:
+    """Return the page for an address that leads nowhere, with the way back."""
+    return load_files()["no_page.html"]
+
+
+def is_page_address(path: str) -> bool:
+    """Return whether a person may have meant a screen by `path`."""
+    return not path.startswith(_PROGRAMS)
 
 
 class _Pages:
