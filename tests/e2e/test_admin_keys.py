@@ -70,7 +70,7 @@ NOT_LEGAL: tuple[tuple[dict[str, Any], str], ...] = (
     ({"label": "a", "per_day": "-5 USD"}, "per_day"), ({"label": "a", "per_day": "5 U$D"}, "per_day"),
     ({"label": "a", "per_month": "1e999 USD"}, "per_month"), ({"label": "a", "expires_at": 1}, "expires_at"),
     ({"label": "a", "per_day": "5 USD", "per_month": "5 EUR"}, "one currency"),
-    ({"label": "a", "models": ["gpt-[5"]}, "models"), ({"label": "a", "expires_at": "30d"}, "expires_at"), ({"label": "a", "digest": "00"}, "digest"),
+    ({"label": "a", "models": ["gpt-[5"]}, "'gpt-[5' is no glob: a [ is not closed"), ({"label": "a", "expires_at": "30d"}, "expires_at"), ({"label": "a", "digest": "00"}, "digest"),
     ({"label": "a", "expires_at": 2**63 - 1}, "expires_at"),
 )  # fmt: skip
 

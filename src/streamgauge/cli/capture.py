@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from streamgauge.cli.config_option import config_option
+from streamgauge.cli.glob_option import glob_option
 
 __all__ = ["capture"]
 
@@ -23,7 +24,7 @@ _STOP = {"count": 0}
 @click.option("--duration", type=click.FloatRange(0, 86_400, min_open=True), metavar="SECONDS",
               help="Capture what begins within so long.  [default: 60, without --count]")  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 100_000), metavar="N", help="Capture the next N.")
-@click.option("--route", metavar="GLOB", help="Only requests of this route.")
+@glob_option("--route", "Only requests of this route.")
 @click.option("--control", metavar="URL", help="The control listener.  [default: as configured]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a capture.")
 @config_option

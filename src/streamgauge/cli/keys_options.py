@@ -77,12 +77,15 @@ class Globs(_Option):
     name = "names or globs with commas between them, or none"
 
     def read(self, text: str) -> tuple[str, ...]:
-        from streamgauge.config.globs import is_closed
+        from streamgauge.config.globs import glob_fault
 
         globs = [glob.strip() for glob in text.split(",")]
-        legal = all(g.isprintable() and len(g) <= _MAX_GLOB and is_closed(g) for g in globs)
-        if not legal or not all(globs) or len(globs) > _MAX_GLOBS:
+        legal = all(glob.isprintable() and len(glob) <= _MAX_GLOB for glob in globs)
+        if not legal or len(globs) > _MAX_GLOBS:
             raise ValueError(text)
+        for glob in globs:
+            if (fault := glob_fault(glob)) is not None:
+                self.fail(f"{glob!r} is no glob: {fault}")
         return tuple(dict.fromkeys(globs))
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import click
 
+from streamgauge.cli.glob_option import glob_option
 from streamgauge.cli.ledger_option import ledger_option, reading
 from streamgauge.cli.ls import since_us
 from streamgauge.cli.progress import counted
@@ -49,9 +50,9 @@ def moment_option(name: str, help: str) -> Callable[[_Verb], _Verb]:
 @moment_option("--until", "Begun before.")
 @click.option("--status", "statuses", multiple=True, type=click.Choice([s.value for s in Status]),
               metavar="STATUS", help="Only rows that ended so; may be repeated.")  # fmt: skip
-@click.option("--model", metavar="GLOB", help="Only this model, asked for or served.")
-@click.option("--session", metavar="GLOB", help="Only this session.")
-@click.option("--upstream", metavar="GLOB", help="Only this upstream.")
+@glob_option("--model", "Only this model, asked for or served.")
+@glob_option("--session", "Only this session.")
+@glob_option("--upstream", "Only this upstream.")
 @ledger_option
 def export(
     format: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from streamgauge.cli.glob_option import glob_option
 from streamgauge.cli.ledger_option import ledger_option, reading
 from streamgauge.cli.progress import counted
 from streamgauge.core.record import Status
@@ -51,8 +52,8 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> i
 )
 @click.option("--status", "statuses", multiple=True, type=click.Choice([s.value for s in Status]),
               metavar="STATUS", help="Only rows that ended so; may be repeated.")  # fmt: skip
-@click.option("--model", metavar="GLOB", help="Only this model, asked for or served.")
-@click.option("--session", metavar="GLOB", help="Only this session.")
+@glob_option("--model", "Only this model, asked for or served.")
+@glob_option("--session", "Only this session.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @ledger_option
 def ls(

@@ -9,19 +9,24 @@ from pydantic import AfterValidator
 
 from streamgauge.config.fields import Text, refuse
 
-__all__ = ["Glob", "is_closed"]
+__all__ = ["Glob", "glob_fault"]
 
 _CLASS = re.compile(r"\[!?+\]?+[^\]]*\]")
 
 
-def is_closed(pattern: str) -> bool:
-    """Return whether each bracket ends: an open one would stand for itself, which nobody means."""
-    return "[" not in _CLASS.sub("", pattern)
+def glob_fault(pattern: str) -> str | None:
+    """Return why `pattern` can be no glob that somebody means, or None.
+
+    An open bracket would stand for itself, and nothing fits an empty one.
+    """
+    if not pattern.strip():
+        return "it is empty"
+    return "a [ is not closed" if "[" in _CLASS.sub("", pattern) else None
 
 
 def _glob(pattern: str) -> str:
-    if not is_closed(pattern):
-        raise refuse("must be a glob; a [ is not closed")
+    if (fault := glob_fault(pattern)) is not None:
+        raise refuse(f"must be a glob; {fault}")
     return pattern
 
 

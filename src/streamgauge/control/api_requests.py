@@ -98,8 +98,8 @@ class RequestsApi:
 def _filter(request: Request) -> RequestFilter:
     return RequestFilter(
         statuses=params.choices(request, "status", _STATUSES),
-        model=params.text(request, "model"),
-        upstream=params.text(request, "upstream"),
+        model=params.glob(request, "model"),
+        upstream=params.glob(request, "upstream"),
         key=params.text(request, "key"),
         session=params.text(request, "session"),
         since=params.moment(request, "since"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamgauge.config.globs import glob_fault
 from streamgauge.control.guard import Refused
 from streamgauge.gateway.capturing import Order
 
@@ -28,6 +29,8 @@ def order_of(fields: Mapping[str, Any]) -> Order:
         raise Refused(400, f"seconds must be above 0 and at most {_LONGEST:g}")
     if route is not None and not (isinstance(route, str) and route):
         raise Refused(400, "route must be text: a route as in the column `route`, or a glob")
+    if route is not None and (fault := glob_fault(route)) is not None:
+        raise Refused(400, f"route must be a glob; {fault}")
     return Order(count, None if seconds is None else float(seconds), route)
 
 

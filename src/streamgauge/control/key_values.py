@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from streamgauge.config.globs import is_closed
+from streamgauge.config.globs import glob_fault
 from streamgauge.config.money import read_money
 from streamgauge.control.guard import Refused
 from streamgauge.control.params import LAST_US
@@ -86,15 +86,14 @@ def _label(name: str, value: Any) -> str:
 def _globs(name: str, value: Any) -> tuple[str, ...]:
     globs = [] if value is None else value
     legal = isinstance(globs, list) and all(
-        isinstance(each, str)
-        and each.strip()
-        and each.isprintable()
-        and len(each) <= _MAX_GLOB
-        and is_closed(each)
+        isinstance(each, str) and each.strip() and each.isprintable() and len(each) <= _MAX_GLOB
         for each in globs
     )
     if not legal or len(globs) > _MAX_GLOBS:
         raise Refused(422, f"{name} must be a list of names or globs, {_MAX_GLOBS} at most")
+    for each in globs:
+        if (fault := glob_fault(each)) is not None:
+            raise Refused(422, f"{name}: {each!r} is no glob: {fault}")
     return tuple(dict.fromkeys(each.strip() for each in globs))
 
 

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from streamgauge.config.globs import glob_fault
 from streamgauge.control.guard import Refused
 
-__all__ = ["LAST_US", "choices", "moment", "number", "text"]
+__all__ = ["LAST_US", "choices", "glob", "moment", "number", "text"]
 
 _MAX_TEXT = 300
 _MAX_DIGITS = 19
@@ -26,6 +27,14 @@ def text(request: Request, name: str) -> str | None:
     if value is not None and (len(value) > _MAX_TEXT or "\0" in value):
         raise Refused(422, f"{name} must be at most {_MAX_TEXT} characters, without NUL")
     return value or None
+
+
+def glob(request: Request, name: str) -> str | None:
+    """Return a pattern, None where it is missing or empty. Raises Refused for what nothing fits."""
+    value = text(request, name)
+    if value is not None and (fault := glob_fault(value)) is not None:
+        raise Refused(422, f"{name} must be a glob; {fault}")
+    return value
 
 
 def number(request: Request, name: str, default: int, most: int) -> int:
