@@ -41,6 +41,8 @@ CASES: list[tuple[RequestFilter, Callable[[Row], bool]]] = [
     (RequestFilter(statuses=["in_flight"]), lambda r: False),
     (RequestFilter(model="gpt*"), lambda r: _model(r, "gpt*")),
     (RequestFilter(statuses=FAILED, model="gpt*"), lambda r: r["status"] in FAILED and _model(r, "gpt*")),
+    (RequestFilter(model="gp[st]-*"), lambda r: _model(r, "gp[st]-*")),
+    (RequestFilter(upstream="[!o]*"), lambda r: not (r["upstream"] or "o").startswith("o")),
     (RequestFilter(upstream="open*"), lambda r: (r["upstream"] or "").startswith("open")),
     (RequestFilter(key="key-a"), lambda r: r["key_id"] == "key-a"),
     (RequestFilter(session="s-3"), lambda r: r["session_id"] == "s-3"),

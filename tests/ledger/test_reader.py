@@ -57,6 +57,9 @@ def test_filters(written: SqliteLedger, path: Path) -> None:
         assert ids(reader, statuses=["in_flight", "shutdown"]) == ["id-0-xyz"]
         assert ids(reader, model="g*") == ["id-2-xyz", "id-0-xyz"]
         assert ids(reader, model="llama[q4]") == ["id-1-xyz"]
+        assert ids(reader, model="gpt-[45]") == ["id-2-xyz"], "as in settings"
+        assert ids(reader, model="[!g]lama*") == ["id-1-xyz"]
+        assert ids(reader, model="[!l]lama*") == []
         assert ids(reader, model="served", session="s0") == ["id-2-xyz"]
         assert ids(reader, model="none") == []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamgauge.core.record import Status
+from streamgauge.ledger.globs import fits_glob
 from streamgauge.ledger.questions import Place, RequestFilter, RequestPage, Speeds
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.schema import opening
@@ -244,12 +245,11 @@ def _filters(wanted: RequestFilter) -> tuple[list[str], Values]:
     if wanted.key is not None:
         terms.append("key_id = ?")
         values.append(wanted.key)
-    if wanted.upstream is not None:
-        terms.append("upstream GLOB ?")
-        values.append(_glob(wanted.upstream))
-    if wanted.model is not None:
-        terms.append(_any("GLOB ?", _MODELS))
-        values += [_glob(wanted.model)] * len(_MODELS)
+    for columns, pattern in ((("upstream",), wanted.upstream), (_MODELS, wanted.model)):
+        if pattern is not None:
+            term, fitting = fits_glob(columns, pattern)
+            terms.append(term)
+            values += fitting
     if wanted.text:
         terms.append(_any("LIKE ? ESCAPE '\\'", _TEXTS))
         values += [f"%{_escaped(wanted.text)}%"] * len(_TEXTS)
@@ -258,11 +258,6 @@ def _filters(wanted: RequestFilter) -> tuple[list[str], Values]:
 
 def _any(test: str, columns: Sequence[str]) -> str:
     return "(" + " OR ".join(f"{name} {test}" for name in columns) + ")"
-
-
-def _glob(pattern: str) -> str:
-    # Only * and ? are signs: a bracket is a letter of a name such as `llama[q4]`.
-    return pattern.replace("[", "[[]")
 
 
 def _escaped(text: str) -> str:

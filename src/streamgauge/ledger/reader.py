@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerForeign, LedgerMissing
+from streamgauge.ledger.globs import fits_glob
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
@@ -47,13 +48,15 @@ class Filter:
             if moment is not None:
                 terms.append(term)
                 values.append(moment)
-        if self.model is not None:
-            terms.append("(" + " OR ".join(f"{name} GLOB ?" for name in _MODELS) + ")")
-            values += [_glob(self.model)] * len(_MODELS)
-        for column, pattern in (("session_id", self.session), ("upstream", self.upstream)):
+        for columns, pattern in (
+            (_MODELS, self.model),
+            (("session_id",), self.session),
+            (("upstream",), self.upstream),
+        ):
             if pattern is not None:
-                terms.append(f"{column} GLOB ?")
-                values.append(_glob(pattern))
+                term, fitting = fits_glob(columns, pattern)
+                terms.append(term)
+                values += fitting
         return (" WHERE " + " AND ".join(terms) if terms else ""), values
 
 
@@ -198,11 +201,6 @@ def _status_terms(statuses: Sequence[str]) -> list[str]:
         # Says nothing new, but in the words of the index of the exceptions, which is then used.
         terms.append("status NOT IN ('completed', 'in_flight')")
     return terms
-
-
-def _glob(pattern: str) -> str:
-    # Only * and ? are signs: a bracket is a letter of a name such as `llama[q4]`.
-    return pattern.replace("[", "[[]")
 
 
 def _as_dict(shape: RowShape, row: Sequence[Any]) -> dict[str, Any]:
