@@ -272,6 +272,16 @@ def test_the_admin_token_is_shown(fake: FakeControl) -> None:
     assert set(fake.shown_tokens) == {"Bearer adm-1"}
 
 
+def test_a_refused_token_leads_to_where_this_verb_takes_it_from(fake: FakeControl) -> None:
+    fake.refusals["summary"] = 401
+    without = top("--once", "--control", fake.url)
+    wrong = top("--once", "--control", fake.url, STREAMGAUGE_ADMIN_TOKEN="adm-2\n")
+    assert fake.shown_tokens == [None, "Bearer adm-2"]
+    assert (without.exit_code, wrong.exit_code) == (1, 1)
+    assert f"{fake.url}: summary is refused; neither control.token" in without.output
+    assert "summary is refused; it came from control.token" in wrong.output
+
+
 def ledger_of(folder: Path) -> Path:
     done = an_exchange("aaaaaaaa-done", 60)
     live = an_exchange("bbbbbbbb-live", 5, status=Status.IN_FLIGHT, success=None, finished_at=None,

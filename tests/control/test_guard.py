@@ -66,6 +66,33 @@ def test_only_the_token_itself_is_the_token() -> None:
     assert tried == dict.fromkeys(NOT_THE_TOKEN, 401)
 
 
+FAULTS = {
+    "missing": (),
+    "empty": (bearer(""),),
+    "wrong": (bearer("guess"),),
+    "basic": (f"authorization: Basic {TOKEN}",),
+    "bare": (f"authorization: {TOKEN}",),
+    "twice": (bearer(TOKEN), bearer(TOKEN)),
+}
+
+
+def test_what_is_wrong_with_the_token_is_said_and_nothing_of_the_token() -> None:
+    with listening(FakePlane(), token=TOKEN) as listener:
+        said = {
+            name: listener.get("/admin/runtime", *shown).json()["error"]["message"]
+            for name, shown in FAULTS.items()
+        }
+        nearly = listener.get("/admin/runtime", bearer(TOKEN[:-1])).json()["error"]["message"]
+    assert said["missing"].startswith("the admin token is missing: Authorization: Bearer TOKEN")
+    assert said["empty"] == said["missing"]
+    assert said["wrong"].startswith("this is not the admin token")
+    assert nearly == said["wrong"], "how near a guess comes is not told"
+    assert said["basic"] == said["bare"]
+    assert "Authorization: Bearer TOKEN" in said["basic"]
+    assert "more than once" in said["twice"]
+    assert not any(TOKEN in text for text in said.values())
+
+
 def test_the_token_opens_every_page() -> None:
     plane = FakePlane()
     with listening(plane, token=TOKEN) as listener:

@@ -149,7 +149,7 @@ def test_a_login_ends_after_twelve_hours_and_the_oldest_goes_first() -> None:
     now[0] = 12 * 3600 - 1
     door.check((), ("unknown", first), "a")
     now[0] += 1
-    with pytest.raises(Refused, match="token is needed"):
+    with pytest.raises(Refused, match="token is missing"):
         door.check((), (first,), "a")
     kept = [door.login(TOKEN, "a").partition("=")[2].partition(";")[0] for _ in range(257)]
     with pytest.raises(Refused):

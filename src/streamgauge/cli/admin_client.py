@@ -17,6 +17,8 @@ _SECONDS = 3.0
 """More than the 2 s after which a listener says that its gateway does not answer."""
 _NOT_LET_IN = frozenset({401, 403, 421, 429})
 _NOT_NOW = 503
+_NO_TOKEN = "neither control.token of the configuration here nor $STREAMGAUGE_ADMIN_TOKEN names one"
+_ITS_TOKEN = "it came from control.token of the configuration here, else $STREAMGAUGE_ADMIN_TOKEN"
 
 
 class AdminError(Exception):
@@ -45,7 +47,7 @@ class AdminClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL such as http://127.0.0.1:8067")
         self._seconds = seconds
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token.strip()}"}
         # No proxy: the listener is on this machine, or where the user says.
         self._opener = build_opener(ProxyHandler({}))
 
@@ -80,6 +82,8 @@ class AdminClient:
                 reason = str(json.load(error)["error"]["message"])
             except (ValueError, KeyError, TypeError, OSError, HTTPException):
                 reason = f"status {error.code}: is this the control listener of a gateway?"
+        if error.code == 401:
+            reason += f"; {_ITS_TOKEN if self._headers else _NO_TOKEN}"
         message = f"{self.url}: {reason}"
         if error.code in _NOT_LET_IN:
             return NotLetIn(message)

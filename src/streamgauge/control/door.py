@@ -18,6 +18,9 @@ COOKIE = "streamgauge_login"
 _LOGIN_SECONDS = 12 * 3600
 """A working day; and none outlives the process."""
 _MOST_LOGINS = 256
+_HOW = "Authorization: Bearer TOKEN, with the value of control.token"
+_MISSING = f"the admin token is missing: {_HOW}"
+_WRONG = "this is not the admin token, the value of control.token at the gateway's start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,10 @@ class Door:
             return
         self._check_tries(address, now)
         if not authorizations:
-            raise _nothing_shown()  # no try at all: a browser that asks for the login page
+            raise _refused(_MISSING)  # no try at all: a browser that asks for the login page
         if not _is_shown(authorizations, token):
             self._tries.failed(address, now)
-            raise _nothing_shown()
+            raise _refused(_fault(authorizations))
 
     def login(self, shown: str, address: str) -> str:
         """Return the header by which a browser that showed the token is known. Raises Refused."""
@@ -69,7 +72,7 @@ class Door:
         self._check_tries(address, now)
         if not _same(shown, token):
             self._tries.failed(address, now)
-            raise Refused(401, "this is not the admin token")
+            raise Refused(401, _WRONG)
         value = secrets.token_urlsafe(32)
         self._logins[_digest(value)] = now + _LOGIN_SECONDS
         if len(self._logins) > _MOST_LOGINS:
@@ -93,9 +96,18 @@ class Door:
             raise Refused(429, "too many failed tries from this address", retry_after=retry)
 
 
-def _nothing_shown() -> Refused:
-    message = "the admin token is needed: Authorization: Bearer TOKEN (control.token)"
+def _refused(message: str) -> Refused:
     return Refused(401, message, www_authenticate="Bearer")
+
+
+def _fault(authorizations: Sequence[str]) -> str:
+    """Say what is wrong with what was shown, by its form alone: nothing of the token tells here."""
+    if len(authorizations) != 1:
+        return "the admin token is shown more than once: one Authorization field is needed"
+    scheme, _, shown = authorizations[0].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return f"this is not how the admin token is shown: {_HOW}"
+    return _WRONG if shown.strip() else _MISSING
 
 
 def _is_shown(authorizations: Sequence[str], token: str) -> bool:
