@@ -166,6 +166,9 @@ ONE_LINE = [
 ]
 
 IN_AN_UPSTREAM = [
+    ("name: a/b", "name: must be 1 to 64 letters, digits, '.', '_' or '-'"),
+    ("name: .", "name: must not be '.' or '..', which no URL can name; add a letter or a digit"),
+    ("name: ..", "name: must not be '.' or '..', which no URL can name; add a letter or a digit"),
     ("name: a b", "name: must be 1 to 64 letters, digits, '.', '_' or '-'"),
     ("name: 5", "name: must be text (in quotes if it looks like a number)"),
     (

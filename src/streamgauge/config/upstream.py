@@ -128,6 +128,8 @@ def _base_url(url: str) -> str:
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise refuse("must be 1 to 64 letters, digits, '.', '_' or '-'")
+    if name in {".", ".."}:  # clients of the admin API take these out of a path before they ask
+        raise refuse("must not be '.' or '..', which no URL can name; add a letter or a digit")
     return name
 
 
