@@ -48,7 +48,12 @@ async def test_a_key_is_shown_once_and_lives_through_its_changes(tmp_path: Path)
         pages = [await admin.get(path) for path in ("keys", "config", "health")]
     assert (made.status, key["label"], key["key"][:6]) == (201, "ci", "sk-sg-")
     assert {name: listed[name] for name in wanted} == {**wanted, "label": "ci"}
-    assert (changed.status, changed.json()) == (200, {"id": key["id"], "changed": True})
+    assert key["warnings"] == []
+    assert (changed.status, changed.json()["id"], changed.json()["changed"]) == (
+        200,
+        key["id"],
+        True,
+    )
     assert (after["label"], after["rpm"], after["per_day"]) == ("new", None, None)
     assert (after["per_month"], after["models"], after["max_streams"]) == ("7.5 EUR", [], 4)
     assert rotated["id"] == key["id"]
@@ -58,6 +63,30 @@ async def test_a_key_is_shown_once_and_lives_through_its_changes(tmp_path: Path)
     shown = b"".join(page.body for page in pages).decode()
     assert key["key"] not in shown
     assert rotated["key"] not in shown
+
+
+@pytest.mark.asyncio
+async def test_a_limit_in_a_currency_that_no_price_is_in_is_warned_of(tmp_path: Path) -> None:
+    prices = {"prices": [{"model": "a", "input": 1, "output": 2, "currency": "eur"}]}
+    async with admin_stand(tmp_path, config=prices) as admin:
+        said = [
+            (await admin.post("keys", {"label": "a", "per_month": amount})).json()
+            for amount in (None, "5 euro", "5 USD", "5 apples")
+        ]
+        path = f"keys/{said[0]['id']}"
+        changed = (await admin.post(path, {"per_day": "3 GBP"}, method="PATCH")).json()
+        unchanged = (await admin.post(path, {"rpm": 3}, method="PATCH")).json()
+        document = (await admin.get("/admin/openapi.json")).json()
+    told = "no price here is in {}, only in EUR, USD: a call in another currency than its key's limit is refused"
+    assert [made["warnings"] for made in said] == [[], [], [], [told.format("apples")]]
+    assert (changed["warnings"], unchanged["warnings"]) == ([told.format("GBP")], [])
+    for method, path, status, answer in (
+        ("post", "/keys", "201", said[3]),
+        ("patch", "/keys/{id}", "200", changed),
+    ):
+        schema = document["paths"][path][method]["responses"][status]["content"]
+        assert problems(answer, schema["application/json"]["schema"], document) == []
+        assert "warnings" in schema["application/json"]["schema"]["required"]
 
 
 NOT_LEGAL: tuple[tuple[dict[str, Any], str], ...] = (

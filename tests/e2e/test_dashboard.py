@@ -807,11 +807,22 @@ async def test_what_was_typed_for_a_key_stays_until_it_is_legal(
         await expect(question.get_by_role("alert")).to_contain_text('such as "5 USD"')
         assert await page.input_value("#key-label") == "mistyped"
         seen.errors.clear()  # the browser's own word for the 422
-        await page.fill("#key-per_day", "5 USD")
+        await page.fill("#key-per_day", "5 apples")
         await question.get_by_role("button", name="Create").click()
         await expect(page.locator("output.secret")).to_contain_text("sk-sg-")
+        warning = question.get_by_role("alert").filter(has_text="no price here is in apples")
+        await expect(warning).to_be_visible()
         await page.get_by_role("button", name="Done").click()
-        await expect(page.locator("tbody tr", has_text="mistyped")).to_be_visible()
+        row = page.locator("tbody tr", has_text="mistyped")
+        await row.get_by_role("button", name="Limits").click()
+        await question.get_by_role("button", name="Set").click()
+        await expect(warning).to_be_visible()
+        await question.get_by_role("button", name="Close").click()
+        await row.get_by_role("button", name="Limits").click()
+        await page.fill("#key-per_day", "5 USD")
+        await question.get_by_role("button", name="Set").click()
+        await expect(row).to_contain_text("5")
+        await expect(question).to_have_count(0)
         seen.is_clean()
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from streamgauge.config.money import LISTED_CURRENCY
 from streamgauge.config.prices import PriceBook
 from streamgauge.config.schema import Config
 from streamgauge.control.books import KeyGone, LedgerFile, Reads, UnknownModel
@@ -77,6 +78,10 @@ class LedgerBooks:
                 found.append(UnknownModel(str(upstream), kind, model, each.exchanges, snippet))
         found.sort(key=lambda each: each.exchanges, reverse=True)
         return found[:_MOST_UNKNOWN]
+
+    def currencies(self) -> set[str]:
+        """Return the currencies of the prices in use, and the price list's."""
+        return {LISTED_CURRENCY, *(entry.currency for entry in self._in_use().prices)}
 
     def keys(self) -> list[dict[str, Any]]:
         """Return all client keys, the oldest first."""

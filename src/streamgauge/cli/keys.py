@@ -138,16 +138,13 @@ def _columns(name: str, value: Any) -> dict[str, Any]:
 def _warn(wanted: Mapping[str, Any]) -> None:
     """Say where a limit is in a currency that no call here can cost: it would let none pass."""
     from streamgauge.cli.settings import priced_currencies
+    from streamgauge.config.money import unpriced_limits
 
-    limits = {wanted[name].currency for name in _MONEY if wanted.get(name) is not None}
+    limits = [wanted[name] for name in _MONEY if wanted.get(name) is not None]
     if not limits or (known := priced_currencies()) is None:
         return
-    for currency in sorted(limits - known):
-        click.echo(
-            f"warning: no price here is in {currency}, only in {', '.join(sorted(known))}: a call in "
-            f"another currency than its key's limit is refused",
-            err=True,
-        )
+    for line in unpriced_limits(limits, known):
+        click.echo(f"warning: {line}", err=True)
 
 
 def _show(made: NewKey, as_json: bool) -> None:

@@ -35,7 +35,6 @@ DEMO_LEDGER = Path("demo.db")
 """Where `streamgauge demo` keeps its rows."""
 
 _CONFIGURATION = 3
-_LISTED = "USD"  # what the price list is in, and what upstreams state
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8066
 _DEFAULT_CONTROL_PORT = 8067
 _MAX_PORT = 65_535
@@ -82,13 +81,14 @@ def control_token() -> str | None:
 
 def priced_currencies() -> set[str] | None:
     """Return what calls here may cost, by the configuration's prices and the list; None: not to be read."""
+    from streamgauge.config.money import LISTED_CURRENCY
     from streamgauge.config.price_entry import currency_name
 
     try:
         entries = _document().get(("prices",))
     except click.ClickException:
         return None  # said by who needs it
-    found = {_LISTED}
+    found = {LISTED_CURRENCY}
     for entry in entries if isinstance(entries, list) else []:
         name = entry.get("currency") if isinstance(entry, dict) else None
         if isinstance(name, str):

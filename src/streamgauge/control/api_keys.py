@@ -12,7 +12,13 @@ from starlette.responses import Response
 from streamgauge.control.bodies import json_answer, read_object
 from streamgauge.control.books import Books, BooksThread, KeyGone
 from streamgauge.control.guard import Refused
-from streamgauge.control.key_values import caller_of, changes_of, expiry_of, grace_of
+from streamgauge.control.key_values import (
+    caller_of,
+    changes_of,
+    expiry_of,
+    grace_of,
+    warnings_of,
+)
 from streamgauge.control.routes import ApiRoute
 from streamgauge.control.schemas import array, record, ref
 from streamgauge.control.sums import sum_of
@@ -46,11 +52,14 @@ class KeysApi:
     def routes(self) -> list[ApiRoute]:
         """Return what is served here."""
         one, new = "/keys/{id}", ref("NewKey")
-        revoked, changed = (record(id="string", **{word: "boolean"}) for word in _DONE)
+        warned = {"warnings": array({"type": "string"})}
+        revoked = record(id="string", revoked="boolean")
+        changed = record(id="string", changed="boolean", **warned)
+        made = record(id="string", key="string", label="string", **warned)
         told = "Make a key. It is in this answer and nowhere else."
         return [
             ApiRoute("GET", "/keys", self.listed, "Client keys.", record(keys=array(ref("Key")))),
-            ApiRoute("POST", "/keys", self.create, told, new, body=_NEW, status=201),
+            ApiRoute("POST", "/keys", self.create, told, made, body=_NEW, status=201),
             ApiRoute("PATCH", one, self.change, "Change what is named.", changed, body=_WANTED),
             ApiRoute("POST", f"{one}/rotate", self.rotate, "A new text.", new, body=_GRACE),
             ApiRoute("POST", f"{one}/revoke", self.revoke, "For good.", revoked, body=record()),
@@ -72,10 +81,12 @@ class KeysApi:
         """Make a key."""
         told = await read_object(request)
         caller = caller_of(told)
-        made = await self._books.ask(
-            lambda books: books.create_key(caller, expiry_of(told, books.now_us()))
-        )
-        return json_answer(201, dict(made))
+
+        def ask(books: Books) -> dict[str, Any]:
+            made = books.create_key(caller, expiry_of(told, books.now_us()))
+            return {**made, "warnings": warnings_of(told, books.currencies())}
+
+        return json_answer(201, await self._books.ask(ask))
 
     async def rotate(self, request: Request) -> Response:
         """Give a key a new text."""
@@ -93,11 +104,13 @@ class KeysApi:
         """Change limits or label of a key."""
         told = await read_object(request)
 
-        def do(books: Books, id: str) -> None:
+        def do(books: Books, id: str) -> list[str]:
             books.change_key(id, changes_of(told, books.now_us()))
+            return warnings_of(told, books.currencies())
 
-        await self._changing(request, do)
-        return json_answer(200, {"id": request.path_params["id"], "changed": True})
+        warnings = await self._changing(request, do)
+        id: str = request.path_params["id"]
+        return json_answer(200, {"id": id, "changed": True, "warnings": warnings})
 
     async def _changing(self, request: Request, do: Callable[[Books, str], T]) -> T:
         id: str = request.path_params["id"]
@@ -112,9 +125,6 @@ class KeysApi:
             return await self._books.ask(ask)
         except KeyGone as error:
             raise Refused(409, str(error)) from None
-
-
-_DONE = ("revoked", "changed")
 
 
 def _sums_since(books: Books, moment: int) -> dict[object, dict[str, Any]]:

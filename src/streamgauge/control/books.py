@@ -119,6 +119,9 @@ class Books(Protocol):
     def unknown_models(self, since: int) -> list[UnknownModel]:
         """Return the models without a price that were used at `since` (µs) or later."""
 
+    def currencies(self) -> set[str]:
+        """Return the currencies that a call may cost at present."""
+
     def keys(self) -> list[dict[str, Any]]:
         """Return all client keys as JSON, the oldest first: never a key itself."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from streamgauge.config.globs import glob_fault
-from streamgauge.config.money import read_money
+from streamgauge.config.money import read_money, unpriced_limits
 from streamgauge.control.guard import Refused
 from streamgauge.control.params import LAST_US
 from streamgauge.core.keys import Caller, KeyLimits
 from streamgauge.core.pricing import Money
 
-__all__ = ["caller_of", "changes_of", "expiry_of", "grace_of"]
+__all__ = ["caller_of", "changes_of", "expiry_of", "grace_of", "warnings_of"]
 
 _MAX_COUNT = 10**12
 _MAX_LABEL = 100
@@ -51,6 +51,12 @@ def changes_of(told: Mapping[str, Any], now_us: int) -> dict[str, Any]:
         else:
             changes[name] = value
     return changes
+
+
+def warnings_of(told: Mapping[str, Any], currencies: Collection[str]) -> list[str]:
+    """Return what is legal and hardly meant, where calls cost `currencies`. Raises Refused."""
+    read = _read(told)
+    return unpriced_limits((read.get(name) for name in ("per_day", "per_month")), currencies)
 
 
 def grace_of(told: Mapping[str, Any]) -> float:

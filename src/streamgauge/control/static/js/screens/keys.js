@@ -114,7 +114,10 @@ async function create() {
 
 async function change(key) {
   const act = (fields) => send("PATCH", `/keys/${encodeURIComponent(key.id)}`, limitsOf(fields));
-  await ask(`Limits of ${key.label}`, h("div", { class: "fields" }, limitFields(key)), { confirm: "Set", act });
+  const done = await ask(`Limits of ${key.label}`, h("div", { class: "fields" }, limitFields(key)), { confirm: "Set", act });
+  if (done?.warnings.length) {
+    await ask(`Limits of ${key.label}`, h("div", { class: "stack" }, warned(done.warnings)), { confirm: "Close", cancel: null });
+  }
 }
 
 async function rotate(key) {
@@ -132,8 +135,12 @@ async function revoke(key) {
   }
 }
 
-async function showOnce({ label, key }) {
-  const body = h("div", { class: "stack" }, h("p", null, `The key of ${label}. It is shown this once, and kept nowhere.`), h("output", { class: "secret" }, key), h("button", { type: "button", on: { click: () => copy(key, "Key") } }, "Copy"));
+function warned(warnings) {
+  return warnings.map((text) => h("p", { class: "notice", role: "alert" }, `Warning: ${text}.`));
+}
+
+async function showOnce({ label, key, warnings = [] }) {
+  const body = h("div", { class: "stack" }, h("p", null, `The key of ${label}. It is shown this once, and kept nowhere.`), h("output", { class: "secret" }, key), h("button", { type: "button", on: { click: () => copy(key, "Key") } }, "Copy"), warned(warnings));
   await ask("Key", body, { confirm: "Done", cancel: null });
 }
 
