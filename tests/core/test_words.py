@@ -222,7 +222,8 @@ def test_a_body_that_is_refused_says_why(raw: bytes, message: str) -> None:
         ({"model": ""}, "model", "model must be a non-empty string"),
         ({"model": 7}, "model", "model must be a non-empty string"),
         ({"model": "m" * 257}, "model", "model is longer than 256 characters"),
-        ({"model": "a\n"}, "model", "model has control characters"),
+        ({"model": "a\n"}, "model", "model has a character that cannot be printed: U+000A"),
+        ({"model": "a\xa0b"}, "model", "model has a character that cannot be printed: U+00A0"),
         ({"stream": 1}, "stream", "stream must be true or false"),
     ],
 )

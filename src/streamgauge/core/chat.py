@@ -104,8 +104,11 @@ def _model(value: object) -> str | None:
         raise RequestError("model must be a non-empty string", param="model")
     if len(value) > MAX_LABEL:
         raise RequestError(f"model is longer than {MAX_LABEL} characters", param="model")
-    if not value.isprintable():  # also NUL, line ends and lone surrogates
-        raise RequestError("model has control characters", param="model")
+    if not value.isprintable():  # also NUL, lone surrogates, and spaces that only look like one
+        odd = next(ord(char) for char in value if not char.isprintable())
+        raise RequestError(
+            f"model has a character that cannot be printed: U+{odd:04X}", param="model"
+        )
     return value
 
 
