@@ -145,9 +145,10 @@ async def test_a_second_signal_ends_at_once_with_the_rows_written(tmp_path: Path
 
 @pytest.mark.asyncio
 async def test_sigusr1_prints_stacks_and_tasks_and_the_process_lives(tmp_path: Path) -> None:
-    async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
+    async with Simulator() as simulator, serving(tmp_path, simulator, control=0) as gateway:
         (stream,) = await running(gateway, simulator, chat(tokens=60, gap_ms=10))
         gateway.signal(signal.SIGUSR1)
+        await until(lambda: any("ControlServer._serve" in line for line in gateway.lines))
         await until(lambda: any("_serve_ledger" in line for line in gateway.lines))
         assert any(line.startswith(("Thread 0x", "Current thread 0x")) for line in gateway.lines)
         assert any("Stack for <Task" in line for line in gateway.lines)

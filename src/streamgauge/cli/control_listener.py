@@ -229,6 +229,10 @@ class ControlListener:
         self._server = server
         self._books = books
 
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return what runs on its loop; any thread may look."""
+        return self._server.tasks()
+
     def stop(self, seconds: float) -> None:
         """Stop answering; blocks until the listener is gone, for at most `seconds`."""
         self._server.stop(seconds)

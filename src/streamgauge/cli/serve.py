@@ -175,6 +175,8 @@ async def _run_house(
     # Both in threads: each imports for a fifth of a second, and frames may pass already.
     opening = partial(open_control, config.control, plane, path, keys.changed)
     control = await asyncio.to_thread(opening) if config.control.enabled else None
+    if control is not None:
+        signals.tell_too(control.tasks)
     kinds = {upstream.kind.value for upstream in config.upstreams}
     await asyncio.to_thread(gateway.generation.prices.warm, kinds)
     reloader.watch(loaded)

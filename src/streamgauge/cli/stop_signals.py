@@ -7,6 +7,7 @@ import faulthandler
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from streamgauge.gateway.server import Gateway
 
@@ -22,11 +23,16 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGUSR1, _dump_stacks)
+        loop.add_signal_handler(signal.SIGUSR1, self._dump_stacks)
+        self._elsewhere: Callable[[], set[asyncio.Task[Any]]] = set
 
     def reload_with(self, reload: Callable[[], None]) -> None:
         """Let SIGHUP ask for a `reload`."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+    def tell_too(self, tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
+        """Let SIGUSR1 tell of the `tasks` of another loop as well, which need not answer for it."""
+        self._elsewhere = tasks
 
     async def obeyed(self, gateway: Gateway) -> int:
         """Serve; at the first signal drain, at a second one stop at once. Return the exit code."""
@@ -46,10 +52,9 @@ class StopSignals:
     def _stop(self) -> None:
         (self._second if self._first.is_set() else self._first).set()
 
-
-def _dump_stacks() -> None:
-    """Write the stacks of all threads and tasks to stderr; the process lives."""
-    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-    for task in asyncio.all_tasks():
-        task.print_stack(file=sys.stderr)
-    sys.stderr.flush()
+    def _dump_stacks(self) -> None:
+        """Write the stacks of all threads and tasks to stderr; the process lives."""
+        faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+        for task in (*asyncio.all_tasks(), *self._elsewhere()):
+            task.print_stack(file=sys.stderr)
+        sys.stderr.flush()

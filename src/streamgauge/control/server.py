@@ -71,6 +71,7 @@ class ControlServer:
         )
         self._server = _Server(config, silent_seconds)
         self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     def listen(self, host: str, port: int) -> tuple[str, int]:
@@ -85,6 +86,10 @@ class ControlServer:
         """Answer from now on."""
         self._thread.start()
 
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """Return what runs on the listener's loop, for any thread to look at and none to change."""
+        return set() if self._loop is None else asyncio.all_tasks(self._loop)
+
     def stop(self, seconds: float) -> None:
         """Stop answering; blocks until the thread has ended, for at most `seconds`."""
         # uvicorn logs each answer that it cuts off at the end as an error, with its stack.
@@ -97,4 +102,8 @@ class ControlServer:
 
     def _run(self) -> None:
         if self._socket is not None:
-            asyncio.run(self._server.serve([self._socket]))
+            asyncio.run(self._serve(self._socket))
+
+    async def _serve(self, listening: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve([listening])
