@@ -15,7 +15,7 @@ const TOO_LONG = "too long to add up here: open it";
 const ofSums = (show) => (row) => (row.sums === null ? missing(TOO_LONG) : show(row.sums));
 
 const COLUMNS = [
-  { title: "Session", head: true, cell: (row) => h("a", { href: pathOfRow(row) }, shortId(row.session_id, 22)) },
+  { title: "Session", head: true, cell: (row) => h("a", { href: sessionPath(row.session_id) }, shortId(row.session_id, 22)) },
   { title: "Last request", cell: (row) => recent(row.last_started_at) },
   { title: "Now", cell: (row) => (row.in_flight.length > 0 ? state("streaming", `${row.in_flight.length} in flight`) : state(row.status)) },
   { title: "Client", cell: client },
@@ -28,10 +28,6 @@ const COLUMNS = [
   { title: "Cache hits", num: true, cell: ofSums(sums.cacheHits), hint: "share of the tokens read" },
   { title: "Cost", num: true, cell: ofSums((group) => [sums.costs(group), " ", sums.unpriced(group)]) },
 ];
-
-function pathOfRow({ session_id: id }) {
-  return sessionPath(id);
-}
 
 async function open({ root, signal }) {
   const list = h("div");
@@ -47,7 +43,7 @@ async function open({ root, signal }) {
     const { page } = shown;
     const wanted = (query.get("q") ?? "").toLowerCase();
     const rows = page.sessions.filter((row) => [row.session_id, row.client_app, row.key_label, row.model, row.upstream].join("\n").toLowerCase().includes(wanted));
-    fill(list, table({ label: "Sessions", columns: COLUMNS, rows, opens: pathOfRow, empty: ["No session is known.", "Clients name one with x-streamgauge-session; Claude Code does so by itself."] }));
+    fill(list, table({ label: "Sessions", columns: COLUMNS, rows, opens: (row) => sessionPath(row.session_id), empty: ["No session is known.", "Clients name one with x-streamgauge-session; Claude Code does so by itself."] }));
     fill(
       pages,
       h("button", { type: "button", "data-key": "p", disabled: after === null, on: { click: () => setFilters({ after: null }, true) } }, "Newest ", h("kbd", null, "p")),
