@@ -92,3 +92,15 @@ def test_the_explained_exchange_has_them() -> None:
     page = explained({**asdict(RECORD), "price": None}, [FIRST])
     assert [each["moment"] for each in page["timeline"]] == NAMES
     assert page["timeline"][3] == {"moment": "connected", "ms": 2.5}
+
+
+def test_what_each_attempt_is_billed_for_is_told() -> None:
+    ends = (
+        ("upstream_error", False),
+        ("stream_incomplete", True),
+        ("completed", True),
+        (None, None),
+    )
+    tries = [{**FIRST, "outcome": how, "may_have_been_billed": billed} for how, billed in ends]
+    page = explained({**asdict(RECORD), "price": None}, tries)
+    assert page["billed"] == ["no", "perhaps", "yes", None]

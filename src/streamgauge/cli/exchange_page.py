@@ -16,7 +16,7 @@ from streamgauge.cli.exchange_times import pace, steps_of, timeline
 from streamgauge.cli.figures import Signs, duration, status_colour, tokens
 from streamgauge.cli.ledger_table import printable, signs_of
 from streamgauge.core.record import Status
-from streamgauge.ledger.explaining import usage_of
+from streamgauge.ledger.explaining import billed_of, usage_of
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
@@ -140,13 +140,6 @@ def _attempt_cells(attempt: Row) -> Iterator[object]:
     crashed = attempt["outcome"] == Status.GATEWAY_CRASH
     known = started is not None and finished is not None and not crashed
     yield duration((finished - started) / 1000) if known else None
-    yield _billed(attempt)
+    yield billed_of(attempt)
     yield attempt["input_tokens"]
     yield attempt["output_tokens"]
-
-
-def _billed(attempt: Row) -> str | None:
-    billed: bool | None = attempt["may_have_been_billed"]
-    if billed is None:
-        return None
-    return "no" if not billed else "yes" if attempt["outcome"] == Status.COMPLETED else "perhaps"

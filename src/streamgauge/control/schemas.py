@@ -144,6 +144,7 @@ _EXCHANGE_COST = record(
 _EXCHANGE = record(
     request=ref("Row"),
     attempts=array(ref("Attempt")),
+    billed=array({"enum": ["no", "perhaps", "yes", None]}),
     why="string",
     anomalies=array(record(name="string", meaning="string")),
     timeline=array(record(moment="string", ms="number?")),

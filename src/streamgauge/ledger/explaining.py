@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from streamgauge.core.nano import nano_text
+from streamgauge.core.record import Status
 from streamgauge.ledger.cost_terms import cost_terms, exact_amount
 from streamgauge.ledger.moments import moments_of
 from streamgauge.ledger.oddities import meaning_of
 from streamgauge.ledger.reasons import why
 
-__all__ = ["SOURCES", "explained", "usage_of"]
+__all__ = ["SOURCES", "billed_of", "explained", "usage_of"]
 
 Row = Mapping[str, Any]
 Page = dict[str, Any]
@@ -43,6 +44,7 @@ def explained(request: Row, attempts: Sequence[Row]) -> Page:
     return {
         "request": request,
         "attempts": attempts,
+        "billed": [billed_of(attempt) for attempt in attempts],
         "why": why(request, attempts),
         "anomalies": [{"name": n, "meaning": meaning_of(n)} for n in request["anomalies"]],
         "timeline": [
@@ -51,6 +53,14 @@ def explained(request: Row, attempts: Sequence[Row]) -> Page:
         "usage": usage_of(request),
         "cost": _cost(request),
     }
+
+
+def billed_of(attempt: Row) -> str | None:
+    """Return whether an attempt is on the upstream's bill: no, perhaps or yes; None while it runs."""
+    billed: bool | None = attempt["may_have_been_billed"]
+    if billed is None:
+        return None
+    return "no" if not billed else "yes" if attempt["outcome"] == Status.COMPLETED else "perhaps"
 
 
 def usage_of(request: Row) -> list[Page]:

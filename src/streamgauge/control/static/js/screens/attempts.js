@@ -2,17 +2,17 @@
 
 import { h } from "../parts/dom.js";
 import { count, duration } from "../parts/format.js";
-import { missing, orDash, state } from "../parts/marks.js";
+import { orDash, state } from "../parts/marks.js";
 
 /** Return the tree, or why there is none. */
-export function attemptsTree({ request, attempts }) {
+export function attemptsTree({ request, attempts, billed }) {
   if (attempts.length === 0) {
     return h("p", { class: "dim" }, request.status === "rejected" ? "None: it was refused before any upstream was called." : "None is in the ledger.");
   }
-  return h("ol", { class: "tree" }, attempts.map((attempt, at) => branch(attempt, at === attempts.length - 1, request)));
+  return h("ol", { class: "tree" }, attempts.map((attempt, at) => branch(attempt, billed[at], at === attempts.length - 1, request)));
 }
 
-function branch(attempt, last, request) {
+function branch(attempt, billed, last, request) {
   const ended = attempt.started_at === null || attempt.finished_at === null ? null : (attempt.finished_at - attempt.started_at) / 1000;
   return h(
     "li",
@@ -40,7 +40,7 @@ function branch(attempt, last, request) {
         .filter(Boolean)
         .join(" · "),
     ),
-    h("p", { class: "dim" }, "tokens ", figures(attempt), billed(attempt)),
+    h("p", { class: "dim" }, "tokens ", figures(attempt), " · billed: ", bill(billed)),
     last && request.route !== null ? h("p", { class: "dim" }, `route ${request.route}`) : null,
   );
 }
@@ -50,12 +50,6 @@ function figures(attempt) {
   return [orDash(count(attempt.input_tokens), why), " in, ", orDash(count(attempt.output_tokens), why), " out"];
 }
 
-function billed(attempt) {
-  if (attempt.may_have_been_billed === null) {
-    return [" · billed: ", missing("it has not ended")];
-  }
-  if (!attempt.may_have_been_billed) {
-    return " · billed: no";
-  }
-  return attempt.outcome === "completed" ? " · billed: yes" : [" · billed: ", h("span", { class: "badge warn", title: "the upstream had begun to answer, or may have" }, "perhaps")];
+function bill(billed) {
+  return billed === "perhaps" ? h("span", { class: "badge warn", title: "the upstream had begun to answer, or may have" }, billed) : orDash(billed, "it has not ended");
 }
