@@ -82,6 +82,8 @@ async def test_a_mistyped_page_is_a_page_with_the_way_back_and_json_for_programs
         programs = [await admin.get(path, **BROWSER) for path in paths]
         programs += [await admin.get("/sesions"), await admin.get("/sesions", accept="*/*")]
         programs.append(await admin.post("/sesions", **BROWSER))
+        head = await admin.send("HEAD", "/sesions", None, **BROWSER)
+        chat = await admin.post(CHAT)
         linked = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
         found = [(await admin.get(path)).status for path in linked]
         wrong_method = await admin.post("/sessions", **BROWSER)
@@ -94,7 +96,9 @@ async def test_a_mistyped_page_is_a_page_with_the_way_back_and_json_for_programs
     assert {(told.status, told.headers["content-type"]) for told in programs} == {
         (404, "application/json")
     }
-    assert all(told.json()["error"]["message"] for told in programs)
+    assert all("nothing" in told.json()["error"]["message"] for told in programs[:2])
+    assert (head.status, head.headers["content-type"]) == (404, page.headers["content-type"])
+    assert (chat.status, "data listener" in chat.json()["error"]["message"]) == (404, True)
     assert (wrong_method.status, wrong_method.headers["content-type"]) == (405, "application/json")
 
 

@@ -38,6 +38,11 @@ from streamgauge.control.routes import PREFIX, ApiRoute
 
 __all__ = ["api_routes", "control_app"]
 
+_NOTHING_HERE = (
+    "there is nothing at this address: /admin/api lists the admin API's; models are asked on the "
+    "data listener, not on this one"
+)
+
 
 def control_app(
     plane: Plane,
@@ -116,7 +121,8 @@ def _described(api: Sequence[ApiRoute]) -> list[BaseRoute]:
 
 def _http_error(request: Request, error: HTTPException) -> Response:
     """What Starlette itself refuses: unknown paths and methods."""
-    answer = refusal(Refused(error.status_code, error.detail))
+    detail = _NOTHING_HERE if error.status_code == 404 else error.detail
+    answer = refusal(Refused(error.status_code, detail))
     answer.headers.update(error.headers or {})
     return answer
 

@@ -76,7 +76,7 @@ def cookies_of(scope: Scope) -> list[str]:
 def wants_page(scope: Scope) -> bool:
     """Return whether a browser asks for something that a person is to read."""
     accepts = any("text/html" in value for value in _values(scope, b"accept"))
-    return scope["method"] == "GET" and accepts
+    return scope["method"] in _READING and accepts
 
 
 class Guard:
