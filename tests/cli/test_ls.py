@@ -147,6 +147,8 @@ def test_a_name_with_control_bytes_does_not_reach_the_terminal(tmp_path: Path) -
 def test_no_rows(tmp_path: Path) -> None:
     write(tmp_path / "empty.db")
     assert run("--ledger", tmp_path / "empty.db").stdout == "no rows\n"
+    write(tmp_path / "books.db", (an_exchange("aaaaaaaa-completed-1", 30), []))
+    assert run("--ledger", tmp_path / "books.db", "--model", "x*").stdout == "no rows that fit\n"
     assert run("--json", "--ledger", tmp_path / "empty.db").stdout == ""
 
 

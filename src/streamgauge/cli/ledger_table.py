@@ -85,10 +85,10 @@ def signs_of(console: Console) -> Signs:
     return UNICODE if console.encoding.startswith("utf") else ASCII
 
 
-def print_rows(rows: Sequence[Row], console: Console) -> None:
-    """Print `rows` in their order, or say that there are none."""
+def print_rows(rows: Sequence[Row], console: Console, none: str = "no rows") -> None:
+    """Print `rows` in their order, or `none` where there are none."""
     if not rows:
-        console.print("no rows")
+        console.print(none)
         return
     signs = signs_of(console)
     console.print(rows_table(rows, signs, console.width, for_eyes=console.is_terminal))

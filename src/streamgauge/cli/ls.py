@@ -79,7 +79,8 @@ def ls(
         else:
             from streamgauge.cli.ledger_table import print_rows, stdout_console
 
-            print_rows(list(counted(rows, "rows read")), stdout_console())
+            none = "no rows" if wanted == Filter() else "no rows that fit"
+            print_rows(list(counted(rows, "rows read")), stdout_console(), none)
 
 
 def _print_json(rows: Any) -> None:
