@@ -44,6 +44,7 @@ MISTYPES = [
     (["ls", "--ledger", "no.db"], 1, "`streamgauge serve` makes one"),
     (["ls", "--ledger", "postgres://x"], 2, "only sqlite is supported"),
     (["show", "abc", "--ledger", "words.yaml"], 1, "words.yaml is damaged or no SQLite database"),
+    (["keys", "ls"], 1, "`streamgauge keys create` makes one with its first key"),
     (["keys", "create"], 2, "Missing option '--label'"),
     (["keys", "create", "--label", "a", "--per-day", "5"], 2, 'such as "5 USD", or none'),
     (["keys", "create", "--label", "a", "--expires", "soon"], 2, "a span from now (12h, 30d)"),

@@ -111,10 +111,15 @@ def set_(key_id: str, label: str | None, ledger: Path, **given: Any) -> None:
 @served_ledger_option
 def list_(as_json: bool, ledger: Path) -> None:
     """List the keys, the oldest first: state, limits, last use; never the key itself."""
+    from streamgauge.ledger.base import LedgerMissing
     from streamgauge.ledger.keys import list_keys
 
     with written():
-        rows = [row.as_json(now_us()) for row in list_keys(ledger)]
+        try:
+            rows = [row.as_json(now_us()) for row in list_keys(ledger)]
+        except LedgerMissing as error:
+            made = "`streamgauge keys create` makes one with its first key; --ledger names another"
+            raise click.ClickException(f"{error}: {made}") from error
     if not as_json:
         from streamgauge.cli.keys_table import print_keys
 
