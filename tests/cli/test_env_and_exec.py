@@ -164,9 +164,10 @@ class Models(BaseHTTPRequestHandler):
     """Answers `GET /v1/models` with what `listed` says."""
 
     listed = b'{"data":[{"id":"m1"},{"id":"m2"},{"id":"m1"}]}'
+    status = 200
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/v1/models" else 404)
+        self.send_response(self.status if self.path == "/v1/models" else 404)
         self.send_header("content-length", str(len(self.listed)))
         self.end_headers()
         self.wfile.write(self.listed)
@@ -191,6 +192,21 @@ def test_opencodes_models_are_those_that_the_gateway_lists(
         assert result.exit_code == 1
         assert "--model" in result.stderr
         assert result.stdout == ""
+
+
+def test_a_gateway_that_wants_a_key_is_not_said_to_be_away() -> None:
+    handler = type("Handler", (Models,), {"status": 401})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        without, wrong = (run("opencode", "--url", url, *key) for key in ((), ("--key", "no")))
+        child = execute("--url", url, "--", "/usr/bin/env")
+        server.shutdown()
+    assert (without.exit_code, wrong.exit_code, child.returncode) == (1, 1, 0)
+    assert f"{url} wants a client key: give one with --key" in without.stderr
+    assert f"{url} does not take this key" in wrong.stderr
+    assert f"OPENAI_BASE_URL={url}" in child.stdout
+    assert "OPENCODE" not in child.stdout
 
 
 # -- exec

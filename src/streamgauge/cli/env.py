@@ -57,7 +57,10 @@ def url_or_default(url: str | None) -> str:
 
 
 def models_or_asked(models: tuple[str, ...], url: str, key: str | None) -> list[str]:
-    """Return `models`, else those that the gateway at `url` names; none when it is away."""
+    """Return `models`, else those that the gateway at `url` names; none when it is away.
+
+    Raises KeyRefused.
+    """
     from streamgauge.cli.served_models import served_models
 
     return list(models) or served_models(url, DUMMY_KEY if key is None else key)
@@ -82,10 +85,24 @@ def env(client: str, url: str | None, key: str | None, models: tuple[str, ...], 
     A key is named only where the environment has none, or --key gives it.
     """
     where = url_or_default(url)
-    if client == "opencode" and not (models := tuple(models_or_asked(models, where, key))):
-        raise click.ClickException(
-            f"OpenCode must be told the models, and {where} does not list any: "
-            f"start the gateway first, or name one with --model"
-        )
+    if client == "opencode":
+        models = _for_opencode(models, where, key)
     for name, value in variables(client, where, key, os.environ, models).items():
         click.echo(shell_line(shell, name, value))
+
+
+def _for_opencode(models: tuple[str, ...], url: str, key: str | None) -> tuple[str, ...]:
+    """Return what OpenCode is told, at least one."""
+    from streamgauge.cli.served_models import KeyRefused
+
+    must = "OpenCode must be told the models, and"
+    try:
+        found = tuple(models_or_asked(models, url, key))
+    except KeyRefused:
+        said = f"{url} wants a client key" if key is None else f"{url} does not take this key"
+        cure = "give one with --key (`streamgauge keys create` makes one)"
+        raise click.ClickException(f"{must} {said}: {cure}") from None
+    if not found:
+        cure = "start the gateway first, or name one with --model"
+        raise click.ClickException(f"{must} {url} does not list any: {cure}")
+    return found

@@ -49,8 +49,13 @@ def exec_(
     CMD takes this process' place: its exit code, its signals and its terminal are its own. Exit
     code 127: there is no such command, 126: it cannot be run.
     """
+    from streamgauge.cli.served_models import KeyRefused
+
     where = url_or_default(url)
-    told = models_or_asked(models, where, key)
+    try:
+        told = models_or_asked(models, where, key)
+    except KeyRefused:
+        told = []  # its own key may be in the environment, where only OpenCode does not look
     wanted = dict(os.environ)
     for client in CLIENTS:
         if client != "opencode" or told:
