@@ -826,6 +826,22 @@ async def test_what_was_typed_for_a_key_stays_until_it_is_legal(
         seen.is_clean()
 
 
+async def test_a_mistyped_address_and_a_mistyped_filter_have_a_way_on(
+    browser: Browser, played: Played
+) -> None:
+    async with sight(browser, played.it.origin) as seen:
+        await seen.page.goto(f"{played.it.origin}/sesions")
+        await expect(seen.page.locator("h1")).to_have_text("There is no such page.")
+        await seen.page.get_by_role("link", name="To the dashboard").click()
+        await expect(seen.page.locator("main h1")).to_have_text("Live")
+        await seen.page.goto(f"{played.it.origin}/requests?model=%5B&status=completed")
+        await expect(seen.page.locator("main")).to_contain_text("model must be a glob; a [ is not")
+        await seen.page.get_by_role("link", name="Without filters").click()
+        await expect(seen.page.locator("main h1")).to_have_text("Requests")
+        assert seen.page.url.endswith("/requests")
+        seen.errors.clear()  # the browser's own words for the 404 and the 422
+
+
 async def test_a_running_stream_is_stopped_from_its_row(seen: Sight, played: Played) -> None:
     await seen.go("/")
     await played.it.begin("qwen3-32b", sim={"tokens": 4000, "gap_ms": 40}, user_agent="stopme/1")

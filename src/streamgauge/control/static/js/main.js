@@ -119,7 +119,9 @@ class Dashboard {
       throw error;
     }
     const again = h("button", { type: "button", on: { click: () => this.show(false) } }, "Try again");
-    fill(this.#main, message(error.message, again));
+    // What was refused as it stands will be again: a mistyped filter in a link must not be a dead end.
+    const bare = error.status === 422 && location.search !== "" ? h("a", { href: location.pathname }, "Without filters") : null;
+    fill(this.#main, message(error.message, bare ?? again));
   }
 
   #drawNav() {
