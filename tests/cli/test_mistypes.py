@@ -58,6 +58,12 @@ MISTYPES = [
     (["top", "--once", "--control", "notaurl"], 2, "is no URL such as http://127.0.0.1:8067"),
     (["capture", "--control", "http://127.0.0.1:9"], 1, "no gateway's control listener answers"),
     (["bench", "--target", "foo"], 2, "it must be streamgauge, nginx, direct or NAME=COMMAND"),
+    (
+        ["ledger", "export", "csv", "--since", "1h", "--until", "2h"],
+        2,
+        "--since must be before --until",
+    ),
+    (["ledger", "rollup", "--since", "1h", "--until", "1d"], 2, "--since must be before --until"),
     (["ledger", "export", "xml"], 2, "is not one of 'csv', 'jsonl'"),
 ]
 

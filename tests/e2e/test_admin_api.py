@@ -285,6 +285,7 @@ NOT_LEGAL = (
     ("usage?by=session&by=model", "session"), ("usage?since=20&until=10", "since"),
     ("times?metric=cost", "metric"), ("times?by=key", "by"), ("upstreams?hours=0", "hours"),
     ("sessions?limit=101", "limit"), ("sessions?after=x", "after"),
+    ("requests?since=20&until=20", "since must be before until"),
     ("requests?model=%5B", "model must be a glob; a [ is not closed"),
     ("requests?upstream=a%5Bb", "upstream must be a glob; a [ is not closed"),
     ("requests?limit=00000001999", "limit"), ("requests?limit=" + "0" * 8 + "1" + "9" * 5000, "limit"),

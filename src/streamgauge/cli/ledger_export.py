@@ -18,7 +18,7 @@ from streamgauge.cli.ls import since_us
 from streamgauge.cli.progress import counted
 from streamgauge.core.record import Status
 
-__all__ = ["export", "moment_option"]
+__all__ = ["check_span", "export", "moment_option"]
 
 
 def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -36,6 +36,12 @@ _Verb = Callable[..., None]
 def moment_option(name: str, help: str) -> Callable[[_Verb], _Verb]:
     """Return an option that takes `10m`, `2h`, `3d` or an ISO time, and gives µs since the epoch."""
     return click.option(name, callback=_moment, metavar="AGO|TIME", help=help)
+
+
+def check_span(since: int | None, until: int | None) -> None:
+    """Refuse a span that holds no instant: it would look as if the ledger held no rows."""
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--since must be before --until")
 
 
 @click.command(
@@ -71,6 +77,7 @@ def export(
     csv: unknown is an empty cell; text that a spreadsheet would take for a formula gets an
     apostrophe in front. jsonl: one object a line, nothing altered.
     """
+    check_span(since, until)
     from streamgauge.ledger.export import write_csv, write_jsonl
     from streamgauge.ledger.reader import Filter
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamgauge.cli.ledger_export import moment_option
+from streamgauge.cli.ledger_export import check_span, moment_option
 from streamgauge.cli.ledger_option import ledger_option, reading
 from streamgauge.cli.ledger_writing import written
 from streamgauge.cli.progress import portion
@@ -60,6 +60,7 @@ def rollup(
     Exact tokens are the upstreams' own final numbers; estimates stand beside them, never among
     them. --check and --rebuild take only days whose rows are all kept.
     """
+    check_span(since, until)
     if rebuild:
         _rebuild(ledger)
     if check or rebuild:

@@ -96,14 +96,15 @@ class RequestsApi:
 
 
 def _filter(request: Request) -> RequestFilter:
+    since, until = params.span(request)
     return RequestFilter(
         statuses=params.choices(request, "status", _STATUSES),
         model=params.glob(request, "model"),
         upstream=params.glob(request, "upstream"),
         key=params.text(request, "key"),
         session=params.text(request, "session"),
-        since=params.moment(request, "since"),
-        until=params.moment(request, "until"),
+        since=since,
+        until=until,
         text=params.text(request, "text"),
     )
 

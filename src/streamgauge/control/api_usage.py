@@ -103,9 +103,7 @@ class UsageApi:
 
 
 def _hours(request: Request, *, by_hour: bool) -> Hours:
-    since, until = params.moment(request, "since"), params.moment(request, "until")
-    if since is not None and until is not None and since >= until:
-        raise Refused(422, "since must be before until")
+    since, until = params.span(request)
     hours = Hours.covering(since, until)
     if by_hour and not _is_short(hours):
         raise Refused(422, "by=hour needs since and until, two weeks apart at most")

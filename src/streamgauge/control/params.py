@@ -10,7 +10,7 @@ from starlette.requests import Request
 from streamgauge.config.globs import glob_fault
 from streamgauge.control.guard import Refused
 
-__all__ = ["LAST_US", "choices", "glob", "moment", "number", "text"]
+__all__ = ["LAST_US", "choices", "glob", "moment", "number", "span", "text"]
 
 _MAX_TEXT = 300
 _MAX_DIGITS = 19
@@ -57,6 +57,14 @@ def moment(request: Request, name: str) -> int | None:
     if found is None or found > _MAX_US:
         raise Refused(422, f"{name} must be a time in µs since the epoch")
     return min(found, LAST_US)
+
+
+def span(request: Request) -> tuple[int | None, int | None]:
+    """Return `since` and `until`. Raises Refused where no instant lies between them."""
+    since, until = moment(request, "since"), moment(request, "until")
+    if since is not None and until is not None and since >= until:
+        raise Refused(422, "since must be before until")
+    return since, until
 
 
 def _whole(value: str) -> int | None:
