@@ -64,6 +64,7 @@ MISTYPES = [
         "--since must be before --until",
     ),
     (["ledger", "rollup", "--since", "1h", "--until", "1d"], 2, "--since must be before --until"),
+    (["ledger", "backup", "-"], 2, "a backup is a file and cannot go to stdout"),
     (["ledger", "export", "xml"], 2, "is not one of 'csv', 'jsonl'"),
 ]
 

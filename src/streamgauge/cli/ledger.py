@@ -36,6 +36,8 @@ def backup(file: Path, force: bool, ledger: Path) -> None:
     are not in it; a remark tells so. To restore it, stop the gateway and put it in the ledger's
     place, without the old -wal and -shm files.
     """
+    if str(file) == "-":
+        raise click.UsageError("a backup is a file and cannot go to stdout: name one")
     from streamgauge.ledger.maintenance import back_up
 
     with reading(ledger), written(), portion("copied") as progress:
