@@ -206,6 +206,7 @@ def test_a_ledger_in_use_exits_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ledger.stop(5.0)
     assert result.exit_code == 4
     assert "in use by another gateway" in result.output
+    assert "--ledger" in result.output, "what a demo has no setting for has an option"
 
 
 # -- a ledger that books wrongly

@@ -34,7 +34,7 @@ class LedgerLock:
             os.close(self._fd)
             raise LedgerLocked(
                 f"ledger {ledger} is in use by another gateway{holder}: "
-                f"stop that one, or give this one its own ledger.url"
+                f"stop that one, or give this one another ledger (ledger.url, --ledger)"
             ) from error
         os.ftruncate(self._fd, 0)
         os.write(self._fd, json.dumps({"pid": os.getpid(), "owner": owner}).encode())
