@@ -31,6 +31,8 @@ MISTYPES = [
     (["serve", "--config", "no.yaml"], 3, "cannot read no.yaml: No such file or directory"),
     (["serve", *LOCAL, "--host", "0.0.0.0"], 3, "make one with `streamgauge keys create"),
     (["serve", *LOCAL, "--ledger", "sqlite:///no/x.db"], 4, "there is no directory"),
+    (["serve", *LOCAL, "--ledger", "no/x.db"], 4, "there is no directory"),
+    (["serve", *LOCAL, "--ledger", ":memory:"], 3, "--ledger: ledger.url: must be sqlite:///FILE"),
     (["config", "chek"], 2, "No such command 'chek'."),
     (["config", "check", "bad.yaml"], 3, "bad.yaml:3:4: configuration: this line stands further"),
     (["config", "check", "words.yaml"], 3, "(did you mean 'server'?)"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
+from streamgauge.ledger.location import DEFAULT_URL, ledger_url, sqlite_path
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from streamgauge.ledger.location import DEFAULT_URL, sqlite_path
 )
 def test_a_place_names_a_file(url: str, path: str) -> None:
     assert sqlite_path(url) == Path(path)
+    assert sqlite_path(ledger_url(url)) == Path(path)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,9 @@ def test_a_place_names_a_file(url: str, path: str) -> None:
     ],
 )
 def test_what_names_no_file_is_refused(url: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        sqlite_path(url)
+    for each in (url, ledger_url(url)):
+        with pytest.raises(ValueError, match=why):
+            sqlite_path(each)
 
 
 def test_the_password_of_another_database_is_not_repeated() -> None:

@@ -37,7 +37,7 @@ To see it work without any model: streamgauge demo
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
 )
-@click.option("--ledger", "ledger", metavar="URL", help="Where the rows go: sqlite:///FILE.")
+@click.option("--ledger", "ledger", metavar="URL|FILE", help="Where the rows go.")
 @click.option("--no-control", is_flag=True, help="Open no control listener.")
 @click.option("--debug", is_flag=True, help="Log at level debug.")
 @click.option("--insecure-no-auth", is_flag=True, help="Listen beyond loopback without keys.")
@@ -63,11 +63,12 @@ def serve(
     from streamgauge.config.environment import Flag
     from streamgauge.config.load import LoadOptions, load
     from streamgauge.config.problems import ConfigError
+    from streamgauge.ledger.location import ledger_url
 
     wanted = (
         ("--host", ("server", "host"), host),
         ("--port", ("server", "port"), port),
-        ("--ledger", ("ledger", "url"), ledger),
+        ("--ledger", ("ledger", "url"), None if ledger is None else ledger_url(ledger)),
         ("--no-control", ("control", "enabled"), False if no_control else None),
         ("--debug", ("log", "level"), "debug" if debug else None),
     )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["DEFAULT_URL", "sqlite_path"]
+__all__ = ["DEFAULT_URL", "ledger_url", "sqlite_path"]
 
 DEFAULT_URL = "sqlite:///streamgauge.db"
 """SPEC §2: a file in the working directory."""
 
 _SCHEME = "sqlite:///"
+
+
+def ledger_url(text: str) -> str:
+    """Return a plain path as the URL of its file; whatever else is said, as it is."""
+    return text if not text or "://" in text else f"{_SCHEME}{text}"
 
 
 def sqlite_path(url: str) -> Path:
