@@ -16,6 +16,7 @@ from streamgauge.ledger.base import LedgerForeign, LedgerLocked
 from streamgauge.ledger.key_secret import KeySecretMissing, made_secret, read_secret, secret_path
 from streamgauge.ledger.keys import KeyRefused, KeyStore, NewKey, RingReader, list_keys
 from streamgauge.ledger.lock import LedgerLock
+from streamgauge.ledger.schema import open_for_writing
 from streamgauge.ledger.sqlite import SqliteLedger
 
 from .ledger_rig import NOW
@@ -246,6 +247,22 @@ def test_an_older_ledger_is_migrated_but_not_under_a_gateways_feet(path: Path) -
     finally:
         lock.release()
     assert why_refused(path, made(path).text) is None
+
+
+def test_a_ledger_in_the_making_is_waited_for(path: Path) -> None:
+    lock = LedgerLock(path, owner="a gateway that starts")
+    sqlite3.connect(path, isolation_level=None).execute("PRAGMA journal_mode = WAL").close()
+    found: list[NewKey] = []
+    maker = threading.Thread(target=lambda: found.append(made(path)))
+    try:
+        maker.start()
+        maker.join(0.1)
+        assert maker.is_alive()
+        open_for_writing(path).close()
+        maker.join(10)
+    finally:
+        lock.release()
+    assert why_refused(path, found[0].text) is None, "the one that makes it may keep it"
 
 
 def test_another_programs_database_is_left_alone(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from streamgauge.core.keys import (
     key_text,
     shown_part,
 )
-from streamgauge.ledger.base import LedgerError, LedgerForeign, LedgerOpenError
+from streamgauge.ledger.base import LedgerError, LedgerForeign, LedgerLocked, LedgerOpenError
 from streamgauge.ledger.key_rows import KeyRow, check_of, columns_of, read_rows, ring_of
 from streamgauge.ledger.key_secret import KeySecretMissing, made_secret, read_secret
 from streamgauge.ledger.lock import LedgerLock
@@ -31,6 +32,8 @@ __all__ = ["KeyRefused", "KeyStore", "KeyUnfit", "NewKey", "RingReader", "list_k
 
 _BUSY_SECONDS = 5.0
 """A gateway's transactions take milliseconds; what takes longer is stuck."""
+_MAKING_SECONDS, _OLDER_SECONDS, _LOOK_SECONDS = 5.0, 0.5, 0.02
+"""How long a ledger may take to be made by another, or one that is seen half-way, and between two looks."""
 _FIRST_WITH_KEYS = 3
 
 
@@ -238,15 +241,24 @@ def list_keys(path: Path) -> list[KeyRow]:
 
 
 def _make_ready(path: Path) -> None:
-    """Make or migrate the ledger where that is needed: under its lock, as a gateway would."""
-    if _schema_of(path) == LATEST:
-        return
-    lock = LedgerLock(path, owner="keys")
-    try:
-        with closing(open_for_writing(path)):
-            pass
-    finally:
-        lock.release()
+    """Make or migrate the ledger where that is needed: under its lock, as a gateway would.
+
+    One that is not there yet may be in the making, by a gateway that starts or another of us.
+    """
+    patience = _MAKING_SECONDS if _schema_of(path) is None else _OLDER_SECONDS
+    until = time.monotonic() + patience
+    while _schema_of(path) != LATEST:
+        try:
+            lock = LedgerLock(path, owner="keys")
+        except LedgerLocked:
+            if time.monotonic() >= until:  # a gateway of an older release keeps it as it is
+                raise
+            time.sleep(_LOOK_SECONDS)  # a file has no event to wait for
+            continue
+        try:
+            open_for_writing(path).close()
+        finally:
+            lock.release()
 
 
 def _schema_of(path: Path) -> int | None:
@@ -256,6 +268,9 @@ def _schema_of(path: Path) -> int | None:
     with opening(path), closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
         own = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if not own and not tables:
+        return None  # about to be made: the file comes before what is in it
     if not own:
         raise LedgerForeign(f"{path} is a database of another program, not a streamgauge ledger")
     if version > LATEST:
