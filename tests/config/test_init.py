@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_upstreams_of_the_command_line_stand_in_the_file(file: str) -> None:
     assert config.secrets() == {CANARY}
     assert read(file).secrets() == set()
     assert CliRunner().invoke(cli, ["config", "check", file]).exit_code == 0
+
+
+@pytest.mark.parametrize("before", [None, "streamgauge.yaml"])
+def test_a_file_that_serve_would_not_find_is_named_in_the_next_steps(before: str | None) -> None:
+    output = "my gauge.yaml"
+    if before is not None:  # it is found first
+        Path(before).write_text("log: {level: info}\n")
+        output = "streamgauge.toml"
+    named = shlex.quote(output)
+    steps = f"streamgauge config check {named}, streamgauge serve --config {named}"
+    assert init("-o", output).stderr.splitlines()[0] == f"{output} written; next: {steps}"
 
 
 def test_the_first_line_names_the_packaged_schema() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +76,14 @@ def _write(file: Path, text: str, force: bool) -> None:
 
 
 def _tell(output: str, starters: list[Starter]) -> None:
-    click.echo(f"{output} written; next: streamgauge config check, streamgauge serve", err=True)
+    from streamgauge.config.load import LoadOptions, find_file
+
+    found, _ = find_file(LoadOptions())
+    there = found is not None and os.path.realpath(found) == os.path.realpath(output)
+    # Another name, or one that stands behind another file here, has to be named to both.
+    check, serve = ("", "") if there else (f" {quote(output)}", f" --config {quote(output)}")
+    steps = f"streamgauge config check{check}, streamgauge serve{serve}"
+    click.echo(f"{output} written; next: {steps}", err=True)
     missing = {s.key_variable for s in starters if s.key_variable and not s.key_is_set}
     for variable in sorted(missing):
         click.echo(f"{variable} is not set: set it before serve", err=True)
