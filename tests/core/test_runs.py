@@ -10,8 +10,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from streamgauge.core.actions import SendData
-from streamgauge.core.attempt import Allowance
+from streamgauge.core.actions import OpenUpstream, SendData
+from streamgauge.core.attempt import Allowance, Attempt
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_proof import Proof
@@ -168,6 +168,14 @@ def test_of_a_read_of_whole_frames_none_is_decoded() -> None:
     assert play.exchange.passes(wire, 1000.0) == wire
     row = play.look("so_far")
     assert (row.frames_in, row.bytes_in) == (len(PLAIN) + 2, row.bytes_out)
+
+
+def test_behind_an_error_that_another_attempt_mends_nothing_of_the_read_is_told() -> None:
+    play = Play(others=[Attempt("second", "openai", "m")])
+    play.head()
+    play.read(b"".join([ROLE, b'data: {"error": {"message": "no"}}\n\n', *map(text, PLAIN)]))
+    assert len(play.of(OpenUpstream)) == 2
+    assert play.body == b""
 
 
 @pytest.mark.parametrize("most", [30, 61, 62, 63, 7000, 8000])
