@@ -30,6 +30,7 @@ __all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
 
 _OURS = b"streamgauge"
 _BLANKS = tuple(bytes((blank,)) for blank in b" \t\n\r\x0b\f")
+_AT_ONCE = 2047  # bytes; for more, hashlib lets go of the interpreter, and who waits comes first
 _DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
 
 
@@ -175,7 +176,8 @@ class Stamper:
     def hand_on(self, payloads: bytes, count: int) -> None:
         """Number and hash `count` frames of which `hands_on` is true: each payload, and LF."""
         self.seq += count
-        self._hash.update(payloads)
+        for at in range(0, len(payloads), _AT_ONCE):
+            self._hash.update(payloads[at : at + _AT_ONCE])
 
     def received(self, payload: bytes, text: str) -> None:
         """Count what the upstream sent: a frame's payload, and the text in it."""
