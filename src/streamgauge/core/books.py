@@ -191,10 +191,10 @@ class Books:
         record.finished_at = self._wall(now)
         if self.anomalies or meter.anomalies:
             record.anomalies = sorted(self.anomalies.union(meter.anomalies))
-        for last in self.attempts[-1:]:
-            if last.finished_at is None:  # else it failed, and another one was to follow
-                close_attempt(last, record, self._sent)
-                self._times(last)
+        last = self.attempts[-1] if self.attempts else None
+        if last is not None and last.finished_at is None:  # else it failed, before another one
+            close_attempt(last, record, self._sent)
+            self._times(last)
         return Commit(record, tuple(self.attempts))
 
     def abandon(self, verdict: Verdict, now: float) -> Commit:

@@ -137,8 +137,7 @@ class StreamReading:
             if meter.ended and events:
                 events = self._late(events)
             content = meter.observe(events, now)
-        except Exception:
-            # The one broad catch round the meter (SPEC §4.8): counted on the row as an anomaly.
+        except Exception:  # the meter harms no frame (SPEC §4.8): an anomaly on the row
             meter.note(Anomaly.METER_ERROR)
         meter.frames += 1
         if content and len(events) == 1:

@@ -26,9 +26,11 @@ def is_plain(inside: bytes) -> bool:
         text = inside.decode()
     except UnicodeDecodeError:
         return False
-    if not text or '"' in text or "\\" in text or not text.isprintable():
-        return False
-    return len(text) < LONG_FRAME
+    return 0 < len(text) < LONG_FRAME and _stands_for_itself(text)
+
+
+def _stands_for_itself(text: str) -> bool:
+    return '"' not in text and "\\" not in text and text.isprintable()
 
 
 def behind_frames(data: bytes, count: int) -> int | None:
@@ -58,10 +60,8 @@ def _are_plain(texts: Sequence[bytes]) -> bool:
     joined = b"".join(texts)
     if not joined.isascii():  # a character may be cut in two
         return all(map(is_plain, texts))
-    text = joined.decode()
-    if '"' in text or "\\" in text or not text.isprintable():
-        return False
-    return all(texts) and max(map(len, texts)) < LONG_FRAME
+    short = all(texts) and max(map(len, texts)) < LONG_FRAME
+    return short and _stands_for_itself(joined.decode())
 
 
 def run_of(data: bytes, begin: bytes, end: bytes) -> Sequence[Piece] | None:

@@ -1,9 +1,9 @@
 """Takes in frames that equal one before in all but their text, without decoding them again.
 
 A stream mostly says the same JSON round ever new words. The frame that was decoded is the pattern;
-of the next ones what stands round the text is compared, byte by byte, and nothing is searched for.
-Translated, the client's frame is such a pattern too. It counts what the whole way counts, some
-frames at a time, and knows no action.
+of the next ones what stands round the text is compared, byte by byte. Nothing is searched for, but
+in a read of many frames what parts them. Translated, the client's frame is such a pattern too. It
+counts what the whole way counts, some frames at a time, and knows no action.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _BATCH = 32
 class Steady:
     """The pattern of one attempt's frames, and of the client's where it is translated.
 
-    `ready`: all that came so far has been passed on, and the last read was a frame of the pattern.
-    Whoever gives the stream a read that `take` refused sets it to False first, and calls `learn`
-    after it where the read was one whole frame of content. Signs of life between two reads change
+    `ready`: all that came so far has been passed on, and it ended with a frame of the pattern.
+    Whoever gives the stream bytes that `take` refused sets it to False first, and calls `learn`
+    behind them where there was content in them. Signs of life between two reads change
     nothing: they are whole. What was taken is counted by `settle`, which whoever asks or changes
     anything that it counts calls first.
     """
@@ -120,7 +120,7 @@ class Steady:
             text = inside.decode()
         except UnicodeDecodeError:
             return None
-        # Printable, without quote and backslash: just as it stands it is the inside of a string.
+        # Just as it stands it is the inside of a string: `is_plain`, whose call is worth saving.
         if not text or '"' in text or "\\" in text or not text.isprintable():
             texts = texts_of(inside, self._end + self._begin)
             return None if texts is None else self.take_run(data, texts, now)
@@ -190,8 +190,7 @@ class Steady:
             self._meter.observe_texts(times)
             if self._watch is not None and self._run is not None:
                 self._watch.observe_texts([text.decode() for text in inside], self._run)
-        except Exception:
-            # As round the meter in reading.py (SPEC §4.8): the frames are whole, and have passed.
+        except Exception:  # as in reading.py (SPEC §4.8): the frames are whole, and have passed
             self._meter.note(Anomaly.METER_ERROR)
         self.ready = self._make_room()
 
@@ -212,7 +211,7 @@ class Steady:
         return self._room > 0
 
     def learn(self, data: bytes, said: bytes) -> None:
-        """Make `data` the pattern if it can be one: a read, for which the client was sent `said`."""
+        """Make `data`, or a frame within it, the pattern; the client was sent `said` for it."""
         if self._begin_size and self._holds(data, said):
             self.ready = self._make_room()
         elif self._poor < _MOST_POOR:

@@ -12,9 +12,9 @@ from streamgauge.core.errors import RequestError
 from streamgauge.gateway.http import RequestHead
 from streamgauge.gateway.response_headers import NOT_AGAIN
 
-_FIELD = b"idempotency-key"
 __all__ = ["Idempotency", "idempotency_key"]
 
+_FIELD = b"idempotency-key"
 _MOST = 10_000
 _DAY_SECONDS = 86_400.0
 _LONGEST = 255

@@ -29,7 +29,6 @@ from streamgauge.gateway.response_headers import NOT_AGAIN
 
 __all__ = ["Admission", "Call", "Limiting"]
 
-_NAMED = b"idempotency-key"
 _NO_DEMAND = Demand(0, 0, 0)
 
 

@@ -115,8 +115,7 @@ class Refusals:
         for sink, tell in self._starts if start else self._writes:
             try:
                 tell(record)
-            except Exception:
-                # A failing sink harms neither streams nor other sinks (DESIGN §3).
+            except Exception:  # a failing sink harms neither streams nor other sinks (DESIGN §3)
                 _log.exception("sink %r failed", sink)
 
 
