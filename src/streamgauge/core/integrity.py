@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamgauge.core.integrity_stamp import (
+    UNCHANGED,
     AddedText,
     LastRead,
     Stamp,
+    Style,
     between_frames,
     characters,
     holds_record,
@@ -31,6 +33,7 @@ __all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
 _OURS = b"streamgauge"
 _BLANKS = tuple(bytes((blank,)) for blank in b" \t\n\r\x0b\f")
 _AT_ONCE = 2047  # bytes; for more, hashlib lets go of the interpreter, and who waits comes first
+_NOTHING_READ = LastRead()
 _DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
 
 
@@ -71,23 +74,6 @@ class Marker:
         return payload.startswith(self.payloads)
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What is written into a stream: stamps as comment lines or in the frames, `id:` lines."""
-
-    comments: bool = False
-    fields: bool = False
-    ids: bool = False
-    """For a resume (SPEC §11.5)."""
-    lines: bool = False
-    """The client is sent lines of JSON, where none of it fits."""
-
-    @property
-    def changes(self) -> bool:
-        """Whether the bytes change at all."""
-        return self.comments or self.fields or self.ids
-
-
 class Stamper:
     """Takes every byte on its way to one client, and changes none unless its style asks for it.
 
@@ -106,9 +92,9 @@ class Stamper:
         "_marker",
         "_observe",
         "_over",
+        "_own_splitter",
         "_payloads",
         "_raw",
-        "_splitter",
         "_style",
         "_texts",
         "_unnumbered",
@@ -124,7 +110,7 @@ class Stamper:
         self,
         stream_id: str,
         marker: Marker,
-        style: Style = Style(),
+        style: Style = UNCHANGED,
         observe: Callable[[Stamp], None] | None = None,
         texts: AddedText | None = None,
     ) -> None:
@@ -142,10 +128,9 @@ class Stamper:
         """No frame is begun, and none was the end marker."""
         self._payloads = marker.told_payloads
         self._events = marker.told_events
-        self.last_read = LastRead()
+        self.last_read = _NOTHING_READ
         """What was read of the upstream, where somebody does."""
-        self._splitter: FrameSplitter | NdjsonSplitter
-        self._splitter = (NdjsonSplitter if style.lines else FrameSplitter)(begun=True)
+        self._own_splitter: FrameSplitter | NdjsonSplitter | None = None
         self._hash = hashlib.sha1(usedforsecurity=False)
         self._acc = self._raw = 0
         self._unnumbered = 0  # behind the end marker, and our record in a protocol with stamps
@@ -211,6 +196,14 @@ class Stamper:
         sent = self._each(data)
         self.fast = not self._over and self._splitter.between
         return sent
+
+    @property
+    def _splitter(self) -> FrameSplitter | NdjsonSplitter:
+        """Made when it is wanted: few streams have more to split than the upstream's reader did."""
+        if self._own_splitter is None:
+            made = NdjsonSplitter if self._style.lines else FrameSplitter
+            self._own_splitter = made(begun=True)
+        return self._own_splitter
 
     def _each(self, data: bytes) -> bytes:
         if self._lost:

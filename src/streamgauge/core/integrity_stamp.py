@@ -15,9 +15,11 @@ from streamgauge.core.sse import encode_frame
 
 __all__ = [
     "SHA1_DIGITS",
+    "UNCHANGED",
     "AddedText",
     "LastRead",
     "Stamp",
+    "Style",
     "between_frames",
     "characters",
     "holds_record",
@@ -64,6 +66,26 @@ class Stamp:
             count = self.seq + self.following
             text += f',"frames_out":{count},"stream_sha1":"{self.stream_sha1}"'
         return text.encode() + b"}"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is written into a stream: stamps as comment lines or in the frames, `id:` lines."""
+
+    comments: bool = False
+    fields: bool = False
+    ids: bool = False
+    """For a resume (SPEC §11.5)."""
+    lines: bool = False
+    """The client is sent lines of JSON, where none of it fits."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the bytes change at all."""
+        return self.comments or self.fields or self.ids
+
+
+UNCHANGED = Style()
 
 
 class LastRead:

@@ -13,7 +13,7 @@ from streamgauge.core.dialects.simple import SIGNS_OF_LIFE
 from streamgauge.core.events import ReasoningDelta, TextDelta, ToolCallDelta
 from streamgauge.core.integrity import Integrity, Marker, Stamper, Style
 from streamgauge.core.integrity_proof import Proof
-from streamgauge.core.integrity_stamp import AddedText
+from streamgauge.core.integrity_stamp import UNCHANGED, AddedText
 from streamgauge.core.pings import is_ping
 from streamgauge.core.sse import Frame, FrameKind
 
@@ -29,7 +29,6 @@ __all__ = [
 # Off its class an Enum's member takes a look-up each time.
 _OFF, _LEDGER = Integrity.OFF, Integrity.LEDGER
 _COMMENT, _FIELD = Integrity.COMMENT, Integrity.FIELD
-_UNCHANGED = Style()
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -158,7 +157,7 @@ def new_stamper(stream_id: str, dialect: str, endpoint: str, proof: Proof) -> St
     if mode is _OFF and not proof.ids:
         return None
     told = protocol_of_client(dialect, endpoint)
-    style = _UNCHANGED
+    style = UNCHANGED
     if mode is not _LEDGER or proof.ids or told.lines:
         # Else nothing of ours fits, or stands there already.
         written = not told.lines and not told.stamps

@@ -28,6 +28,8 @@ _PREFIX_MOST = 1600
 """A beginning that is periodic up to here, as a table's or a drawing's, is no longer looked for."""
 _TOLD = 5
 """Suspicions told of one attempt: the first places tell, thousands do not."""
+_SMALL = 4096
+"""Bytes of a frame that may be kept for a later one."""
 _UNWATCHED = 4096
 """Characters after which a text that is not looked at any more is let go."""
 
@@ -63,6 +65,13 @@ class _Id(msgspec.Struct, gc=False):
 
 
 _decode_id = msgspec.json.Decoder(_Id).decode
+
+
+def _id_in(payload: bytes) -> str | None:
+    try:
+        return _decode_id(payload).id
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 class TextRun:
@@ -144,6 +153,7 @@ class ReplayWatch(LastRead):
         "_id",
         "_long",
         "_long_at",
+        "_opening",
         "_order",
         "_reasoning",
         "_received",
@@ -166,9 +176,11 @@ class ReplayWatch(LastRead):
         self._received = received
         self._told = 0
         self.frames = 0
-        self._text, self._reasoning = TextRun(), TextRun()
+        self._text = TextRun()
+        self._reasoning: TextRun | None = None
         self._long = ""
         self._long_at = 0
+        self._opening = b""  # the first frame with a role, until another one has come
         self._id: str | None = None
         self._role_at = 0
         self._started = False
@@ -194,7 +206,7 @@ class ReplayWatch(LastRead):
                 case TextDelta(choice=0) if event.text:
                     self._add(event.text, self._text)
                 case ReasoningDelta(choice=0) if event.text:
-                    self._add(event.text, self._reasoning)
+                    self._add(event.text, self._reasoning_run())
                 case ToolCallDelta():
                     if len(event.arguments) >= LONG_FRAME:
                         self._long_frame(event.arguments)
@@ -221,7 +233,12 @@ class ReplayWatch(LastRead):
 
     def run_of(self, event: TextDelta | ReasoningDelta) -> TextRun:
         """Return the run that the texts of the first choice belong to, as `observe` adds them."""
-        return self._text if isinstance(event, TextDelta) else self._reasoning
+        return self._text if isinstance(event, TextDelta) else self._reasoning_run()
+
+    def _reasoning_run(self) -> TextRun:
+        if self._reasoning is None:
+            self._reasoning = TextRun()
+        return self._reasoning
 
     def _look(self, run: TextRun) -> None:
         """Look for the beginning of `run` in what came to it: as many as it wanted have."""
@@ -237,11 +254,13 @@ class ReplayWatch(LastRead):
     def _role(self, payload: bytes) -> None:
         """A role opens an answer; some upstreams say it in every frame."""
         plain_between = self.frames - self._role_at > 1
-        self._role_at = self.frames
-        try:
-            told = _decode_id(payload).id
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        first, self._role_at = not self._role_at, self.frames
+        if first and len(payload) <= _SMALL:
+            self._opening = payload  # most answers have one, whose id nobody asks for
             return
+        if self._opening:
+            self._id, self._opening = _id_in(self._opening), b""
+        told = _id_in(payload)
         if self._id is not None and told not in (None, self._id) and plain_between:
             self._tell(Suspected.SECOND_START, self.frames, self._characters())
         self._id = told or self._id
@@ -264,7 +283,8 @@ class ReplayWatch(LastRead):
             self._tell(Suspected.SEQ, self.frames + 1, self._characters())
 
     def _characters(self) -> int:
-        return self._text.characters + self._reasoning.characters
+        reasoned = 0 if self._reasoning is None else self._reasoning.characters
+        return self._text.characters + reasoned
 
     def _tell(self, kind: Suspected, seq: int, offset: int) -> None:
         self._told += 1
