@@ -306,16 +306,41 @@ def test_blanks_before_the_first_event_are_of_its_stream() -> None:
     assert play.body.endswith(ROLE + text("hi") + FINISH + DONE)
 
 
+WHOLE_OPENAI = json.dumps({"id": "c", "model": "m", "choices": [
+    {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}}, indent=1).encode()  # fmt: skip
+WHOLE_ANTHROPIC = json.dumps({
+    "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+    "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 9, "output_tokens": 4},
+}).encode()  # fmt: skip
+
+
 def test_a_whole_answer_under_the_name_of_a_stream_becomes_one() -> None:
     play = Play(request_of("openai"))
-    answer = {"id": "c", "model": "m", "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
-    ], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}}  # fmt: skip
-    raw = json.dumps(answer, indent=1).encode()
-    play.stream(raw[:7], raw[7:], end="complete")
+    play.stream(WHOLE_OPENAI[:7], WHOLE_OPENAI[7:], end="complete")
     assert b'"content":"hi"' in play.body.replace(b": ", b":")
     assert play.body.endswith(b"data: [DONE]\n\n")
     assert (play.row.status, play.row.output_tokens) == ("completed", 4)
+
+
+@pytest.mark.parametrize("dialect", [None, "openai", "anthropic"])
+def test_json_under_the_name_of_a_stream_answers_who_asked_for_json(dialect: str | None) -> None:
+    play = Play(request_of("openai", stream=False), attempt={"dialect": dialect})
+    raw = WHOLE_ANTHROPIC if dialect == "anthropic" else WHOLE_OPENAI
+    play.stream(b"\n", raw[:7], raw[7:], end="complete")
+    said = json.loads(play.whole.body)["choices"][0]["message"]["content"]
+    assert (play.whole.status, said) == (200, "hi")
+    assert (play.row.status, play.row.output_tokens) == ("completed", 4)
+    assert play.row.bytes_in == len(raw) + 1
+
+
+@pytest.mark.parametrize("begin", [b": ping\n\n", ROLE, b"event: x\n", b"[1]"])
+def test_a_stream_that_nobody_asked_for_is_refused_by_its_first_bytes(begin: bytes) -> None:
+    play = Play(chat_request(stream=False))
+    play.stream(b"\r\n", begin)
+    assert (play.whole.status, play.row.status) == (502, "upstream_protocol_error")
+    assert last_words(play) == "the upstream answered with a stream that was not asked for"
+    assert play.of(CloseUpstream)
 
 
 def test_what_is_too_large_says_its_bound() -> None:

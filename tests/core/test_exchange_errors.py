@@ -12,7 +12,7 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.record import Status
 
-from .playbook import DONE, ROLE, SSE, USAGE, Play, chat_request, chunk, last_payload, text
+from .playbook import DONE, ROLE, USAGE, Play, chat_request, chunk, last_payload, text
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -89,14 +89,6 @@ def test_the_field_that_the_upstream_blames_is_told(blamed: object, told: str | 
     hidden = Play(ASKED, attempt=secrets)
     hidden.answer(401, error_body(param=blamed))
     assert json.loads(hidden.whole.body)["error"]["param"] is None
-
-
-def test_a_stream_that_nobody_asked_for_is_refused() -> None:
-    play = Play(chat_request(stream=False))
-    play.head(200, SSE)
-    assert play.whole.status == 502
-    assert play.row.status is Status.UPSTREAM_PROTOCOL_ERROR
-    assert play.closes == 1
 
 
 def test_a_refused_call_was_not_billed_and_says_when_to_come_back() -> None:

@@ -158,12 +158,6 @@ def test_the_verdicts_without_an_error() -> None:
         (204, None, True, protocol("the upstream answered with status 204")),
         (
             200,
-            "text/event-stream",
-            False,
-            protocol("the upstream answered with a stream that was not asked for"),
-        ),
-        (
-            200,
             "Text/HTML; charset=x; y",
             True,
             protocol("the upstream answered with text/html, not with what was asked for"),

@@ -7,8 +7,9 @@ from enum import Enum, auto
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.verdict import Verdict, protocol_error, refused
 
-__all__ = ["Answer", "AnswerKind", "answer_kind", "kind_by_body"]
+__all__ = ["UNASKED", "Answer", "AnswerKind", "answer_kind", "kind_by_body"]
 
+UNASKED = protocol_error("the upstream answered with a stream that was not asked for")
 BODY_LIMIT = 32 * 1024 * 1024
 REFUSAL_LIMIT = 64 * 1024
 """An error page beyond this is not worth reading."""
@@ -45,6 +46,11 @@ class Answer:
         self.retry_after = retry_after
         self._parts: list[bytes] = []
         self._room = REFUSAL_LIMIT if kind is AnswerKind.REFUSED else BODY_LIMIT
+
+    @property
+    def named_events(self) -> bool:
+        """Whether the head calls it a stream of events, or lets it pass for one."""
+        return self.kind is AnswerKind.STREAM or _EVENTS in (self.content_type or "").lower()
 
     @property
     def body(self) -> bytes:
@@ -97,7 +103,8 @@ def answer_kind(
     if media == (_LINES if lines else _EVENTS):
         if streaming:
             return AnswerKind.STREAM
-        return protocol_error("the upstream answered with a stream that was not asked for")
+        # It may be JSON for all that, as under a stream's: `kind_by_body` tells.
+        return UNASKED if lines else AnswerKind.WHOLE
     if media == _JSON or media.endswith("+json"):
         return AnswerKind.WHOLE
     if not media:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from streamgauge.core.actions import Action, EndClient, SendData, WakeAt
-from streamgauge.core.answer import Answer, AnswerKind, kind_by_body
+from streamgauge.core.answer import UNASKED, Answer, AnswerKind, kind_by_body
 from streamgauge.core.client_side import ClientSide
 from streamgauge.core.closing import metadata_of
 from streamgauge.core.deadlines import LATE_USAGE, MARKER_GRACE
@@ -94,13 +94,15 @@ class UpstreamSide(ClientSide):
 
         A JSON document is collected from here on.
         """
-        named_events = answer.kind is _STREAM and self.attempt.dialect != "ollama"
+        named_events = answer.named_events and self.attempt.dialect != "ollama"
         kind = kind_by_body(data) if named_events else answer.kind
         answer.judged = kind is not None
         if kind is None or not named_events:
             return None
         if isinstance(kind, Verdict):
             return kind
+        if kind is _STREAM and answer.kind is not _STREAM:
+            return UNASKED
         if kind is not _STREAM:
             answer.kind, self._relaying, self._steady = kind, None, None
             self._stamps.content = True
