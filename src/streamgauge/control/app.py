@@ -33,6 +33,7 @@ from streamgauge.control.openapi import document, page
 from streamgauge.control.operations import OperationPages
 from streamgauge.control.pages.files import PageFile
 from streamgauge.control.pages.routes import is_page_address, login_page, no_page, page_routes
+from streamgauge.control.params import check_names
 from streamgauge.control.plane import Plane
 from streamgauge.control.routes import PREFIX, ApiRoute
 
@@ -99,7 +100,9 @@ def _served(api: Sequence[ApiRoute]) -> list[BaseRoute]:
 
 def _by_method(found: Mapping[str, ApiRoute]) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        return await found["GET" if request.method == "HEAD" else request.method].serve(request)
+        route = found["GET" if request.method == "HEAD" else request.method]
+        check_names(request, route.queries)
+        return await route.serve(request)
 
     return serve
 

@@ -9,8 +9,9 @@ from starlette.requests import Request
 
 from streamgauge.config.globs import glob_fault
 from streamgauge.control.guard import Refused
+from streamgauge.control.routes import Query
 
-__all__ = ["LAST_US", "choices", "glob", "moment", "number", "span", "text"]
+__all__ = ["LAST_US", "check_names", "choices", "glob", "moment", "number", "span", "text"]
 
 _MAX_TEXT = 300
 _MAX_DIGITS = 19
@@ -19,6 +20,17 @@ LAST_US = 253_402_214_400_000_000
 """The last day of the year 9999: no calendar can write, in any zone, what lies a day behind it."""
 
 Choice = TypeVar("Choice", bound=str)
+
+
+def check_names(request: Request, queries: Sequence[Query]) -> None:
+    """Refuse what is none of `queries`: a mistyped filter would show everything. Raises Refused."""
+    known = {query.name: query for query in queries}
+    for name in request.query_params:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise Refused(422, f"this address has no parameter {name[:_MAX_TEXT]!r}: {takes}")
+        if not known[name].many and len(request.query_params.getlist(name)) > 1:
+            raise Refused(422, f"{name} must be given once")
 
 
 def text(request: Request, name: str) -> str | None:
