@@ -99,12 +99,14 @@ def test_the_table_compares_with_nginx_and_with_nothing_between(
     real_program: Callable[[str], Path],
 ) -> None:
     program = str(real_program("nginx"))
-    done = bench(*SMALL, STREAMGAUGE_NGINX=program)
+    done = bench(*SMALL, "--against", "nginx", STREAMGAUGE_NGINX=program)
     assert done.returncode == 0, done.stderr
     machine, load, titles, *rows = done.stdout.splitlines()
     assert "cores" in machine
     assert load == "paced: 5 streams of 10 events, one every 20 ms"
     assert "× nginx" in titles
+    assert "more than nginx" in titles
+    assert [row.split()[-2][0] for row in rows] == ["+", "–", "–"]
     assert [row.split()[0] for row in rows] == ["streamgauge", "nginx", "direct"]
     assert rows[1].split()[2] == "1.00"
     assert rows[2].split()[1] == "–"
@@ -156,6 +158,7 @@ def test_a_target_is_asked_with_its_own_path_model_and_headers() -> None:
     [
         (["--target", "ngnix"], 2, "there is no target 'ngnix'"),
         (["--header", "x=a:b"], 2, "there is no target 'x'"),
+        (["--against", "nignx"], 2, "'--against nignx': there is no target 'nignx'"),
         (["--path", "streamgauge"], 2, "NAME=PATH"),
         (["--profile", "fast"], 2, "paced-tenth"),
         (["--streams", "100000000"], 2, "open files"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from streamgauge.tools.bench.difference import Difference
 from streamgauge.tools.bench.profiles import PROFILES, Profile
 from streamgauge.tools.bench.results import FIGURES, Result, results
 from streamgauge.tools.bench.rounds import Round
@@ -157,3 +160,49 @@ def test_a_smaller_load_keeps_its_pace() -> None:
     assert (half.streams, half.events, half.gap_ns) == (100, 7, 5_000_000)
     assert SHORT.changed(gap_ms=5, events=7) == SHORT
     assert SHORT.changed(streams=9_000).requests == 9_000, "each connection has a request"
+
+
+def dearer(costs: Sequence[float | None], others: Sequence[float | None]) -> Difference | None:
+    """Return how the rounds of `a` compare with those of `b`, in µs an event."""
+    rounds = [
+        a_round(name, None if us is None else us / 1000)
+        for pair in zip(costs, others, strict=True)
+        for name, us in zip("ab", pair, strict=True)
+    ]
+    found = {each.target: each.dearer for each in results(PACED, rounds, "b")}
+    assert found["b"] is None
+    return found["a"]
+
+
+def test_a_difference_is_that_of_rounds_beside_each_other_whatever_the_machine_does() -> None:
+    drifting = [40.0, 60.0, 90.0, 50.0, 45.0, 70.0]
+    it = dearer([base + 2.0 for base in drifting], drifting)
+    assert it is not None
+    assert (it.against, it.median) == ("b", pytest.approx(2.0))
+    assert (it.low, it.high) == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+@pytest.mark.parametrize(
+    ("count", "left_out"), [(5, None), (6, 0), (8, 0), (9, 1), (12, 2), (15, 3), (25, 7)]
+)
+def test_between_what_a_difference_lies_is_told_by_the_sign_test(
+    count: int, left_out: int | None
+) -> None:
+    its = [float(10 + n) for n in range(count)]
+    it = dearer(random.sample(its, count), [10.0] * count)
+    assert it is not None
+    if left_out is None:
+        assert (it.low, it.high) == (None, None)
+    else:
+        assert it.low == pytest.approx(left_out)
+        assert it.high == pytest.approx(count - 1 - left_out)
+    assert it.median == pytest.approx((count - 1) / 2)
+
+
+def test_what_has_no_cost_is_compared_with_nothing() -> None:
+    assert dearer([None, None], [10.0, 12.0]) is None
+    some = dearer([None, 13.0], [10.0, 12.0])
+    assert some is not None
+    assert (some.median, some.low) == (pytest.approx(1.0), None)
+    alone = by_target(PACED, a_round("a", 0.03))["a"]
+    assert alone.as_json()["dearer"] is None

@@ -60,6 +60,11 @@ def _notes(
     "again. [default: streamgauge, and nginx where it is installed]",
 )
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Of each.")
+@click.option(
+    "--against",
+    metavar="NAME",
+    help="A target: tell by how much each of the others is dearer, round by round.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--syscalls", is_flag=True, help="Count system calls an event too; needs strace.")
 @click.option("--scale", type=click.FloatRange(0, 1, min_open=True), help="Share of the streams.")
@@ -94,6 +99,7 @@ def bench(
     profiles: tuple[str, ...],
     names: tuple[str, ...],
     rounds: int,
+    against: str | None,
     as_json: bool,
     syscalls: bool,
     scale: float | None,
@@ -114,7 +120,9 @@ def bench(
     loads = [PROFILES[name].scaled(scale or 1).changed(streams, gap_ms, events) for name in chosen]
     try:
         targets = _addressed(_targets(names), paths, models, headers)
-        found = asyncio.run(_measured(loads, targets, rounds, syscalls))
+        if against is not None and against not in [each.name for each in targets]:
+            raise BadTarget(f"'--against {against}': there is no target '{against}'")
+        found = asyncio.run(_measured(loads, targets, rounds, against, syscalls))
     except TargetFailed as error:
         raise SystemExit(_end_with(_CANNOT_START, error)) from None
     except (BadTarget, NotLinux) as error:
@@ -171,7 +179,11 @@ def _addressed(
 
 
 async def _measured(
-    loads: Sequence[Profile], targets: Sequence[Target], rounds: int, syscalls: bool
+    loads: Sequence[Profile],
+    targets: Sequence[Target],
+    rounds: int,
+    against: str | None,
+    syscalls: bool,
 ) -> list[Result]:
     from streamgauge.tools.bench.results import results
     from streamgauge.tools.bench.rounds import measure
@@ -185,7 +197,7 @@ async def _measured(
                 _progress(f"system calls: {target.name}")
                 calls[target.name] = (await count_system_calls(target)).per_event
     for load in loads:
-        its = results(load, await measure(load, targets, rounds, _progress))
+        its = results(load, await measure(load, targets, rounds, _progress), against)
         found += [each.with_system_calls(calls.get(each.target)) for each in its]
     return found
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from streamgauge.cli.figures import Signs
+    from streamgauge.tools.bench.difference import Difference
     from streamgauge.tools.bench.results import Result
 
 __all__ = ["print_results"]
@@ -54,9 +55,14 @@ def _table(its: Sequence[Result], signs: Signs) -> Table:
     shown = [figure for figure in _FIGURES if any(it.median[figure[0]] is not None for it in its)]
     for _, title, _ in shown:
         table.add_column(title.format(micro=signs.micro, times=signs.times), justify="right")
+    compared = next((it.dearer.against for it in its if it.dearer is not None), None)
+    if compared is not None:
+        table.add_column(Text(f"more than {compared}"), justify="right")
     table.add_column("errors", justify="right")
     for it in its:
         cells = [_cell(it, name, form, signs) for name, _, form in shown]
+        if compared is not None:
+            cells.append(_more(it.dearer, signs))
         errors = Text(str(it.errors), "red" if it.errors else "")
         table.add_row(Text(it.target), *cells, errors)
     return table
@@ -65,3 +71,12 @@ def _table(its: Sequence[Result], signs: Signs) -> Table:
 def _cell(it: Result, name: str, form: str, signs: Signs) -> str:
     value = it.median[name]
     return signs.dash if value is None else form.format(value)
+
+
+def _more(dearer: Difference | None, signs: Signs) -> str:
+    """Return a difference, and between what it lies for sure where that is known."""
+    if dearer is None:
+        return signs.dash
+    if dearer.low is None or dearer.high is None:
+        return f"{dearer.median:+.1f}"
+    return f"{dearer.median:+.1f} ({dearer.low:+.1f} to {dearer.high:+.1f})"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from streamgauge.tools.bench.difference import Difference, difference
 from streamgauge.tools.bench.profiles import Profile
 from streamgauge.tools.bench.rounds import Round
 from streamgauge.tools.bench.targets import DIRECT, NGINX
@@ -26,6 +27,7 @@ class Result:
     """What one target cost under one profile: each figure's median, least and most over the rounds.
 
     A figure is None where it does not apply. `errors`: lost and reordered events and failed requests.
+    `dearer`: by how much it passes another target, where one was named.
     """
 
     profile: Profile
@@ -37,6 +39,7 @@ class Result:
     reordered: int
     failed: int
     first_failure: str | None
+    dearer: Difference | None = None
 
     def with_system_calls(self, per_event: Figure) -> Result:
         """Return the result with system calls an event, where its load is paced."""
@@ -69,11 +72,15 @@ class Result:
         }
         spread = {name: each and list(each) for name, each in self.spread.items()}
         head = {"profile": self.profile.name, "target": self.target, **load}
-        return {**head, **self.median, **faults, "spread": spread}
+        dearer = None if self.dearer is None else asdict(self.dearer)
+        return {**head, **self.median, **faults, "spread": spread, "dearer": dearer}
 
 
-def results(profile: Profile, rounds: Sequence[Round]) -> list[Result]:
-    """Return a result for each target in `rounds`, in order of appearance."""
+def results(profile: Profile, rounds: Sequence[Round], against: str | None = None) -> list[Result]:
+    """Return a result for each target in `rounds`, in order of appearance.
+
+    `against`: a target that the others are compared with, round by round.
+    """
     by_target: dict[str, list[Round]] = {}
     for each in rounds:
         by_target.setdefault(each.target, []).append(each)
@@ -82,7 +89,16 @@ def results(profile: Profile, rounds: Sequence[Round]) -> list[Result]:
         name: [_figures(profile, each, straight) for each in its] for name, its in by_target.items()
     }
     _add_ratios(profile, figures)
-    return [_result(profile, name, its, figures[name]) for name, its in by_target.items()]
+    found = [_result(profile, name, its, figures[name]) for name, its in by_target.items()]
+    if against is None:
+        return found
+    costs = {name: _costs(profile, its) for name, its in figures.items()}
+    return [
+        replace(each, dearer=difference(against, costs[each.target], costs[against]))
+        if each.target != against
+        else each
+        for each in found
+    ]
 
 
 def _delay(profile: Profile, percent: int) -> str:
@@ -128,14 +144,17 @@ FIGURES = (
 
 def _add_ratios(profile: Profile, figures: Mapping[str, Sequence[dict[str, Figure]]]) -> None:
     """Set each round's ratio to nginx' of the same round: neighbours in time saw the same machine."""
-    cost = "cpu_us_per_request" if profile.requests else "cpu_us_per_event"
-    if profile.held:
-        cost = "kib_per_stream"
-    yardstick = [each[cost] for each in figures.get(NGINX, [])]
+    yardstick = _costs(profile, figures.get(NGINX, []))
     for its in figures.values():
-        for number, each in enumerate(its):
+        for number, (each, cost) in enumerate(zip(its, _costs(profile, its), strict=True)):
             whole = yardstick[number] if number < len(yardstick) else None
-            each["ratio_to_nginx"] = _per(each[cost], whole)
+            each["ratio_to_nginx"] = _per(cost, whole)
+
+
+def _costs(profile: Profile, its: Sequence[Mapping[str, Figure]]) -> list[Figure]:
+    """Return what rounds cost, in the figure that a profile is for."""
+    cost = "cpu_us_per_request" if profile.requests else "cpu_us_per_event"
+    return [each["kib_per_stream" if profile.held else cost] for each in its]
 
 
 def _result(

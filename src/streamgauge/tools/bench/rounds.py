@@ -51,7 +51,8 @@ async def measure(
 ) -> list[Round]:
     """Run `rounds` rounds of each target, in turn. Raises BadTarget, TargetFailed, NotLinux.
 
-    One after the other, so that a machine that gets busier does so for all.
+    One after the other, so that a machine that gets busier does so for all; each round begins with
+    another one, so that none always follows the same.
     """
     found: list[Round] = []
     async with AsyncExitStack() as stack:
@@ -63,7 +64,8 @@ async def measure(
                 kept[target.name] = await stack.enter_async_context(running(target, port))
                 await warm_up(kept[target.name])
         for number in range(1, rounds + 1):
-            for target in targets:
+            first = (number - 1) % len(targets)
+            for target in (*targets[first:], *targets[:first]):
                 say(f"{profile.name}: round {number} of {rounds}: {target.name}")
                 if profile.held:
                     async with running(target, port) as fresh:
