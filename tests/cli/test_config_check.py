@@ -79,6 +79,16 @@ def test_an_open_bind_that_asks_for_no_key_needs_the_flag() -> None:
     assert "http://[::]:8066" in result.stdout
 
 
+def test_a_ledger_in_a_directory_that_is_not_there_is_worth_a_warning(tmp_path: Path) -> None:
+    Path("streamgauge.yaml").write_text(f"ledger: {{url: 'sqlite:///{tmp_path}/no/x.db'}}\n")
+    done = CliRunner().invoke(config, ["check"])
+    cure = "make it before the gateway starts"
+    said = f"ledger.url: there is no directory {tmp_path}/no: {cure}"
+    assert (done.exit_code, done.stderr) == (0, f"warning: streamgauge.yaml:1:10: {said}\n")
+    (tmp_path / "no").mkdir()
+    assert CliRunner().invoke(config, ["check"]).stderr == ""
+
+
 def test_json_tells_a_good_file_and_mistakes_to_programs() -> None:
     Path("streamgauge.yaml").write_text(GOOD)
     good = CliRunner().invoke(config, ["check", "--json"])

@@ -30,7 +30,7 @@ HARD = ["it's", 'a "b" $HOME `id` \\ !x', "tab\tline\nend", "", "-n", "ü 你好
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*KEYS, "STREAMGAUGE_CONFIG"):
+    for name in (*KEYS, "STREAMGAUGE_CONFIG", "STREAMGAUGE_CLIENT_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -194,6 +194,17 @@ def test_opencodes_models_are_those_that_the_gateway_lists(
         assert result.stdout == ""
 
 
+def test_the_client_key_may_stand_where_no_list_of_processes_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAMGAUGE_CLIENT_KEY", "sg-there")
+    monkeypatch.setenv("OPENAI_API_KEY", "another")
+    assert lines("openai")[1] == "export OPENAI_API_KEY=sg-there"
+    assert lines("openai", "--key", "sg-here")[1] == "export OPENAI_API_KEY=sg-here"
+    child = execute("--url", GATEWAY, "--", "/usr/bin/env", STREAMGAUGE_CLIENT_KEY="sg-there")
+    assert "ANTHROPIC_AUTH_TOKEN=sg-there\n" in child.stdout
+
+
 def test_a_gateway_that_wants_a_key_is_not_said_to_be_away() -> None:
     handler = type("Handler", (Models,), {"status": 401})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
@@ -203,7 +214,8 @@ def test_a_gateway_that_wants_a_key_is_not_said_to_be_away() -> None:
         child = execute("--url", url, "--", "/usr/bin/env")
         server.shutdown()
     assert (without.exit_code, wrong.exit_code, child.returncode) == (1, 1, 0)
-    assert f"{url} wants a client key: give one with --key" in without.stderr
+    cure = "give one with --key or STREAMGAUGE_CLIENT_KEY"
+    assert f"{url} wants a client key: {cure}" in without.stderr
     assert f"{url} does not take this key" in wrong.stderr
     assert f"OPENAI_BASE_URL={url}" in child.stdout
     assert "OPENCODE" not in child.stdout

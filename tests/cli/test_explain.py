@@ -83,6 +83,13 @@ def test_a_request_from_a_file_or_stdin_is_read_and_a_named_model_wins(tmp_path:
     ]  # fmt: skip
 
 
+def test_a_file_in_the_place_of_a_model_is_noticed() -> None:
+    Path("request.json").write_text("{}")
+    result = CliRunner().invoke(cli, ["explain", "--config", str(CONFIG), "request.json"])
+    hint = "request.json is taken for a model; the file is read with --request\n"
+    assert (result.exit_code, result.stderr) == (0, hint)
+
+
 def test_no_route_is_exit_1_with_what_the_client_would_be_told() -> None:
     arguments = ["explain", "--config", str(CONFIG), "--endpoint", "completions", "claude/x"]
     result = CliRunner().invoke(cli, arguments)

@@ -95,6 +95,14 @@ def test_every_protocol_is_told_by_its_looks_or_by_its_name() -> None:
     )
 
 
+def test_nothing_is_no_stream_and_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for file in (tmp_path / "empty", "-"):
+        done = run(file)
+        told = "Error: it is empty: there is no stream to verify\n"
+        assert (done.exit_code, done.stdout, done.stderr) == (1, "", told)
+
+
 def test_unknown_grammars_and_files_are_usage_errors() -> None:
     assert run("--grammar", "ollama", GOOD).exit_code == 2
     assert run("--grammar", "openai", "no-such-file").exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,10 @@ def check(file: Path | None, config: Path | None, insecure_no_auth: bool, as_jso
 
     options = LoadOptions(config=one_file(file, config), insecure_no_auth=insecure_no_auth)
     loaded = loaded_or_exit(options, files=True, also=_tell_json if as_json else _tell_no_more)
-    for warning in loaded.warnings:
+    warnings = [*loaded.warnings, *_about_ledger(loaded)]
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(json.dumps(_plain(loaded)) if as_json else _summary(loaded))
+    click.echo(json.dumps(_plain(loaded, warnings)) if as_json else _summary(loaded))
 
 
 def _tell_no_more(_: ConfigError) -> None:
@@ -64,13 +66,22 @@ def _tell_json(error: ConfigError) -> None:
     click.echo(json.dumps({"ok": False, "problems": problems}))
 
 
-def _plain(loaded: Loaded) -> dict[str, Any]:
+def _about_ledger(loaded: Loaded) -> list[str]:
+    """Return a line where a gateway could not begin here; elsewhere its directory may be there."""
+    folder, place = Path(loaded.config.ledger.path).parent, loaded.origins.get(("ledger", "url"))
+    if folder.is_dir():
+        return []
+    said = f"ledger.url: there is no directory {folder}: make it before the gateway starts"
+    return [said if place is None else f"{place}: {said}"]
+
+
+def _plain(loaded: Loaded, warnings: Sequence[str]) -> dict[str, Any]:
     settings = loaded.config
     control = settings.control
     return {
         "ok": True,
         "problems": [],
-        "warnings": loaded.warnings,
+        "warnings": warnings,
         "file": None if loaded.origin is None else str(loaded.origin),
         "version": loaded.version,
         "data": _url(settings.server.host, settings.server.port),

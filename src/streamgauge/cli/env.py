@@ -39,7 +39,9 @@ url_option = click.option(
     metavar="URL",
     help="The gateway.  [default: the configuration's, http://127.0.0.1:8066]",
 )
-key_option = click.option("--key", metavar="KEY", help="The client key, where keys are needed.")
+key_option = click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY",
+                          help="The client key, where keys are needed.  "
+                          "[default: $STREAMGAUGE_CLIENT_KEY]")  # fmt: skip
 models_option = click.option(
     "--model",
     "models",
@@ -82,7 +84,7 @@ def env(client: str, url: str | None, key: str | None, models: tuple[str, ...], 
     streamgauge env openai --shell fish | source
     streamgauge env openai --shell powershell | Out-String | Invoke-Expression
 
-    A key is named only where the environment has none, or --key gives it.
+    A key is named only where the environment has none, or --key or STREAMGAUGE_CLIENT_KEY gives it.
     """
     where = url_or_default(url)
     if client == "opencode":
@@ -100,7 +102,7 @@ def _for_opencode(models: tuple[str, ...], url: str, key: str | None) -> tuple[s
         found = tuple(models_or_asked(models, url, key))
     except KeyRefused:
         said = f"{url} wants a client key" if key is None else f"{url} does not take this key"
-        cure = "give one with --key (`streamgauge keys create` makes one)"
+        cure = "give one with --key or STREAMGAUGE_CLIENT_KEY (`streamgauge keys create` makes one)"
         raise click.ClickException(f"{must} {said}: {cure}") from None
     if not found:
         cure = "start the gateway first, or name one with --model"

@@ -54,6 +54,8 @@ def verify(
     from streamgauge.tools.capture.reading import CaptureError, is_capture
 
     head = file.read(256)
+    if not head and grammar is None:
+        raise click.ClickException("it is empty: there is no stream to verify")
     whole = _put_back(head, file)
     captured = is_capture(head)
     if grammar is not None and not captured:
