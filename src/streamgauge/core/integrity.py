@@ -6,7 +6,7 @@ A frame's payload is its data lines joined by LF, as sent. Comments and pings ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -28,11 +28,12 @@ from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.pings import PING_PAYLOADS, is_ping
 from streamgauge.core.sse import READ_UP_TO, Frame, FrameKind, FrameSplitter, FrameTooLarge
 
-__all__ = ["Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
+__all__ = ["HASHED_AT_ONCE", "Integrity", "Marker", "Stamp", "Stamper", "Style", "short_sha1"]
 
 _OURS = b"streamgauge"
 _BLANKS = tuple(bytes((blank,)) for blank in b" \t\n\r\x0b\f")
-_AT_ONCE = 2047  # bytes; for more, hashlib lets go of the interpreter, and who waits comes first
+HASHED_AT_ONCE = 2047
+"""Bytes; for more, hashlib lets go of the interpreter, and who waits comes first."""
 _NOTHING_READ = LastRead()
 _DATA, _PART, _SILENT = FrameKind.DATA, FrameKind.PART, FrameKind.SILENT
 
@@ -158,11 +159,15 @@ class Stamper:
             return False
         return not payload.startswith(self._payloads)
 
-    def hand_on(self, payloads: bytes, count: int) -> None:
-        """Number and hash `count` frames of which `hands_on` is true: each payload, and LF."""
+    def hand_on(self, pieces: Iterable[bytes], count: int) -> None:
+        """Number and hash `count` frames of which `hands_on` is true: each payload, and LF.
+
+        `pieces`: these bytes, cut anywhere.
+        """
         self.seq += count
-        for at in range(0, len(payloads), _AT_ONCE):
-            self._hash.update(payloads[at : at + _AT_ONCE])
+        for piece in pieces:
+            for at in range(0, len(piece), HASHED_AT_ONCE):
+                self._hash.update(piece[at : at + HASHED_AT_ONCE])
 
     def received(self, payload: bytes, text: str) -> None:
         """Count what the upstream sent: a frame's payload, and the text in it."""

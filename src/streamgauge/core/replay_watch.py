@@ -5,11 +5,9 @@ Doubt is for the benefit of the text: what is periodic, short or of several choi
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate
 
 import msgspec
 
@@ -17,21 +15,14 @@ from streamgauge.core.events import Event, ReasoningDelta, Started, TextDelta, T
 from streamgauge.core.integrity_finding import ReadStamp, stamp_in, stamp_in_comment
 from streamgauge.core.integrity_order import Order
 from streamgauge.core.integrity_stamp import LastRead
+from streamgauge.core.text_run import MOST_PLACES, TextRun
 
-__all__ = ["LONG_FRAME", "PREFIX", "ReplayWatch", "Suspected", "Suspicion", "TextRun"]
+__all__ = ["LONG_FRAME", "ReplayWatch", "Suspected", "Suspicion"]
 
-PREFIX = 200
-"""Characters of its beginning that an answer must repeat: shorter openings recur honestly."""
 LONG_FRAME = 256
 """Characters of a frame that nobody says twice in a row by chance."""
-_PREFIX_MOST = 1600
-"""A beginning that is periodic up to here, as a table's or a drawing's, is no longer looked for."""
-_TOLD = 5
-"""Suspicions told of one attempt: the first places tell, thousands do not."""
 _SMALL = 4096
 """Bytes of a frame that may be kept for a later one."""
-_UNWATCHED = 4096
-"""Characters after which a text that is not looked at any more is let go."""
 
 
 class Suspected(StrEnum):
@@ -72,78 +63,6 @@ def _id_in(payload: bytes) -> str | None:
         return _decode_id(payload).id
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-
-
-class TextRun:
-    """The text of one kind, of which its beginning is looked for further on.
-
-    Cutting the text elsewhere changes nothing: frames are put together before they are searched.
-    """
-
-    __slots__ = ("_from", "_kept", "_length", "_lengths", "_prefix", "parts", "size", "wanted")
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.size = 0  # characters in `parts`
-        self.wanted = PREFIX * 3 // 2
-        """How many are wanted before it is worth a look."""
-        self._kept = ""
-        self._from = 0  # characters before `_kept`
-        self._lengths: list[int] = []  # of the frames that `_kept` is from
-        self._length = PREFIX
-        self._prefix: str | None = ""  # empty: not known yet; None: there is none
-
-    @property
-    def characters(self) -> int:
-        """How many have come."""
-        return self._from + len(self._kept) + self.size
-
-    def look(self) -> Sequence[tuple[int, int]]:
-        """Return where the beginning comes again: characters before it, and frames behind it."""
-        text = self._kept + "".join(self.parts)
-        lengths = [len(part) for part in self.parts]
-        known = self._lengths + lengths
-        self.parts.clear()
-        self.size = 0
-        if self._prefix == "" and not self._begin(text):
-            self._lengths = known
-            return ()
-        self._lengths = lengths
-        if self._prefix is None:
-            self._keep(text, 0)
-            return ()
-        self.wanted = len(self._prefix)
-        found: list[tuple[int, int]] = []
-        seen = 0 if self._from else 1
-        while len(found) < _TOLD and (at := text.find(self._prefix, seen)) >= 0:
-            found.append((self._from + at, _frames_behind(known, len(text) - at)))
-            seen = at + 1
-        self._keep(text, min(len(self._prefix) - 1, len(text) - seen))
-        return found
-
-    def _keep(self, text: str, count: int) -> None:
-        self._from += len(text) - count
-        self._kept = text[len(text) - count :]
-
-    def _begin(self, text: str) -> bool:
-        """Settle on the beginning to look for, one that is not periodic; False for not yet."""
-        while len(text) >= self._length * 3 // 2:
-            half = self._length // 2
-            if text.find(text[:half], 1, self._length + half) < 0:
-                self._prefix = text[: self._length]
-                return True
-            self._length *= 2
-            if self._length > _PREFIX_MOST:
-                self._prefix, self.wanted = None, _UNWATCHED
-                return True
-        self._kept = text
-        self.wanted = self._length * 3 // 2 - len(text)
-        return False
-
-
-def _frames_behind(lengths: Sequence[int], characters: int) -> int:
-    """Return how many frames follow the one in which the last `characters` begin."""
-    return bisect_left([*accumulate(reversed(lengths))], characters)
 
 
 class ReplayWatch(LastRead):
@@ -216,19 +135,15 @@ class ReplayWatch(LastRead):
             self._numbered(stamp_in(payload))
 
     def _add(self, text: str, run: TextRun) -> None:
-        run.parts.append(text)
-        run.size += len(text)
-        if run.size >= run.wanted:
+        if run.add(text):
             self._look(run)
         if len(text) >= LONG_FRAME:
             self._long_frame(text)
 
-    def observe_texts(self, texts: Sequence[str], run: TextRun) -> None:
+    def observe_texts(self, texts: Sequence[bytes], run: TextRun) -> None:
         """Take in frames that say one piece of text each, none of them long, of the kind of `run`."""
         self.frames += len(texts)
-        run.parts += texts
-        run.size += sum(map(len, texts))
-        if run.size >= run.wanted:
+        if run.add_frames(texts):
             self._look(run)
 
     def run_of(self, event: TextDelta | ReasoningDelta) -> TextRun:
@@ -288,7 +203,7 @@ class ReplayWatch(LastRead):
 
     def _tell(self, kind: Suspected, seq: int, offset: int) -> None:
         self._told += 1
-        if self._told <= _TOLD:
+        if self._told <= MOST_PLACES:
             self._suspect(Suspicion(kind, seq, offset))
 
 

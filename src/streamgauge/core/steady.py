@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from streamgauge.core.deadlines import Stamps
 from streamgauge.core.dialects.base import PlainDecoder, PlainEncoder
 from streamgauge.core.events import ReasoningDelta, TextDelta
-from streamgauge.core.integrity import Stamper
+from streamgauge.core.integrity import HASHED_AT_ONCE, Stamper
 from streamgauge.core.record import Anomaly, ExchangeRecord
 from streamgauge.core.relaying import Relaying
-from streamgauge.core.replay_watch import LONG_FRAME, TextRun
+from streamgauge.core.replay_watch import LONG_FRAME
 from streamgauge.core.runs import Piece, behind_frames, frame_within, run_of, texts_of
 from streamgauge.core.sse import plain_frame
+from streamgauge.core.text_run import TextRun
 from streamgauge.core.translating import Translating
 
 __all__ = ["Steady"]
@@ -186,18 +187,24 @@ class Steady:
         self._meter.frames += count
         try:
             if self._stamper is not None:
-                self._stamper.hand_on(self._hashed(inside), count)
+                self._stamper.hand_on(self._hashed(inside, size), count)
             self._meter.observe_texts(times)
             if self._watch is not None and self._run is not None:
-                self._watch.observe_texts([text.decode() for text in inside], self._run)
+                self._watch.observe_texts(inside, self._run)
         except Exception:  # as in reading.py (SPEC §4.8): the frames are whole, and have passed
             self._meter.note(Anomaly.METER_ERROR)
         self.ready = self._make_room()
 
-    def _hashed(self, inside: list[bytes]) -> bytes:
-        """Return the payloads that the client was sent, each followed by LF."""
+    def _hashed(self, inside: list[bytes], size: int) -> Iterator[bytes]:
+        """Yield the payloads that the client was sent, each followed by LF; `size` bytes are inside.
+
+        So many at a time as are hashed at once: the room for them is used again while it is warm.
+        """
         begin, end = self._said_begin[self._hash_at :], self._said_end[:-1]
-        return b"".join((begin, (end + begin).join(inside), end))
+        between, count = end + begin, len(inside)
+        many = HASHED_AT_ONCE * count // (size + count * len(between)) or 1
+        for at in range(0, count, many):
+            yield b"".join((begin, between.join(inside[at : at + many]), end))
 
     def _make_room(self) -> bool:
         """Settle on how many frames are taken before they are counted; return whether any may be.
