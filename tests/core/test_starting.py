@@ -139,7 +139,7 @@ def test_the_open_rows_hold_all_that_is_known_before_the_first_byte() -> None:
         key_id="k",
         config_version="v",
     )
-    assert new_record(facts) == ExchangeRecord(
+    assert new_record(facts, facts.attempts[0]) == ExchangeRecord(
         id="id",
         owner="owner",
         started_at=7,

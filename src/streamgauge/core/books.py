@@ -45,13 +45,14 @@ class Books:
         "stream_end",
     )
 
-    def __init__(self, facts: Facts, started: float) -> None:
+    def __init__(self, facts: Facts, first: Attempt, started: float) -> None:
+        """`first`: of the attempts of `facts`."""
         self._facts = facts
         self._started = started
         self._sent = False
-        self.record: ExchangeRecord = new_record(facts)
+        self.record: ExchangeRecord = new_record(facts, first)
         self.attempts: list[AttemptRecord] = []
-        self.meter = self._new_meter(facts.attempts[0])
+        self.meter = self._new_meter(first)
         self.stream_end: float | None = None
         self.anomalies: set[str] = set()  # of attempts that failed
 

@@ -90,7 +90,7 @@ class Ending(ABC):
         self.state = _PLANNING
         self.attempt: Attempt = facts.attempts[0]
         self._dialect = SPOKEN[facts.request.dialect]
-        self._books = Books(facts, now)
+        self._books = Books(facts, self.attempt, now)
         self.record: ExchangeRecord = self._books.record
         self._stamps = Stamps(now, told=now)
         self._begun = self._connected = False

@@ -88,7 +88,7 @@ class Limits:
                 return account.no_request(limits, limits.rpm, now)
         least = most = demand.output_tokens
         if least is None or most is None:
-            least, most = demand.least_output, demand.ceiling
+            least, most = min(1, demand.ceiling), demand.ceiling
         if limits.tpm is not None:
             written = account.tokens
             used = written.sum if now < written.changes_at else written.total(now)

@@ -41,9 +41,9 @@ _CHAT: Mapping[UpstreamDialect, str] = {
 """The endpoint that a translated request goes to, as transformers know it."""
 
 
-def new_record(facts: Facts) -> ExchangeRecord:
+def new_record(facts: Facts, first: Attempt) -> ExchangeRecord:
     """Return the row as it is written before the first byte goes upstream."""
-    request, first = facts.request, facts.attempts[0]
+    request = facts.request
     return ExchangeRecord(
         id=facts.id,
         owner=facts.owner,

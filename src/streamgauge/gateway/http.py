@@ -6,7 +6,7 @@ The two connections implement these; relay and server use them. Nothing here kno
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -37,12 +37,15 @@ class RequestHead:
     query: str
     headers: tuple[Header, ...]
     peer: str
+    first: InitVar[dict[bytes, str] | None] = None
+    """The first value of each header, where that is known already."""
     header: Callable[[bytes], str | None] = field(init=False, repr=False, compare=False)
     """Returns the first value of a header, by its name in lower case, as latin-1 text, or None."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, first: dict[bytes, str] | None) -> None:
         # Asked a dozen times a request, mostly in vain: the look-up itself, and no call of ours.
-        first = {name: value.decode("latin-1") for name, value in reversed(self.headers)}
+        if first is None:
+            first = {name: value.decode("latin-1") for name, value in reversed(self.headers)}
         object.__setattr__(self, "header", first.get)
 
 

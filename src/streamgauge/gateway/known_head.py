@@ -43,11 +43,13 @@ class KnownHead(msgspec.Struct, frozen=True):
     digits of its length on their number, and in other visible characters of a field that is none
     of `_KEPT` on nothing. So those are left out: what is remembered holds no key.
     `gaps`: what stands before each of them, what it may be, and its field's place; `rest` stands
-    behind the last. `same`: the reading of `raw`, of a head that has no gap but its length.
+    behind the last. `kept`: the first value of each other field. `same`: the reading of `raw`, of a
+    head that has no gap but its length.
     """
 
     gaps: tuple[tuple[bytes, re.Pattern[bytes], int], ...]
     rest: bytes
+    kept: dict[bytes, str]
     raw: bytes | None
     same: HeadReading
 
@@ -55,7 +57,7 @@ class KnownHead(msgspec.Struct, frozen=True):
         """Return the reading of the head in front of `buffer` if it is this one; else None."""
         if self.raw is not None and buffer.startswith(self.raw):
             return self.same
-        at, fields = 0, list(self.same.head.headers)
+        at, fields, first = 0, list(self.same.head.headers), self.kept.copy()
         length = self.same.length
         for before, legal, place in self.gaps:
             if not buffer.startswith(before, at):
@@ -63,18 +65,24 @@ class KnownHead(msgspec.Struct, frozen=True):
             found = legal.match(buffer, at + len(before))
             if found is None:
                 return None
-            fields[place] = (fields[place][0], found[0])
+            name, value = fields[place][0], found[0]
+            fields[place] = (name, value)
+            first.setdefault(name, value.decode("latin-1"))
             if legal is _DIGITS:
-                length = int(found[0])
+                length = int(value)
             at = found.end()
         size = at + len(self.rest)
         if not self.gaps or size > _MAX_KNOWN or not buffer.startswith(self.rest, at):
             return None
-        return _filled(self.same, size, length, tuple(fields))
+        return _filled(self.same, size, length, tuple(fields), first)
 
 
 def _filled(
-    same: HeadReading, size: int, length: int, fields: tuple[tuple[bytes, bytes], ...]
+    same: HeadReading,
+    size: int,
+    length: int,
+    fields: tuple[tuple[bytes, bytes], ...],
+    first: dict[bytes, str] | None = None,
 ) -> HeadReading:
     checked, head = same.checked, same.head
     stated = None if checked.length is None else length
@@ -82,7 +90,7 @@ def _filled(
         size,
         length,
         msgspec.structs.replace(checked, headers=fields, length=stated),
-        RequestHead(head.method, head.path, head.query, fields, head.peer),
+        RequestHead(head.method, head.path, head.query, fields, head.peer, first),
     )
 
 
@@ -112,4 +120,10 @@ def known_head(raw: bytes, checked: CheckedHead, head: RequestHead) -> KnownHead
     same = HeadReading(len(raw), length, checked, head)
     if not plain:
         same = _filled(same, len(raw), length, tuple(fields))
-    return KnownHead(tuple(gaps), before + b"\r\n", raw if plain else None, same)
+    told = {checked.headers[place][0] for _, _, place in gaps}
+    kept = {
+        name: value.decode("latin-1")
+        for name, value in reversed(checked.headers)
+        if name not in told
+    }
+    return KnownHead(tuple(gaps), before + b"\r\n", kept, raw if plain else None, same)

@@ -71,8 +71,6 @@ class Signals:
 
     def has_chars(self, least: int) -> bool:
         """Return whether the texts of system and messages have `least` characters or more."""
-        if self.asked.size < least:  # a character takes at least a byte
-            return False
         left = least
         for text in _texts(self.asked.fields):
             left -= len(text)
