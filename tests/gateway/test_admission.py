@@ -6,14 +6,14 @@ import pytest
 
 from streamgauge.core.errors import RequestError
 from streamgauge.gateway.admission import check_content_type, read_chat
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import RequestHead, request_head
 
 JSON, LINES, EVENTS = b"application/json", b"application/x-ndjson", b"text/event-stream"
 CHAT = "chat/completions"
 
 
 def head(*headers: tuple[bytes, bytes]) -> RequestHead:
-    return RequestHead("POST", f"/v1/{CHAT}", "", headers, "127.0.0.1")
+    return request_head("POST", f"/v1/{CHAT}", "", headers, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from streamgauge.config.keys import Required
 from streamgauge.core.errors import GatewayError
 from streamgauge.core.keys import Caller, ClientKey, KeyRing, KeyState, digest_of, key_text
 from streamgauge.gateway.callers import Callers, Unauthenticated, check_model
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import RequestHead, request_head
 
 SECRET = b"s" * 32
 MINE, OTHER, UNKNOWN = (key_text(bytes([n]) * 32) for n in range(3))
@@ -40,7 +40,7 @@ def callers(
 
 def head(*headers: tuple[str, str], peer: str = "10.0.0.1") -> RequestHead:
     fields = tuple((name.encode(), value.encode()) for name, value in headers)
-    return RequestHead("POST", "/v1/messages", "", fields, peer)
+    return request_head("POST", "/v1/messages", "", fields, peer)
 
 
 def bearer(key: str) -> RequestHead:

@@ -15,7 +15,7 @@ from streamgauge.core.errors import GatewayError
 from streamgauge.core.keys import Caller
 from streamgauge.gateway.costs import cost_answer, cost_page
 from streamgauge.gateway.generation import Generation, generation_of
-from streamgauge.gateway.http import Request, RequestHead
+from streamgauge.gateway.http import Request, request_head
 from streamgauge.gateway.ids import IdSource
 
 NOW_US = 1_780_000_000_000_000
@@ -51,7 +51,7 @@ def host_of(folder: Path, **upstream: Any) -> Host:
 
 def request(model: str = "m") -> Request:
     body = {"model": model, "messages": [{"role": "user", "content": "abcd"}]}
-    head = RequestHead("POST", "/v1/cost", "", (), "127.0.0.1")
+    head = request_head("POST", "/v1/cost", "", (), "127.0.0.1")
     return Request(head, json.dumps(body).encode(), 0.0)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.errors import ErrorCode, RequestError
-from streamgauge.gateway.http import Request, RequestHead
+from streamgauge.gateway.http import Request, RequestHead, request_head
 from streamgauge.gateway.http_chunks import MAX_FRAMING, ChunkGuard
 from streamgauge.gateway.http_guard import (
     FIELD_BLOCK,
@@ -194,7 +194,7 @@ def test_keep_alive_is_the_clients_word(version: bytes, fields: bytes, keep: boo
 def test_a_head_gives_lower_case_names_and_trimmed_values() -> None:
     raw = b"\r\nPOST /v1/x?beta=true HTTP/1.1\r\nHOST:x\r\nX-A: \t b c\t \r\nEmpty:\r\n\r\n"
     (request,) = read_all([raw])
-    assert request.head == RequestHead(
+    assert request.head == request_head(
         "POST", "/v1/x", "beta=true", ((b"host", b"x"), (b"x-a", b"b c"), (b"empty", b"")), "-"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamgauge.core.errors import RequestError
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import RequestHead, request_head
 from streamgauge.gateway.idempotency import Idempotency, idempotency_key
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 def head(*names: bytes) -> RequestHead:
     fields = tuple((b"idempotency-key", name) for name in names)
-    return RequestHead("POST", "/v1/messages", "", fields, "127.0.0.1")
+    return request_head("POST", "/v1/messages", "", fields, "127.0.0.1")
 
 
 def test_a_request_has_one_name_or_none() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamgauge.core.errors import RequestError
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import request_head
 from streamgauge.gateway.http_guard import check_head
 from streamgauge.gateway.known_head import HeadReading, KnownHead, known_head
 from streamgauge.gateway.request_reader import RequestReader
@@ -18,13 +18,14 @@ HEAD = (
     b"POST /v1/x?beta=a HTTP/1.1\r\nHost: x\r\nAccept: b\r\ncontent-LENGTH: \t7 \r\n"
     b"X-Api-Key: \t sk-a 1 \r\nAuthorization:Bearer sk-b\r\n\r\n"
 )
+TWICE = HEAD.replace(b"Host: x", b"X-A: 1\r\nHost: x\r\nAccept: c\r\nX-A: 2")
 PLAIN = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nAccept: 7\r\n\r\n"
 
 
 def reading(raw: bytes) -> HeadReading:
     checked = check_head(raw, ALLOWED)
     path, _, query = checked.target.partition("?")
-    head = RequestHead(checked.method, path, query, checked.headers, "127.0.0.1")
+    head = request_head(checked.method, path, query, checked.headers, "127.0.0.1")
     return HeadReading(len(raw), checked.length or 0, checked, head)
 
 
@@ -36,10 +37,15 @@ def known(raw: bytes) -> KnownHead | None:
 def again(raw: bytes, other: bytes) -> HeadReading | None:
     found = known(raw)
     assert found is not None
-    return found.in_front_of(bytearray(other + b"{} the body"))
+    read = found.in_front_of(bytearray(other + b"{} the body"))
+    if read is not None:
+        anew = reading(other).head
+        for name, _ in anew.headers:
+            assert read.head.header(name) == anew.header(name)
+    return read
 
 
-@pytest.mark.parametrize("raw", [HEAD, PLAIN, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.parametrize("raw", [HEAD, TWICE, PLAIN, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_the_same_bytes_are_the_same_head(raw: bytes) -> None:
     assert again(raw, raw) == reading(raw)
 

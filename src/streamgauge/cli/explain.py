@@ -87,11 +87,11 @@ def explanation_of(
     """
     from streamgauge.core.routing.plan import explain as explained
     from streamgauge.gateway.admission import asked_of, read_chat
-    from streamgauge.gateway.http import RequestHead
+    from streamgauge.gateway.http import request_head
     from streamgauge.gateway.snapshot import snapshot_of
 
     pairs = tuple((name.lower().encode(), value.encode()) for name, value in headers)
-    head = RequestHead("POST", f"/v1/{endpoint}", "", pairs, "")
+    head = request_head("POST", f"/v1/{endpoint}", "", pairs, "")
     asked = asked_of(read_chat(head, endpoint, body), head, key_label)
     live = _live(config)
     live = live if standing is None else replace(live, standing=standing)

@@ -6,7 +6,6 @@ The two connections implement these; relay and server use them. Nothing here kno
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,31 +21,44 @@ __all__ = [
     "Responder",
     "UpstreamCall",
     "UpstreamEvents",
+    "request_head",
 ]
 
 Header = tuple[bytes, bytes]
 """A header field: its name in lower case, and its value without outer white space."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """The request line and headers of one request, checked by the guard."""
+class RequestHead(msgspec.Struct, frozen=True, eq=False):
+    """The request line and headers of one request, checked by the guard; `request_head` makes it.
+
+    `header` returns the first value of a header, by its name in lower case, as latin-1 text, or
+    None. Asked a dozen times a request, mostly in vain, it is the look-up itself.
+    """
 
     method: str
     path: str
     query: str
     headers: tuple[Header, ...]
     peer: str
-    first: InitVar[dict[bytes, str] | None] = None
-    """The first value of each header, where that is known already."""
-    header: Callable[[bytes], str | None] = field(init=False, repr=False, compare=False)
-    """Returns the first value of a header, by its name in lower case, as latin-1 text, or None."""
+    header: Callable[[bytes], str | None]
 
-    def __post_init__(self, first: dict[bytes, str] | None) -> None:
-        # Asked a dozen times a request, mostly in vain: the look-up itself, and no call of ours.
-        if first is None:
-            first = {name: value.decode("latin-1") for name, value in reversed(self.headers)}
-        object.__setattr__(self, "header", first.get)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RequestHead) and self._stated == other._stated
+
+    def __hash__(self) -> int:
+        return hash(self._stated)
+
+    @property
+    def _stated(self) -> tuple[object, ...]:
+        return self.method, self.path, self.query, self.headers, self.peer
+
+
+def request_head(
+    method: str, path: str, query: str, headers: tuple[Header, ...], peer: str
+) -> RequestHead:
+    """Return the head of a request from `peer`."""
+    first = {name: value.decode("latin-1") for name, value in reversed(headers)}
+    return RequestHead(method, path, query, headers, peer, first.get)
 
 
 class Request(msgspec.Struct, frozen=True):

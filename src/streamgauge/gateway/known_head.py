@@ -82,7 +82,7 @@ def _filled(
     size: int,
     length: int,
     fields: tuple[tuple[bytes, bytes], ...],
-    first: dict[bytes, str] | None = None,
+    first: dict[bytes, str],
 ) -> HeadReading:
     checked, head = same.checked, same.head
     stated = None if checked.length is None else length
@@ -90,7 +90,7 @@ def _filled(
         size,
         length,
         msgspec.structs.replace(checked, headers=fields, length=stated),
-        RequestHead(head.method, head.path, head.query, fields, head.peer, first),
+        RequestHead(head.method, head.path, head.query, fields, head.peer, first.get),
     )
 
 
@@ -117,13 +117,13 @@ def known_head(raw: bytes, checked: CheckedHead, head: RequestHead) -> KnownHead
         gaps.append((before + line[:start], legal, place))
         before = line[start + len(value) :] + b"\r\n"
     length = 0 if checked.length is None else checked.length
-    same = HeadReading(len(raw), length, checked, head)
-    if not plain:
-        same = _filled(same, len(raw), length, tuple(fields))
     told = {checked.headers[place][0] for _, _, place in gaps}
     kept = {
         name: value.decode("latin-1")
         for name, value in reversed(checked.headers)
         if name not in told
     }
+    same = HeadReading(len(raw), length, checked, head)
+    if not plain:
+        same = _filled(same, len(raw), length, tuple(fields), kept)
     return KnownHead(tuple(gaps), before + b"\r\n", kept, raw if plain else None, same)

@@ -228,14 +228,11 @@ def _demand(call: Call, limits: KeyLimits) -> Demand:
         asked = tier if isinstance(tier, str) else None
         prices = tuple([_price(attempt.price, asked) for attempt in call.attempts])
     # All others ask for what the request says, and none of them has to be made for it.
-    own = call.bounds_output or LLAMA_CPP in call.request.fields or _is_open(call.conversation)
+    own = call.bounds_output or LLAMA_CPP in call.request.fields
+    if (conversation := call.conversation) is not None and not own:
+        own = conversation.sampling.max_tokens is None  # its upstream's dialect may bound it
     attempts = call.attempts if own else ()
-    return call_bounds(call.request, call.conversation, call.context, prices, attempts)
-
-
-def _is_open(conversation: Conversation | None) -> bool:
-    """Whether a request is translated that bounds no answer: its upstream's dialect may."""
-    return conversation is not None and conversation.sampling.max_tokens is None
+    return call_bounds(call.request, conversation, call.context, prices, attempts)
 
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:

@@ -15,7 +15,7 @@ from collections.abc import Collection
 import httptools
 
 from streamgauge.core.errors import RequestError
-from streamgauge.gateway.http import Header, RequestHead
+from streamgauge.gateway.http import Header, RequestHead, request_head
 from streamgauge.gateway.http_chunks import ChunkGuard
 from streamgauge.gateway.http_guard import (
     CheckedHead,
@@ -159,7 +159,7 @@ class RequestReader:
 
     def _head_of(self, checked: CheckedHead) -> RequestHead:
         path, _, query = checked.target.partition("?")
-        return RequestHead(checked.method, path, query, checked.headers, self.peer)
+        return request_head(checked.method, path, query, checked.headers, self.peer)
 
     def read_body(self) -> bytes | None:
         """Return the whole body of the request whose head was read last."""

@@ -12,7 +12,7 @@ from streamgauge.core.routing.asked import Asked
 from streamgauge.core.routing.plan import Choice, Phase, explain, plan
 from streamgauge.core.routing.strategies import Live
 from streamgauge.gateway.admission import asked_of, read_chat
-from streamgauge.gateway.http import RequestHead
+from streamgauge.gateway.http import request_head
 from streamgauge.gateway.snapshot import snapshot_of
 
 from .decisions import CASES, CONFIG, Case
@@ -31,7 +31,7 @@ LIVE = Live(price=price)
 
 def asked(case: Case) -> Asked:
     headers = tuple((n.lower().encode(), v.encode()) for n, v in case.header.items())
-    head = RequestHead("POST", f"/v1/{case.endpoint}", "", headers, "")
+    head = request_head("POST", f"/v1/{case.endpoint}", "", headers, "")
     return asked_of(read_chat(head, case.endpoint, case.request), head, case.key)
 
 

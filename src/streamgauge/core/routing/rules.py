@@ -112,8 +112,7 @@ class When:
             if text is None or not values.fit(text):
                 return False
         least = self.min_input_chars
-        # A character takes at least a byte: nearly always that decides.
-        if least is not None and (signals.asked.size < least or not signals.has_chars(least)):
+        if least is not None and not signals.has_chars(least):
             return False
         if not self.keywords:
             return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from streamgauge.core.routing.asked import Asked
 
 __all__ = ["Signals"]
@@ -34,20 +36,19 @@ _TELLING = _OF_SEARCH | _OF_THINKING
 """Members without any of which nothing is asked for: most requests have none."""
 
 
-class Signals:
-    """Looks into one request. Texts and parts are walked at most once, and only if somebody asks."""
+class Signals(msgspec.Struct):
+    """Looks into one request. Texts and parts are walked at most once, and only if somebody asks.
 
-    __slots__ = ("_chars", "_dear", "_estimate", "_estimated", "_image", "_user_text", "asked")
+    `asked`: the request itself.
+    """
 
-    def __init__(self, asked: Asked) -> None:
-        """`asked`: the request itself."""
-        self.asked = asked
-        self._chars: tuple[int, int] | None = None
-        self._dear: int | None = None
-        self._image = False
-        self._user_text: str | None = None
-        self._estimate: int | None = None
-        self._estimated = False
+    asked: Asked
+    _chars: tuple[int, int] | None = None
+    _dear: int | None = None
+    _image: bool = False
+    _user_text: str | None = None
+    _estimate: int | None = None
+    _estimated: bool = False
 
     @property
     def user_text(self) -> str:

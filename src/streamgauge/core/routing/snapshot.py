@@ -82,13 +82,24 @@ class Way:
 
 
 class Step:
-    """One condition to be asked of each request, and the route it leads to."""
+    """One condition to be asked of each request, and the route it leads to.
 
-    __slots__ = ("_way", "holds", "route")
+    It never holds without `header`, where there is one, nor for a body of less than `size` bytes.
+    """
 
-    def __init__(self, holds: Callable[[Signals], bool], route: Route) -> None:
+    __slots__ = ("_way", "header", "holds", "route", "size")
+
+    def __init__(
+        self,
+        holds: Callable[[Signals], bool],
+        route: Route,
+        header: bytes | None = None,
+        size: int = 0,
+    ) -> None:
         self.holds = holds
         self.route = route
+        self.header = header
+        self.size = size
         self._way: Way | None = None
 
     def way(self, snapshot: Snapshot, asked: Asked) -> Way:
@@ -120,8 +131,11 @@ class Alike:
         """Return the first that holds."""
         if not self.rules and not self.scenarios:
             return None
-        signals = Signals(asked)
+        signals, header = Signals(asked), asked.header
         for step in self.rules:
+            needs = step.header
+            if step.size > asked.size or (needs is not None and header(needs) is None):
+                continue
             if step.holds(signals):
                 return step
         if self.scenarios and not signals.is_plain(self.plain_tokens):
@@ -205,7 +219,7 @@ class Snapshot:
             if rule.when.suits(asked):
                 if rule.when.is_open:
                     return rule.route
-                steps.append(Step(rule.when.told_by, rule.route))
+                steps.append(_step_of(rule))
         return None
 
     def _of_kind(self, asked: Asked, steps: list[Step]) -> Route | None:
@@ -230,6 +244,13 @@ class Snapshot:
             if not candidate.models and candidate.reached(asked):
                 return Route(Phase.DEFAULT, "default", (Target(candidate.name),))
         return None
+
+
+def _step_of(rule: Rule) -> Step:
+    """Return a rule as a step. A character takes at least a byte: nearly always that decides."""
+    when = rule.when
+    header = when.headers[0][0] if when.headers else None
+    return Step(when.told_by, rule.route, header, when.min_input_chars or 0)
 
 
 def _unfit(candidate: Candidate, asked: Asked, route: Route, target: Target) -> str | None:
