@@ -99,8 +99,10 @@ def test_the_table_compares_with_nginx_and_with_nothing_between(
     real_program: Callable[[str], Path],
 ) -> None:
     program = str(real_program("nginx"))
-    done = bench(*SMALL, "--against", "nginx", STREAMGAUGE_NGINX=program)
+    done = bench(*SMALL, "--rounds", "2", "--against", "nginx", STREAMGAUGE_NGINX=program)
     assert done.returncode == 0, done.stderr
+    order = [line.rpartition(": ")[2] for line in done.stderr.splitlines()]
+    assert order == ["streamgauge", "nginx", "direct", "nginx", "direct", "streamgauge"]
     machine, load, titles, *rows = done.stdout.splitlines()
     assert "cores" in machine
     assert load == "paced: 5 streams of 10 events, one every 20 ms"

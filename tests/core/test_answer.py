@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from streamgauge.core.answer import BODY_LIMIT, REFUSAL_LIMIT, Answer, AnswerKind, answer_kind
+from streamgauge.core.answer import (
+    BODY_LIMIT,
+    REFUSAL_LIMIT,
+    UNASKED,
+    Answer,
+    AnswerKind,
+    answer_kind,
+)
 from streamgauge.core.verdict import Verdict
 
 STREAM, WHOLE, REFUSED = AnswerKind.STREAM, AnswerKind.WHOLE, AnswerKind.REFUSED
@@ -44,6 +51,7 @@ def test_the_head_promises_a_kind_of_body(
         (200, "text/html; charset=x", False, "upstream_protocol_error"),
         (200, "application/x-ndjson", True, "upstream_protocol_error"),
         (200, "application/jsonx", True, "upstream_protocol_error"),
+        (200, "application/jsonl", False, "upstream_protocol_error"),
         (204, SSE, True, "upstream_protocol_error"),
         (101, None, True, "upstream_protocol_error"),
         (199, JSON, False, "upstream_protocol_error"),
@@ -59,6 +67,11 @@ def test_what_was_not_asked_for_is_a_502(
     assert isinstance(found, Verdict)
     assert found.error is not None
     assert (found.status, found.error.status, found.error.code) == (verdict, 502, verdict)
+
+
+def test_lines_of_json_that_nobody_asked_for_are_no_document() -> None:
+    assert answer_kind(200, "application/x-ndjson", streaming=False, lines=True) is UNASKED
+    assert answer_kind(200, SSE, streaming=False) is WHOLE
 
 
 def test_a_long_content_type_is_not_told_whole() -> None:

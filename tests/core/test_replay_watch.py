@@ -230,6 +230,18 @@ def ids(*frames: tuple[str, str | None, str]) -> list[Suspicion]:
     return found
 
 
+@pytest.mark.parametrize("size", [10, 5000])
+def test_an_opening_is_known_by_its_id_and_kept_only_while_it_is_small(size: int) -> None:
+    found: list[Suspicion] = []
+    watch = ReplayWatch(found.append)
+    opening = json.dumps({"id": "a", "role": "assistant", "more": "x" * size}).encode()
+    watch.observe(opening, ())
+    assert (watch._opening == opening) is (size == 10)
+    watch.observe(b"{}", (TextDelta("x"),))
+    watch.observe(opening.replace(b'"a"', b'"b"'), ())
+    assert found == [Suspicion(Suspected.SECOND_START, 3, 1)]
+
+
 def test_a_new_id_together_with_a_role_is_a_second_start() -> None:
     begun = (("a", "assistant", ""), ("a", None, "x"), ("a", None, "y"))
     assert ids(*begun, ("b", "assistant", ""), ("b", None, "x")) == [
