@@ -28,3 +28,13 @@ def test_calls_begin_in_the_order_of_their_names() -> None:
     calls.name(ToolCallStarted(0, "a", "f"))
     assert [call.name for call in calls.hold(ToolCallDelta(0, "{}"))] == ["g", "f"]
     assert [call.name for call in calls.without_arguments()] == ["g", "f"], "held, and not told"
+
+
+def test_a_call_that_turns_out_to_be_the_upstreams_own_is_not_told() -> None:
+    calls = ToolCalls()
+    assert not calls.hold(ToolCallDelta(0, "{}"))
+    assert not calls.name(ToolCallStarted(1, "b", "g"))
+    assert not calls.name(ToolCallStarted(0, "a", "web_search", served=True))
+    assert not calls.name(ToolCallStarted(1, None, "h", served=True))
+    assert not calls.hold(ToolCallDelta(0, "{}"))
+    assert (calls.begin(), calls.begin_nameless(), calls.called) == ([], [], False)

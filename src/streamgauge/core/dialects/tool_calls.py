@@ -62,8 +62,11 @@ class ToolCalls:
         if call.begun:
             return ()
         call.served = call.served or event.served
+        if call.served:
+            self._forget(call)
+            return ()
         call.id = call.id or event.id
-        if event.name and not call.name and not call.served:
+        if event.name and not call.name:
             self.waiting.append(call)
         call.name += event.name or ""
         return self._begin_up_to(call) if call.held and call.name else ()
@@ -75,6 +78,12 @@ class ToolCalls:
             return ()
         call.held.append(event.arguments)
         return self._begin_up_to(call) if call.name else ()
+
+    def _forget(self, call: ToolCall) -> None:
+        """Drop what was kept of a call before it turned out that no client hears of it."""
+        call.held.clear()
+        if call in self.waiting:
+            self.waiting.remove(call)
 
     def _at(self, index: int) -> ToolCall:
         call = self._calls.get(index)
