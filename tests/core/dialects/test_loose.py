@@ -28,6 +28,7 @@ from streamgauge.core.dialects.loose import (
         (b'{"a":1.50}', {"a": Decimal("1.50")}, True),
         (b'{"a":1e400}', {"a": Decimal("1e400")}, True),
         (b'{"a":1e9999999999999999999}', {"a": Decimal("Infinity")}, True),
+        (b'{"a":-1e9999999999999999999}', {"a": Decimal("-Infinity")}, True),
         (b'{"a":' + b"9" * 40 + b"}", {"a": int("9" * 40)}, True),
         (b'{"a":' + b"9" * 41 + b"}", {"a": Decimal("9" * 41)}, True),
         (b'{"a":1,"a":1}', {"a": 1}, True),
@@ -69,12 +70,29 @@ def test_what_is_no_json_is_none(payload: bytes) -> None:
     [
         ({"a": [1, None, True]}, '{"a":[1,null,true]}'),
         ({"ü": "\ud800"}, '{"ü":"\ufffd"}'),
-        ({"a": Decimal("1.50")}, '{"a":1.5}'),
+        ({"a": Decimal("1.50")}, '{"a":1.50}'),
+        ([("\ud800", 1)], '[["\ufffd",1]]'),
         ({"a": CONFLICT}, '{"a":null}'),
     ],
 )
 def test_a_value_becomes_text_again(value: Any, text: str) -> None:
     assert dump(value) == text
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (b'{"a":1e400,"b":0.1234567890123456789}', '{"a":1E+400,"b":0.1234567890123456789}'),
+        (b'{"a":' + b"9" * 50 + b"}", '{"a":' + "9" * 50 + "}"),
+        (b'{"a":1e9999999999999999999,"b":-1e9999999999999999999}', '{"a":null,"b":null}'),
+        (b'{"a":NaN,"b":Infinity,"c":-Infinity}', '{"a":null,"b":null,"c":null}'),
+        (b'{"a":NaN,"b":"\\ud800"}', '{"a":null,"b":"\ufffd"}'),
+    ],
+)
+def test_what_was_read_is_written_as_json_and_its_digits_stay(payload: bytes, text: str) -> None:
+    loaded = load(payload)
+    assert loaded is not None
+    assert dump(loaded.value) == text
 
 
 def test_a_value_as_deep_as_the_stack_is_null() -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "LooseObject",
     "clean_label",
     "clean_text",
+    "clean_value",
     "dump",
     "load",
 ]
@@ -32,6 +33,12 @@ class Conflict:
 
 
 CONFLICT = Conflict()
+
+
+class _Unwritten(Decimal):
+    """A number that JSON has no word for: it is read, and null when it is written."""
+
+    __slots__ = ()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -59,7 +66,7 @@ def _fraction(digits: str) -> Decimal:
     try:
         return Decimal(digits)
     except ArithmeticError:  # an exponent that even Decimal cannot hold
-        return Decimal("Infinity")
+        return _Unwritten("-Infinity" if digits.startswith("-") else "Infinity")
 
 
 def _refuse(name: str) -> NoReturn:
@@ -73,7 +80,7 @@ _TOLERANT = json.JSONDecoder(
     object_pairs_hook=_members,
     parse_float=_fraction,
     parse_int=_integer,
-    parse_constant=Decimal,
+    parse_constant=_Unwritten,
     strict=False,
 )
 
@@ -98,19 +105,32 @@ def load(payload: bytes) -> Loaded | None:
 
 
 def dump(value: Any) -> str:
-    """Return the JSON text of a value that `load` gave; fractions as doubles, CONFLICT as null.
+    """Return the JSON text of a value that `load` gave; fractions keep their digits.
 
-    A value nested as deep as the stack goes is null: no client could read it either.
+    CONFLICT is null, as is what no JSON can say: NaN, infinity, and a value nested as deep as the
+    stack goes, which no client could read either.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        try:
+            return _encode(value).decode()
+        except UnicodeEncodeError:
+            return _encode(clean_value(value)).decode()
     except RecursionError:
         return "null"
-    return clean_text(text)
 
 
-def _plain(value: object) -> float | None:
-    return float(value) if isinstance(value, Decimal) else None
+_encode = msgspec.json.Encoder(enc_hook=lambda _: None, decimal_format="number").encode
+
+
+def clean_value(value: Any) -> Any:
+    """Return a JSON value with the lone surrogates of its texts replaced."""
+    if type(value) is str:
+        return clean_text(value)
+    if type(value) is dict:
+        return {clean_text(key): clean_value(member) for key, member in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return [clean_value(member) for member in value]
+    return value
 
 
 def clean_text(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from streamgauge.core.dialects.loose import clean_text
+from streamgauge.core.dialects.loose import clean_value
 
 __all__ = ["NO_ARGUMENTS", "argument_object", "encode_body", "json_text"]
 
@@ -21,22 +21,12 @@ def encode_body(value: Any) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        return _encode(_cleaned(value))
+        return _encode(clean_value(value))
 
 
 def json_text(value: Any) -> str:
     """Return `value` as compact JSON text."""
     return encode_body(value).decode()
-
-
-def _cleaned(value: Any) -> Any:
-    if type(value) is str:
-        return clean_text(value)
-    if type(value) is dict:
-        return {clean_text(key): _cleaned(member) for key, member in value.items()}
-    if type(value) is list or type(value) is tuple:
-        return [_cleaned(member) for member in value]
-    return value
 
 
 def argument_object(text: str) -> msgspec.Raw | None:
