@@ -109,6 +109,32 @@ def test_a_chat_answer_that_says_little_is_a_short_stream(choice: dict[str, Any]
     ]
 
 
+@pytest.mark.parametrize("stated", [None, -1, "1", True, 1.0])
+def test_a_choice_without_a_usable_number_has_that_of_its_place(stated: object) -> None:
+    choices = [{"index": stated, "message": {"content": text}} for text in ("a", "b")]
+    body = json.dumps({"choices": choices}).encode()
+    told = [chunk["choices"][0] for chunk in payloads(chat_stream(body))[:-1]]
+    assert [(c["index"], c["delta"].get("content")) for c in told if c["delta"].get("content")] == [
+        (0, "a"),
+        (1, "b"),
+    ]
+    texts = [{"index": stated, "text": text} for text in ("a", "b")]
+    stream = DIALECTS["openai"].stream_of("completions", json.dumps({"choices": texts}).encode())
+    assert [chunk["choices"][0]["index"] for chunk in payloads(stream)[:-1]] == [0, 0, 1, 1]
+
+
+def test_a_spoken_answer_that_is_written_too_is_told_once() -> None:
+    message = {"content": "hi", "audio": {"data": "AA==", "transcript": "hi"}}
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+    stream = UPSTREAMS["openai"].stream_of(body)
+    assert piece(0, message) in [chunk["choices"][0] for chunk in payloads(stream)[:-1]]
+    decoder = UPSTREAMS["openai"].decoder()
+    events = [
+        e for told in payloads(stream)[:-1] for e in decoder.decode(json.dumps(told).encode(), b"")
+    ]
+    assert [e for e in events if isinstance(e, TextDelta)] == [TextDelta("hi")]
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b"7", b"{}", b'{"choices":{}}', b'{"choices":[{},7]}', b'{"error":null}']
 )

@@ -14,9 +14,15 @@ __all__ = ["DONE", "chat_stream", "completion_stream"]
 DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _TAIL = ("usage", "timings")
-_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")
-"""The same in several words, so it is told in one piece: else it would be read more than once."""
-_PIECES = ("content", "images", "annotations", "refusal", "function_call", "audio")
+_PIECES = (
+    ("reasoning_content", "reasoning", "reasoning_details"),
+    ("content", "audio"),
+    ("images",),
+    ("annotations",),
+    ("refusal",),
+    ("function_call",),
+)
+"""What says the same in several words is told in one piece: else it would be read more than once."""
 
 
 def chat_stream(body: bytes) -> bytes | None:
@@ -43,12 +49,18 @@ def _stream(body: bytes, kind: str, pieces_of: Any) -> bytes | None:
     frames = [
         json_frame({**head, "choices": [piece]})
         for position, choice in enumerate(choices)
-        for piece in pieces_of(choice, choice.get("index", position))
+        for piece in pieces_of(choice, _index(choice, position))
     ]
     tail = {key: answer[key] for key in _TAIL if answer.get(key) is not None}
     if tail:
         frames.append(json_frame({**head, "choices": [], **tail}))
     return b"".join((*frames, DONE))
+
+
+def _index(choice: dict[str, Any], position: int) -> int:
+    """Return the number of a choice. Without a usable one it is its place, as in a whole answer."""
+    stated = choice.get("index")
+    return stated if type(stated) is int and stated >= 0 else position
 
 
 def _head(answer: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -66,12 +78,10 @@ def _chat_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     yield _piece(index, {"role": message.get("role") or "assistant", "content": ""})
-    if thoughts := {key: message[key] for key in _THOUGHTS if message.get(key)}:
-        yield _piece(index, thoughts)
-    for key in _PIECES:
-        if message.get(key):
-            piece = _piece(index, {key: message[key]})
-            logprobs = choice.get("logprobs") if key == "content" else None
+    for keys in _PIECES:
+        if told := {key: message[key] for key in keys if message.get(key)}:
+            piece = _piece(index, told)
+            logprobs = choice.get("logprobs") if "content" in told else None
             yield piece if logprobs is None else {**piece, "logprobs": logprobs}
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:
