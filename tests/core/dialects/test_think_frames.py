@@ -74,6 +74,60 @@ def test_pieces_of_one_reasoning_are_one_block() -> None:
     assert blocks(frames) == [(0, "thinking", "ab"), (1, "text", "cd")]
 
 
+def tool(index: int) -> bytes:
+    block = {"type": "tool_use", "id": f"t{index}", "name": "f", "input": {}}
+    return event("content_block_start", index=index, content_block=block)
+
+
+def arguments(index: int) -> bytes:
+    piece = {"type": "input_json_delta", "partial_json": "{}"}
+    return event("content_block_delta", index=index, delta=piece)
+
+
+def stop(index: int) -> bytes:
+    return event("content_block_stop", index=index)
+
+
+def indexes(frames: list[bytes]) -> list[tuple[str, int]]:
+    told = [json.loads(each.splitlines()[1][6:]) for each in frames]
+    return [(each["type"].removeprefix("content_block_"), each["index"]) for each in told]
+
+
+def test_a_block_that_is_open_beside_one_that_is_split_stays_where_it_is() -> None:
+    wire = (tool(0), start("<think>a</think>b", 1), arguments(0), stop(0), stop(1), tool(2))
+    assert indexes(through(MessagesThinkFrames(), *wire)) == [
+        ("start", 0),
+        *(("start", 1), ("delta", 1), ("stop", 1), ("start", 2), ("delta", 2)),
+        *(("delta", 0), ("stop", 0), ("stop", 2)),
+        ("start", 3),
+    ]
+
+
+def test_a_block_that_is_split_goes_on_behind_those_that_began_meanwhile() -> None:
+    wire = (start("a\n"), tool(1), delta("<think>b"), arguments(1), stop(0), stop(1), tool(2))
+    frames = through(MessagesThinkFrames(), *wire)
+    assert indexes(frames) == [
+        *(("start", 0), ("delta", 0), ("start", 1), ("stop", 0), ("start", 2), ("delta", 2)),
+        *(("delta", 1), ("stop", 2), ("stop", 1), ("start", 3)),
+    ]
+    assert blocks(frames)[2] == (2, "thinking", "b")
+
+
+def test_what_is_held_of_a_block_leaves_before_another_begins() -> None:
+    wire = (
+        start("<thi"),
+        start(index=1),
+        tool(2),
+        delta("nk>", 0),
+        stop(0),
+        delta("a", 1),
+        stop(1),
+    )
+    frames = through(MessagesThinkFrames(), *wire)
+    assert blocks(frames) == [(0, "text", "<think>"), (1, "text", "a"), (2, "tool_use", "")]
+    assert indexes(frames)[:4] == [("start", 0), ("delta", 0), ("start", 1), ("start", 2)]
+
+
 def test_what_was_held_of_a_chat_answer_leaves_before_its_end_marker() -> None:
     held = [chunk({"content": "a\n<thi"}), b"data: [DONE]\n\n"]
     first, rest, done = through(ChatThinkFrames(), *held)

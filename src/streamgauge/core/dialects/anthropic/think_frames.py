@@ -13,23 +13,38 @@ from streamgauge.core.transform.think_tags import ThinkTags
 __all__ = ["MessagesThinkFrames"]
 
 Members = dict[str, Any]
-_NO_START = (b"", b"", b"")
+
+
+class _Text:
+    """A text block that the upstream has open. `index`: where the client has what is said now.
+
+    `start`: its first event. `reasoning`: whether the client's open block is, None before any.
+    """
+
+    __slots__ = ("index", "reasoning", "start", "tags")
+
+    def __init__(self, index: int, start: tuple[bytes, bytes, bytes]) -> None:
+        self.index = index
+        self.start = start
+        self.reasoning: bool | None = None
+        self.tags = ThinkTags()
 
 
 class MessagesThinkFrames:
     """The events of one message. Implements FrameRewriter.
 
-    A text block begins with its first certain text. Blocks behind one that was split move up.
+    A text block begins with its first certain text. Blocks that start behind one that was split
+    move up; one that is open beside it stays where it is.
     """
 
-    __slots__ = ("_index", "_open", "_shift", "_start", "_tags")
+    __slots__ = ("_highest", "_last", "_moved", "_shift", "_texts")
 
     def __init__(self) -> None:
-        self._tags: ThinkTags | None = None  # of the text block that the upstream has open
-        self._start = _NO_START  # its first event, while nothing was said in it
-        self._index = 0  # its index at the upstream
-        self._open: bool | None = None  # whether the client's open block is reasoning
-        self._shift = 0  # how many blocks were added
+        self._texts: dict[int, _Text] = {}  # by the upstream's index
+        self._moved: dict[int, int] = {}  # the client's index of blocks that moved
+        self._highest = -1  # of the upstream's indexes
+        self._last = -1  # of the client's
+        self._shift = 0  # how far the next block moves
 
     def rewrite(self, raw: bytes, payload: bytes, event: bytes) -> Sequence[bytes]:
         """Return the events to send now."""
@@ -37,76 +52,85 @@ class MessagesThinkFrames:
         kind = None if frame is None else frame.get("type")
         if frame is None or not isinstance(frame.get("index"), int):
             return [*self.end(), raw] if kind in ("message_delta", "message_stop") else [raw]
-        block, delta = frame.get("content_block"), frame.get("delta")
-        if (
-            kind == "content_block_start"
-            and isinstance(block, dict)
-            and block.get("type") == "text"
-        ):
-            return self._begin(raw, payload, event, frame["index"], block)
-        if self._tags is None or frame["index"] != self._index:
-            return [self._moved(raw, payload, event, frame["index"])]
+        index = frame["index"]
+        if kind == "content_block_start":
+            return self._begin((raw, payload, event), index, frame.get("content_block"))
+        text = self._texts.get(index)
+        if text is None:
+            return [_at(self._moved.get(index, index), index, raw, payload, event)]
         if kind == "content_block_stop":
-            return self._finish(raw, payload, event)
-        text = delta.get("text") if isinstance(delta, dict) else None
-        if not isinstance(text, str):
-            return [self._moved(raw, payload, event, frame["index"])]
-        pieces = self._tags.feed(text)
-        if pieces == [(False, text)] and not self._shift and self._open is not True:
-            before = [] if self._open is False else [self._start[0]]
-            self._open = False
+            stop = [*self._whole(text, index), _at(text.index, index, raw, payload, event)]
+            del self._texts[index]
+            return stop
+        delta = frame.get("delta")
+        said = delta.get("text") if isinstance(delta, dict) else None
+        if not isinstance(said, str):
+            return [_at(text.index, index, raw, payload, event)]
+        pieces = text.tags.feed(said)
+        if pieces == [(False, said)] and text.index == index and text.reasoning is not True:
+            before = [] if text.reasoning is False else [text.start[0]]
+            text.reasoning = False
             return [*before, raw]
-        return self._say(pieces)
+        return self._say(text, pieces)
 
-    def _begin(
-        self, raw: bytes, payload: bytes, event: bytes, index: int, block: Members
-    ) -> Sequence[bytes]:
-        self._tags, self._index, self._open = ThinkTags(), index, None
-        self._start = (raw, payload, event)
-        text = block.get("text")
-        if not isinstance(text, str) or not text:
-            return []
-        return self._say(self._tags.feed(text))
+    def _begin(self, start: tuple[bytes, bytes, bytes], index: int, block: Any) -> Sequence[bytes]:
+        # What is open keeps its place before this one: SDKs number blocks as they start.
+        before = [frame for at, text in self._texts.items() for frame in self._whole(text, at)]
+        place = index + self._shift
+        self._highest, self._last = max(self._highest, index), max(self._last, place)
+        if self._shift:
+            self._moved[index] = place
+        if not isinstance(block, dict) or block.get("type") != "text":
+            return [*before, _at(place, index, *start)]
+        text = self._texts[index] = _Text(place, start)
+        said = block.get("text")
+        if not isinstance(said, str) or not said:
+            return before
+        return [*before, *self._say(text, text.tags.feed(said))]
 
-    def _finish(self, raw: bytes, payload: bytes, event: bytes) -> Sequence[bytes]:
-        assert self._tags is not None
-        frames = list(self._say(self._tags.end()))
-        if self._open is None:
-            frames.append(self._moved(*self._start, self._index))
-        self._tags = None
-        return [*frames, self._moved(raw, payload, event, self._index)]
-
-    def _say(self, pieces: Sequence[tuple[bool, str]]) -> Sequence[bytes]:
-        frames: list[bytes] = []
-        for reasoning, text in pieces:
-            if reasoning is not self._open:
-                frames += self._switch(reasoning)
-            kind = "thinking" if reasoning else "text"
-            delta = {"type": f"{kind}_delta", kind: text}
-            frames.append(self._event("content_block_delta", delta=delta))
+    def _whole(self, text: _Text, index: int) -> list[bytes]:
+        """Return what was held of a block, at least its start."""
+        frames = self._say(text, text.tags.end())
+        if text.reasoning is None:
+            text.reasoning = False
+            frames.append(_at(text.index, index, *text.start))
         return frames
 
-    def _switch(self, reasoning: bool) -> list[bytes]:
-        """Close the client's open block, and open one of the other kind behind it."""
+    def _say(self, text: _Text, pieces: Sequence[tuple[bool, str]]) -> list[bytes]:
         frames: list[bytes] = []
-        if self._open is not None:
-            frames.append(self._event("content_block_stop"))
-            self._shift += 1
-        self._open = reasoning
+        for reasoning, piece in pieces:
+            if reasoning is not text.reasoning:
+                frames += self._switch(text, reasoning)
+            kind = "thinking" if reasoning else "text"
+            delta = {"type": f"{kind}_delta", kind: piece}
+            frames.append(_event("content_block_delta", text.index, delta=delta))
+        return frames
+
+    def _switch(self, text: _Text, reasoning: bool) -> list[bytes]:
+        """Close the client's open block, and open one of the other kind behind all others."""
+        frames: list[bytes] = []
+        if text.reasoning is not None:
+            frames.append(_event("content_block_stop", text.index))
+            self._last = text.index = self._last + 1
+            self._shift = self._last - self._highest
+        text.reasoning = reasoning
         if reasoning:
             block: Members = {"type": "thinking", "thinking": "", "signature": ""}
         else:
             block = {"type": "text", "text": ""}
-        return [*frames, self._event("content_block_start", content_block=block)]
-
-    def _event(self, kind: str, **members: Any) -> bytes:
-        told = {"type": kind, "index": self._index + self._shift, **members}
-        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        return encode_frame(text.encode("utf-8", "replace"), kind.encode())
-
-    def _moved(self, raw: bytes, payload: bytes, event: bytes, index: int) -> bytes:
-        return frame_with(payload, event, index=index + self._shift) if self._shift else raw
+        return [*frames, _event("content_block_start", text.index, content_block=block)]
 
     def end(self) -> Sequence[bytes]:
-        """Return what was held: the block was never closed."""
-        return [] if self._tags is None else self._say(self._tags.end())
+        """Return what was held of blocks that were never closed."""
+        return [f for text in self._texts.values() for f in self._say(text, text.tags.end())]
+
+
+def _event(kind: str, index: int, **members: Any) -> bytes:
+    told = {"type": kind, "index": index, **members}
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return encode_frame(text.encode("utf-8", "replace"), kind.encode())
+
+
+def _at(place: int, index: int, raw: bytes, payload: bytes, event: bytes) -> bytes:
+    """Return the event of the block `index` as one of the block at `place`."""
+    return raw if place == index else frame_with(payload, event, index=place)
