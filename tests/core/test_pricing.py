@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamgauge.core.nano import MAX_NANO
 from streamgauge.core.pricing import (
     Cost,
     CostReason,
@@ -114,6 +115,7 @@ def test_cached_tokens_count_towards_the_tier_and_output_follows_it() -> None:
         (TokenUsage(5, 5, reasoning=6), SONNET, CostReason.USAGE_IMPOSSIBLE),
         (TokenUsage(-1, 5), SONNET, CostReason.USAGE_IMPOSSIBLE),
         (TokenUsage(5, 1), Price("config", "USD", 1, None), CostReason.OUTPUT_UNPRICED),
+        (TokenUsage(MAX_COUNT, 1), SONNET, CostReason.COST_IMPOSSIBLE),
     ],
 )
 def test_an_unknown_cost_says_why(
@@ -138,7 +140,7 @@ def test_the_terms_spell_out_the_formula() -> None:
     ]
 
 
-COUNTS = st.integers(0, MAX_COUNT)
+COUNTS = st.integers(0, 10**6) | st.integers(0, MAX_COUNT)
 RATES = st.integers(0, 10**15)
 
 
@@ -159,8 +161,10 @@ def test_any_cost_is_the_exact_fraction_rounded_half_up(
     counts = (read, wrote, cached, written, thought)
     exact = Fraction(sum(n * rate for n, rate in zip(counts, rates, strict=True)), 10**6) + fee
     money = cost_of(usage, price)
-    assert money is not None
-    assert Fraction(-1, 2) < money.nano - exact <= Fraction(1, 2)
+    if money is None:
+        assert exact + Fraction(1, 2) > MAX_NANO
+    else:
+        assert Fraction(-1, 2) < money.nano - exact <= Fraction(1, 2)
 
 
 def test_a_price_goes_through_json_as_decimal_text() -> None:
@@ -212,6 +216,16 @@ def test_a_reported_cost_is_read_as_decimal_text(text: str, nano: int) -> None:
     assert reported_cost(text) == Money(nano, "USD")
 
 
+def test_the_largest_amount_is_what_a_column_holds() -> None:
+    def price(fee: int) -> Price:
+        return Price("config", "USD", 0, 0, fee=fee)
+
+    assert cost_of(TokenUsage(1, 1), price(MAX_NANO)) == Money(MAX_NANO, "USD")
+    assert cost_of(TokenUsage(1, 1), price(MAX_NANO + 1)) is None
+    assert reported_cost("9223372036.854775807") == Money(MAX_NANO, "USD")
+    assert reported_cost("9223372036.854775808") is None
+
+
 @pytest.mark.parametrize("text", ["", "free", "-0.1", "NaN", "Infinity"])
 def test_a_reported_cost_that_is_no_amount_is_unknown(text: str) -> None:
     assert reported_cost(text) is None
@@ -232,6 +246,8 @@ LISTED = Price("genai-prices 1", "USD", USD, USD)
         (TokenUsage(1, 1), None, None, Cost(None, None, CostReason.NO_PRICE)),
         (TokenUsage(1, 1), None, "?", Cost(None, None, CostReason.NO_PRICE)),
         (TokenUsage(output=1), LISTED, None, Cost(None, None, CostReason.INPUT_UNKNOWN)),
+        (TokenUsage(1, 1), LISTED, "1e12", Cost(Money(2000, "USD"), "genai-prices 1", None)),
+        (TokenUsage(MAX_COUNT, 1), SONNET, "9", Cost(Money(9 * USD, "USD"), "upstream", None)),
     ],
 )
 def test_the_sources_of_a_cost_have_their_order(

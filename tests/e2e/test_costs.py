@@ -66,6 +66,30 @@ async def test_a_row_s_cost_is_what_one_works_out_by_hand(tmp_path: Path, case: 
         assert "service_tiers" not in row["price"], "the row keeps the rates that were used"
 
 
+RATED = {"input": 15, "output": 75, "currency": "USD"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "usage", "prices", "reason"),
+    [
+        ("openai", said(2**53 - 1, 5), [RATED], "cost_impossible"),
+        ("openrouter", said(3, 5, cost=1e11), [], "no_price"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_cost_that_no_column_holds_does_not_cost_the_row(
+    tmp_path: Path, kind: str, usage: dict[str, Any], prices: list[Any], reason: str
+) -> None:
+    """Of more than 64 bits SQLite takes no integer, nor the row that it stands in."""
+    case = Case("too much", kind, usage, (None, None, None))
+    async with stand(tmp_path, flavour=kind, kind=kind, config={"prices": prices}) as on:
+        row = await answered(on, case, "m")
+    assert (row["status"], row["usage_source"]) == ("completed", "provider")
+    assert row["input_tokens"] == usage["prompt_tokens"]
+    assert (row["cost_nano"], row["currency"], row["cost_source"]) == (None, None, None)
+    assert row["cost_reason"] == reason
+
+
 @pytest.mark.asyncio
 async def test_totals_per_currency_are_the_sums_of_their_rows(tmp_path: Path) -> None:
     """Many currencies in one ledger: what is added up is each of them alone."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from pydantic_core import PydanticCustomError
 
 from streamgauge.config.price_entry import currency_name
-from streamgauge.core.nano import nano_from_decimal
+from streamgauge.core.nano import MAX_NANO, nano_from_decimal
 from streamgauge.core.pricing import Money
 
 __all__ = ["LISTED_CURRENCY", "read_money", "unpriced_limits"]
@@ -15,15 +15,12 @@ __all__ = ["LISTED_CURRENCY", "read_money", "unpriced_limits"]
 LISTED_CURRENCY = "USD"
 """What the price list is in, and what upstreams state."""
 
-_MAX_NANO = 2**63 - 1
-"""What a column of the ledger can hold."""
-
 
 def read_money(text: str) -> Money:
     """Return the amount in nano-units. Raises ValueError for what is none, or not above 0."""
     amount, currency = text.split()
     nano = nano_from_decimal(amount)
-    if not 1 <= nano <= _MAX_NANO:
+    if not 1 <= nano <= MAX_NANO:
         raise ValueError(text)
     try:
         return Money(nano, currency_name(currency))

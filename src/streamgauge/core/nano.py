@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-__all__ = ["NANO_DIGITS", "nano_from_decimal", "nano_rounded", "nano_text"]
+__all__ = ["MAX_NANO", "NANO_DIGITS", "nano_from_decimal", "nano_rounded", "nano_text"]
+
+MAX_NANO = 2**63 - 1
+"""The largest amount in nano-units that a column of the ledger can hold, some 9 x 10^9 units."""
 
 NANO_DIGITS = 9
 _MAX_MAGNITUDE = 18

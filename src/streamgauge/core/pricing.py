@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from streamgauge.core.nano import nano_rounded
+from streamgauge.core.nano import MAX_NANO, nano_rounded
 from streamgauge.core.price import CONFIG_SOURCE, Money, Price, Rates, ServiceTier, Tier
 from streamgauge.core.usage import TokenUsage
 
@@ -44,6 +44,8 @@ class CostReason(StrEnum):
     """The price has no rate for output, as for an embedding model, yet there was output."""
     USAGE_IMPOSSIBLE = "usage_impossible"
     """A count is negative, or the parts are more than their whole."""
+    COST_IMPOSSIBLE = "cost_impossible"
+    """The amount is more than a row can hold: what stated such counts is not believed so far."""
 
 
 class Term(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +80,8 @@ def cost_or_reason(usage: TokenUsage, price: Price | None) -> Money | CostReason
     total = 0
     for term in terms:
         total += term.tokens * term.rate
-    return Money((total + _RATE_UNIT // 2) // _RATE_UNIT + price.fee, price.currency)
+    nano = (total + _RATE_UNIT // 2) // _RATE_UNIT + price.fee
+    return Money(nano, price.currency) if nano <= MAX_NANO else CostReason.COST_IMPOSSIBLE
 
 
 def terms_of(usage: TokenUsage, price: Price) -> list[Term] | CostReason:
@@ -113,7 +116,7 @@ def reported_cost(text: str) -> Money | None:
         nano = nano_rounded(text)
     except ValueError:
         return None
-    return Money(nano, "USD") if nano >= 0 else None
+    return Money(nano, "USD") if 0 <= nano <= MAX_NANO else None
 
 
 def book_cost(usage: TokenUsage, price: Price | None, reported: str | None = None) -> Cost:

@@ -97,6 +97,7 @@ const COST_REASONS = {
   output_unknown: "the output count is not known",
   output_unpriced: "the price has no rate for output",
   usage_impossible: "the counts contradict each other",
+  cost_impossible: "the counts come to more than an amount can be",
 };
 
 /** Return why a row has no cost, in words. */
