@@ -349,6 +349,28 @@ async def test_models_that_were_listed_outlast_an_answer_that_fails(kind: str, b
 
 
 @both_loops
+@pytest.mark.parametrize("body", [
+    b'{"default_generation_settings":{"n_ctx":%d}}',
+    b'[{"n_ctx":%d}]',
+    b'{"data":[{"id":"m","max_model_len":%d}]}',
+])  # fmt: skip
+async def test_a_context_size_that_no_row_could_hold_is_not_believed(body: bytes) -> None:
+    server = Server()
+    told = []
+    async with upstream(server) as far, pool() as made:
+        up, discovery = runtime_at(far.port), Discovery(made)
+        for size in (4096, 2**53, 2**53 + 1, 2**64 - 1):
+            server.body = body % size
+            up.learnt.asked.clear()
+            up.learnt.contexts.clear()
+            discovery.refresh(up, "m")
+            await discovery.settle()
+            told.append(discovery.context_of(up, "m"))
+        await discovery.aclose()
+    assert told == [4096, 2**53, None, None]
+
+
+@both_loops
 async def test_the_slots_of_a_server_are_what_it_last_told_of_them() -> None:
     server = Server()
     told = []

@@ -13,7 +13,12 @@ from streamgauge.config.upstream import Kind
 from streamgauge.core.routing.breaker import Circuit
 from streamgauge.gateway.fetch import FetchError, fetch
 from streamgauge.gateway.health import Probes
-from streamgauge.gateway.ollama_pages import listed_models, running_context, shown_context
+from streamgauge.gateway.ollama_pages import (
+    listed_models,
+    running_context,
+    shown_context,
+    stated_size,
+)
 from streamgauge.gateway.pool import Pool
 from streamgauge.gateway.upstreams import UpstreamRuntime
 
@@ -142,26 +147,22 @@ class Discovery:
             return None
 
 
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
 def _props_context(props: Any) -> int | None:
     settings = props.get("default_generation_settings") if isinstance(props, dict) else None
-    return _count(settings.get("n_ctx")) if isinstance(settings, dict) else None
+    return stated_size(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
 
 def _slots_context(slots: Any) -> int | None:
     first = slots[0] if isinstance(slots, list) and slots else None
-    return _count(first.get("n_ctx")) if isinstance(first, dict) else None
+    return stated_size(first.get("n_ctx")) if isinstance(first, dict) else None
 
 
 def _props_slots(props: Any) -> int | None:
-    return _count(props.get("total_slots")) if isinstance(props, dict) else None
+    return stated_size(props.get("total_slots")) if isinstance(props, dict) else None
 
 
 def _slots_listed(slots: Any) -> int | None:
-    return _count(len(slots)) if isinstance(slots, list) else None
+    return stated_size(len(slots)) if isinstance(slots, list) else None
 
 
 def _listed(page: Any) -> dict[str, int | None] | None:
@@ -171,7 +172,7 @@ def _listed(page: Any) -> dict[str, int | None] | None:
         return None
     entries = [entry for entry in data if isinstance(entry, dict)]
     named = [(entry.get("id"), entry.get("max_model_len")) for entry in entries]
-    return {name: _count(size) for name, size in named if isinstance(name, str)}
+    return {name: stated_size(size) for name, size in named if isinstance(name, str)}
 
 
 def _listed_context(sizes: dict[str, int | None], model: str | None) -> int | None:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["listed_models", "running_context", "shown_context"]
+from streamgauge.core.usage import MAX_COUNT
+
+__all__ = ["listed_models", "running_context", "shown_context", "stated_size"]
 
 _LATEST = ":latest"
 _NUM_CTX = re.compile(r"^\s*num_ctx\s+(\d{1,12})\s*$", re.MULTILINE)
@@ -25,7 +27,7 @@ def running_context(ps: Any, model: str) -> int | None:
     for entry in _entries(ps):
         names = (entry.get("name"), entry.get("model"))
         if any(isinstance(name, str) and _full(name) == _full(model) for name in names):
-            return _count(entry.get("context_length"))
+            return stated_size(entry.get("context_length"))
     return None
 
 
@@ -45,7 +47,7 @@ def shown_context(shown: Any) -> int | None:
     if not isinstance(info, dict):
         return None
     architecture = info.get("general.architecture")
-    return _count(info.get(f"{architecture}.context_length"))
+    return stated_size(info.get(f"{architecture}.context_length"))
 
 
 def _entries(page: Any) -> Iterator[dict[str, Any]]:
@@ -60,5 +62,6 @@ def _full(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else name + _LATEST
 
 
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
+def stated_size(value: Any) -> int | None:
+    """Return `value` where it is a size that can be believed, as for counts (SPEC §6.3), else None."""
+    return value if type(value) is int and 0 < value <= MAX_COUNT else None
