@@ -21,6 +21,8 @@ Row = dict[str, Any]
 """A row under SPEC §8.3's names, as LedgerReader gives it."""
 
 _MAX_PLACE = 100
+_LATEST_US = 2**63 - 1
+"""What a column of times can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ class Place:
         moment, colon, id = text.partition(":")
         if not colon or len(text) > _MAX_PLACE or not moment.isdecimal():
             raise ValueError(text)
-        return cls(int(moment), id)
+        if (started_at := int(moment)) > _LATEST_US:
+            raise ValueError(text)
+        return cls(started_at, id)
 
     def __str__(self) -> str:
         return f"{self.started_at}:{self.id}"
