@@ -289,7 +289,7 @@ NOT_LEGAL = (
     ("requests?since=20&until=20", "since must be before until"),
     ("requests?model=%5B", "model must be a glob; a [ is not closed"),
     ("requests?upstream=a%5Bb", "upstream must be a glob; a [ is not closed"),
-    ("requests?modle=m", "no parameter 'modle': it takes limit, "), ("keys?label=x", "'label': it takes none"),
+    ("requests?modle=m", "no parameter 'modle': it takes status, "), ("keys?label=x", "'label': it takes none"),
     ("requests?model=a&model=b", "model must be given once"), ("requests/x?full=1", "'full': it takes none"),
     ("requests?limit=00000001999", "limit"), ("requests?limit=" + "0" * 8 + "1" + "9" * 5000, "limit"),
 )  # fmt: skip
