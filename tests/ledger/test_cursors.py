@@ -39,7 +39,7 @@ def all_rows(path: Path, batch: int) -> list[tuple[int, int, Any]]:
     """Read everything in batches, as an exporter does."""
     found: list[tuple[int, int, Any]] = []
     with closing(ClosedRows(path, ["id", "finished_at"])) as rows:
-        upto = rows.latest()
+        _, upto = rows.ends()
         while some := rows.after(found[-1][0] if found else 0, upto, batch):
             found += some
     return found
@@ -54,6 +54,22 @@ def test_every_closed_row_comes_once_in_the_order_of_closing(
     assert [seq for seq, _, _ in found] == sorted(seq for seq, _, _ in found)
     assert len({values["id"] for _, _, values in found}) == 300
     assert "open" not in {values["id"] for _, _, values in found}
+
+
+def test_the_ends_are_those_of_the_rows_that_are_there(
+    books: sqlite3.Connection, path: Path
+) -> None:
+    roll_up(books)
+    with closing(ClosedRows(path, ["id"])) as rows:
+        told = [rows.ends()]
+        for days in (3, 900):
+            with transaction(books):
+                while delete_older(books, START + days * DAY_US):
+                    pass
+            told.append(rows.ends())
+    assert told[0] == (1, 300)
+    assert 1 < told[1][0] < told[1][1] == 300
+    assert told[2] == (1, 0)
 
 
 def test_times_are_those_of_the_rows_and_no_two_are_equal(

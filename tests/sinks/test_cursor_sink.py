@@ -166,6 +166,25 @@ def test_an_outage_loses_nothing_and_is_told_once(books: Books) -> None:
     assert books.lines[0][2] == {"sink": "test", "reason": "HTTP 500: away"}
 
 
+def test_what_retention_took_before_the_first_look_is_not_waited_for(books: Books) -> None:
+    books.add(120)
+    books.connection.execute("DELETE FROM closings WHERE seq <= 90")
+    to = FakeDestination(fails=10**6)
+    with books.exporting(to) as sink:
+        to.wait(lambda: sink.state.failures > 1)
+        assert sink.state.behind == 30
+
+
+def test_rows_that_close_while_a_conclusion_fails_are_told_of(books: Books) -> None:
+    books.add(40)
+    to = FakeDestination()
+    to.concluding_fails = 10**6
+    with books.exporting(to) as sink:
+        to.wait(lambda: sink.state.failures > 1)
+        books.add(25)
+        to.wait(lambda: sink.state.behind == 65)
+
+
 def test_a_restart_goes_on_behind_the_last_row_that_was_delivered(books: Books) -> None:
     ids, first, second = books.add(70), FakeDestination(), FakeDestination()
     with books.exporting(first):

@@ -48,9 +48,9 @@ class ExportSource:
         """As `Source.cursor`."""
         return self._asked(lambda rows: rows.cursor(self._sink))
 
-    def latest(self) -> int:
-        """As `Source.latest`."""
-        return self._asked(lambda rows: rows.latest())
+    def ends(self) -> tuple[int, int]:
+        """As `Source.ends`."""
+        return self._asked(lambda rows: rows.ends())
 
     def after(self, seq: int, upto: int, limit: int) -> list[Closed]:
         """As `Source.after`."""

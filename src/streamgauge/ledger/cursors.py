@@ -50,11 +50,14 @@ class ClosedRows:
         """Let the file go."""
         self._connection.close()
 
-    def latest(self) -> int:
-        """Return the seq of the last closing, 0 when there was none."""
+    def ends(self) -> tuple[int, int]:
+        """Return the seqs of the first closing and of the last; (1, 0) where there is none."""
         with opening(self._path):
-            query = "SELECT ifnull(max(seq), 0) FROM closings"
-            return int(self._connection.execute(query).fetchone()[0])
+            # Each by itself is a look at one end of the table; together they would read it whole.
+            first, last = (f"(SELECT {end}(seq) FROM closings)" for end in ("min", "max"))
+            query = f"SELECT ifnull({first}, 1), ifnull({last}, 0)"
+            found = self._connection.execute(query).fetchone()
+        return int(found[0]), int(found[1])
 
     def after(self, seq: int, upto: int, limit: int) -> list[tuple[int, int, Mapping[str, Any]]]:
         """Return the first `limit` rows whose closings are later than `seq`, and none after `upto`.

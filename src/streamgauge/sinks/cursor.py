@@ -51,8 +51,8 @@ class Source(Protocol):
     def cursor(self) -> tuple[int, str | None]:
         """Return the last row's seq that was delivered, and the state kept with it."""
 
-    def latest(self) -> int:
-        """Return the seq of the last row there is."""
+    def ends(self) -> tuple[int, int]:
+        """Return the seqs of the first row there is and of the last; (1, 0) without any."""
 
     def after(self, seq: int, upto: int, limit: int) -> list[Closed]:
         """Return the first `limit` rows after `seq`, up to `upto`."""
@@ -185,8 +185,9 @@ class CursorSink:
         if self._place is None:
             self._place = self._source.cursor()
         seq, state = self._place
+        latest = self._look(seq)
         # What has arrived is not sent again only because its conclusion failed.
-        batch = self._sent or self._next_batch(seq, flush=flush)
+        batch = self._sent or self._next_batch(seq, latest, flush=flush)
         if batch is None:
             return False
         if self._sent is None:
@@ -202,10 +203,15 @@ class CursorSink:
         self._source.keep(batch.upto, state)
         return True
 
-    def _next_batch(self, seq: int, *, flush: bool) -> _Batch | None:
-        latest = self._source.latest()
-        self._behind = max(0, latest - seq)
+    def _look(self, seq: int) -> int:
+        """Tell how many rows there are behind `seq`; return the last one's."""
+        first, latest = self._source.ends()
+        # A new destination begins at 0, and retention may have gone far beyond that.
+        self._behind = max(0, latest - max(seq, first - 1))
         self._tell(self.state.reason)
+        return latest
+
+    def _next_batch(self, seq: int, latest: int, *, flush: bool) -> _Batch | None:
         if not self._behind:
             self._waiting_since = None
             return None
