@@ -484,6 +484,18 @@ async def test_budgets_of_day_and_month_are_bars_beside_each_other(
         await expect(bars).to_contain_text(told)
 
 
+async def test_what_a_key_spent_in_two_currencies_stands_side_by_side(
+    seen: Sight, played: Played
+) -> None:
+    await played.it.make_key("two currencies")
+    for model in ("gpt-5-mini", "qwen3-32b"):
+        await played.it.ask(model, sim={"tokens": 9}, **played.it.holding("two currencies"))
+    await played.it.settle()
+    await seen.go("/keys")
+    row = await seen.page.inner_text("tr:has-text('two currencies')")
+    assert row.count("21.00\u00a0sat") == row.count("USD") == 2, row
+
+
 async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played) -> None:
     paths = [
         "/sessions/docs-assistant",

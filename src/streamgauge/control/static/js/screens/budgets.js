@@ -18,30 +18,25 @@ function budgetOf(text) {
   return found === null ? null : { amount: Number(found[1]) * NANO, currency: found[2] };
 }
 
-/** Return a key's day or month as a bar, or what it spent where it has no budget. */
+/** Return a key's day or month as a bar, or what it spent where it has no budget, currencies side by side. */
 export function budgetBar(key, span) {
   const budget = budgetOf(key[span.limit]);
-  const spent = spentBy(key[span.sum], budget?.currency ?? null);
+  const spent = Object.entries(key[span.sum]?.costs ?? {}).map(spentIn);
   if (budget === null || budget.amount === 0) {
-    return spent === null ? missing(`nothing with a price ${span.title.toLowerCase()}`) : amount(spent);
+    return spent.length === 0 ? missing(`nothing with a price ${span.title.toLowerCase()}`) : spent.map(amount);
   }
-  const used = spent?.nano ?? 0;
+  const used = spent.find(({ currency }) => currency === budget.currency)?.nano ?? 0;
   return meter((100 * used) / budget.amount, [money(used), h("span", { class: "dim" }, ` of ${money(budget.amount)}`), unit(budget.currency)]);
 }
 
 /** Estimates count against a budget, so they are in here, with their sign. */
-function spentBy(sum, currency) {
-  const found = Object.entries(sum?.costs ?? {}).find(([name]) => currency === null || name === currency);
-  if (found === undefined) {
-    return null;
-  }
-  const [name, cost] = found;
+function spentIn([currency, cost]) {
   const parts = [cost.exact_nano, cost.estimated_nano].filter((part) => part !== null);
-  return { currency: name, nano: parts.reduce((total, part) => total + part, 0), estimated: cost.estimated_nano !== null };
+  return { currency, nano: parts.reduce((total, part) => total + part, 0), estimated: cost.estimated_nano !== null };
 }
 
-function amount({ nano, currency, estimated }) {
-  return h("span", { class: estimated ? "estimate" : null }, money(nano), unit(currency));
+function amount({ nano, currency, estimated }, at) {
+  return [at === 0 ? null : ", ", h("span", { class: estimated ? "estimate" : null }, money(nano), unit(currency))];
 }
 
 /** Return all keys with a budget as a table of bars, or null when none has one. */
