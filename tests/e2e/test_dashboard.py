@@ -496,6 +496,20 @@ async def test_what_a_key_spent_in_two_currencies_stands_side_by_side(
     assert row.count("21.00\u00a0sat") == row.count("USD") == 2, row
 
 
+async def test_a_session_s_estimated_cost_stands_beside_its_exact_one(
+    seen: Sight, played: Played
+) -> None:
+    cut = {"fault": "cut", "after": 9, "gap_ms": 2}
+    for sim in ({"tokens": 9}, cut):
+        await played.it.ask("qwen3-32b", sim=sim, x_streamgauge_session="once cut")
+    await played.it.settle()
+    await seen.go("/sessions")
+    row = await seen.page.inner_text("tr:has-text('once cut')")
+    assert row.count("21.00\u00a0sat") == 2, row
+    await seen.go("/sessions/once%20cut")
+    assert "21.00\u00a0sat estimated" in await seen.text("main dl.strip")
+
+
 async def test_each_chart_has_a_sentence_and_a_table(seen: Sight, played: Played) -> None:
     paths = [
         "/sessions/docs-assistant",

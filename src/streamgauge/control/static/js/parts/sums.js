@@ -37,6 +37,12 @@ export function costs(group, kind = "exact") {
   ]);
 }
 
+/** Return the costs that rest on an estimate, for a line below the exact ones; null where there is none. */
+export function estimatedCosts(group) {
+  const some = Object.values(group.costs).some((cost) => cost.estimated !== null);
+  return some ? [costs(group, "estimated"), " estimated"] : null;
+}
+
 /** Return the badge that counts exchanges without a price. */
 export function unpriced(group) {
   return group.unpriced ? h("span", { class: "badge warn", title: "exchanges without a cost: no price, or no counts" }, `${short(group.unpriced)} unpriced`) : null;

@@ -49,7 +49,8 @@ function strip({ turns: number, sums: group }) {
           cell("Read, exact", sums.exact(group.input), sums.unknowns(group.input)),
           cell("Written, exact", sums.exact(group.output), group.output.estimated === null ? null : [sums.estimated(group.output), " estimated"]),
           cell("Cache hits", sums.cacheHits(group)),
-          cell("Cost, exact", sums.costs(group), sums.unpriced(group)),
+          cell("Cost, exact", sums.costs(group), sums.estimatedCosts(group)),
+          cell("Unpriced", count(group.unpriced)),
         ]),
   );
 }

@@ -26,7 +26,8 @@ const COLUMNS = [
   { title: "Written", num: true, cell: ofSums((group) => sums.exact(group.output)) },
   { title: "Estimated", num: true, cell: ofSums((group) => sums.estimated(group.output)), hint: "written tokens that are no exact numbers" },
   { title: "Cache hits", num: true, cell: ofSums(sums.cacheHits), hint: "share of the tokens read" },
-  { title: "Cost", num: true, cell: ofSums((group) => [sums.costs(group), " ", sums.unpriced(group)]) },
+  { title: "Cost, exact", num: true, cell: ofSums((group) => [sums.costs(group), " ", sums.unpriced(group)]) },
+  { title: "Cost, estimated", num: true, cell: ofSums((group) => sums.costs(group, "estimated")) },
 ];
 
 async function open({ root, signal }) {

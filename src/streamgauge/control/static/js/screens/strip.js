@@ -3,7 +3,7 @@
 import { fill, h } from "../parts/dom.js";
 import { age, bytes, count, speed } from "../parts/format.js";
 import { missing, orDash, unit } from "../parts/marks.js";
-import { costs, failures } from "../parts/sums.js";
+import { costs, estimatedCosts, failures } from "../parts/sums.js";
 
 const SILENT = "the gateway's data loop does not answer";
 
@@ -14,12 +14,11 @@ export function drawStrip(strip, summary, live) {
 
 function cellsOf(summary, live) {
   const today = summary.today;
-  const estimatedToo = Object.values(today.costs).some((cost) => cost.estimated !== null);
   return [
     cell("Live streams", streams(live ?? summary)),
     cell("Requests / min", count(summary.requests_last_minute)),
     cell("Tokens / s", orDash(speed(summary.tokens_per_second), noSpeed(summary))),
-    cell("Cost today, exact", costs(today), estimatedToo ? [costs(today, "estimated"), " estimated"] : null),
+    cell("Cost today, exact", costs(today), estimatedCosts(today)),
     cell("Errors today", failures(today), `${count(today.failures)} of ${count(today.exchanges)}`),
     cell("Unpriced today", count(today.unpriced)),
     cell("Ledger queue", ledger(summary.ledger), summary.ledger.spool ? `${bytes(summary.ledger.spool)} in the spool` : null),
