@@ -496,6 +496,26 @@ async def test_what_a_key_spent_in_two_currencies_stands_side_by_side(
     assert row.count("21.00\u00a0sat") == row.count("USD") == 2, row
 
 
+@pytest.mark.parametrize("name", ["odd[q4", "odd*", "odd?"])
+async def test_usage_leads_to_the_rows_of_its_model_whatever_the_name(
+    seen: Sight, played: Played, name: str
+) -> None:
+    for model in (name, "oddity"):
+        await played.it.ask(f"local/{model}", sim={"tokens": 2})
+    await played.it.settle()
+    await seen.go("/usage")
+    page = seen.page
+    (row,) = [
+        each
+        for each in await page.locator("tr.pick").all()
+        if (await each.locator("th").inner_text()) == name
+    ]
+    await row.locator("th").click()
+    await page.wait_for_selector("main .screen-requests tbody tr")
+    assert await page.locator("tbody tr").count() == 1
+    assert name in await page.inner_text("tbody tr")
+
+
 async def test_a_session_s_estimated_cost_stands_beside_its_exact_one(
     seen: Sight, played: Played
 ) -> None:

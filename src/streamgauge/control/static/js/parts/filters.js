@@ -60,6 +60,11 @@ export function textField(name, label, placeholder) {
   return field;
 }
 
+/** Return the glob that fits `name` and nothing else: a client may have put a glob's signs into it. */
+export function globOf(name) {
+  return name.replace(/[*?[]/g, "[$&]");
+}
+
 const HOUR = 3_600_000_000;
 
 export const RANGES = [

@@ -2,7 +2,7 @@
 
 import { read } from "../parts/api.js";
 import { fill, h } from "../parts/dom.js";
-import { rangeOptions, selectField, sinceOf } from "../parts/filters.js";
+import { globOf, rangeOptions, selectField, sinceOf } from "../parts/filters.js";
 import { count } from "../parts/format.js";
 import { missing } from "../parts/marks.js";
 import { here, sessionPath } from "../parts/place.js";
@@ -75,6 +75,7 @@ async function budgetPanel(signal) {
 }
 
 const LINKED = { model: "model", upstream: "upstream", key: "key", status: "status" };
+const GLOBS = new Set(["model", "upstream"]);
 
 function pathFor(by, { group }) {
   const value = group[by];
@@ -84,7 +85,8 @@ function pathFor(by, { group }) {
   if (by === "session") {
     return sessionPath(value);
   }
-  return by in LINKED && value !== "(other)" ? `/requests?${LINKED[by]}=${encodeURIComponent(value)}` : null;
+  const wanted = GLOBS.has(by) ? globOf(value) : value;
+  return by in LINKED && value !== "(other)" ? `/requests?${LINKED[by]}=${encodeURIComponent(wanted)}` : null;
 }
 
 function groupTable(page, by) {
