@@ -22,7 +22,7 @@ from streamgauge.core.events import (
     UsageReported,
 )
 from streamgauge.core.meter import Booked, Meter
-from streamgauge.core.usage import Timings, TokenUsage
+from streamgauge.core.usage import MAX_COUNT, Timings, TokenUsage
 
 TEXT, STOP, END = TextDelta("a"), Finished("stop"), Ended()
 TIMINGS = Timings(prompt_n=3, predicted_n=7, cache_n=2)
@@ -102,6 +102,11 @@ def test_outputs_of_several_choices_are_added_and_the_prompt_is_not(
 )
 def test_an_output_that_shrinks_is_flagged(events: list[Event], decreased: bool) -> None:
     assert ("usage_decreased" in read(events).anomalies) is decreased
+
+
+def test_a_sum_of_outputs_stays_what_a_row_can_hold() -> None:
+    meter = read([said(9, MAX_COUNT, alone=True) for _ in range(2000)], sum_choices=True)
+    assert meter.booked().usage.output == MAX_COUNT
 
 
 def test_outputs_of_several_choices_are_added_from_their_timings_too() -> None:

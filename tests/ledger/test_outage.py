@@ -278,7 +278,7 @@ def test_a_spool_that_is_no_longer_wanted_is_emptied_first(
 
 
 def test_a_record_that_the_database_refuses_costs_only_itself(
-    spooling: SqliteLedger, owner: Owner, path: Path
+    spooling: SqliteLedger, owner: Owner, path: Path, notes: Notes
 ) -> None:
     with locked(path) as other:
         begin(spooling, owner, "before")
@@ -291,6 +291,10 @@ def test_a_record_that_the_database_refuses_costs_only_itself(
     back(spooling, owner)
     assert rows_in(path, "SELECT id FROM requests ORDER BY id") == [("after",), ("before",)]
     assert spooling.stats().refused == 2
+    told = sorted(fields["reason"] for _, event, fields in notes if event == "row_refused")
+    assert told[0] == "the record of big cannot be stored: a number beyond 64 bits"
+    assert told[1].startswith("the record of wrong cannot be stored: ")
+    assert len(told) == 2
 
 
 def test_a_spool_of_another_kind_stops_the_start(

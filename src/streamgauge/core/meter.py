@@ -25,7 +25,7 @@ from streamgauge.core.events import (
 )
 from streamgauge.core.record import Anomaly
 from streamgauge.core.tool_arguments import ToolArguments
-from streamgauge.core.usage import Booked, Timings, TokenUsage
+from streamgauge.core.usage import MAX_COUNT, Booked, Timings, TokenUsage
 
 __all__ = ["Booked", "Meter"]
 
@@ -233,7 +233,7 @@ class Meter:
         new = event.usage
         if self.sum_choices and event.alone:
             # llama.cpp with n > 1: a usage frame a choice, each with its own output (§6.1).
-            return replace(new, output=before + output)
+            return replace(new, output=min(before + output, MAX_COUNT))
         if output < before:
             self.note(Anomaly.USAGE_DECREASED)
         return new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from streamgauge.ledger.base import Done, LedgerError, Notice, Post
+from streamgauge.ledger.base import Done, LedgerError, Notice, Post, RowRefused
 
 __all__ = ["Answer", "Answers"]
 
@@ -12,11 +12,15 @@ Answer = tuple[Done, LedgerError | None]
 
 
 class Answers:
-    """Passes outcomes and log lines through the owner's `post`; from any thread."""
+    """Passes outcomes and log lines through the owner's `post`; from any thread.
+
+    `refused`: how many records could not be stored.
+    """
 
     def __init__(self, post: Post, notice: Notice | None = None) -> None:
         self._post = post
         self._notice = notice
+        self.refused = 0
 
     def tell(self, answers: Sequence[Answer]) -> None:
         """Have each `done` called, in one call of the owner's thread."""
@@ -29,6 +33,12 @@ class Answers:
         if notice is not None:
             pairs = [(name, str(value)) for name, value in fields.items()]
             self._send(lambda: notice(level, event, pairs))
+
+    def note_refusal(self, outcome: LedgerError | None) -> None:
+        """Count `outcome`, and have it logged, where it is the refusal of one record."""
+        if isinstance(outcome, RowRefused):
+            self.refused += 1
+            self.note("error", "row_refused", reason=outcome)
 
     def _send(self, call: Callable[[], None]) -> None:
         try:

@@ -13,7 +13,6 @@ from streamgauge.ledger.base import (
     LedgerError,
     LedgerStats,
     LedgerUnavailable,
-    RowRefused,
 )
 from streamgauge.ledger.operations import (
     AddAttempt,
@@ -73,7 +72,7 @@ class Committer:
         self._away_since = self._retry_at = 0.0
         self._played_before = 0
         self._overflowed = self._untidy = self._playing = False
-        self._commits = self._rows = self._failures = self._refused = 0
+        self._commits = self._rows = self._failures = 0
         self._double_closes = self._lost_inserts = 0
         self._maintained = self._maintenance_failures = 0
 
@@ -158,7 +157,7 @@ class Committer:
             commits=self._commits,
             rows=self._rows,
             failures=self._failures,
-            refused=self._refused,
+            refused=self._answers.refused,
             double_closes=self._double_closes,
             lost_inserts=self._lost_inserts + lost,
             turned_away=turned_away,
@@ -219,7 +218,8 @@ class Committer:
         self._commits += 1
         self._rows += committed.rows
         self._double_closes += committed.double_closes
-        self._refused += sum(refusal is not None for refusal in committed.refusals)
+        for refusal in committed.refusals:
+            self._answers.note_refusal(refusal)
 
     def _fail(self, error: LedgerUnavailable) -> None:
         now = time.monotonic()
@@ -270,7 +270,7 @@ class Committer:
                         self.kept.append(operation)
                         continue
                     self._lost_inserts += 1
-            self._refused += isinstance(outcome, RowRefused)
+            self._answers.note_refusal(outcome)
             if outcome is not None and isinstance(operation, Begin):
                 self.unbegun.add(operation.request[0])
             if operation.done is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamgauge.ledger.base import Done, RowRefused
-from streamgauge.ledger.rows import Row
+from streamgauge.ledger.rows import Row, Value
 
 __all__ = [
     "AddAttempt",
@@ -19,6 +19,7 @@ __all__ = [
     "Maintain",
     "Operation",
     "Store",
+    "id_of",
     "owed",
 ]
 
@@ -64,6 +65,11 @@ class Insert:
 
 
 Operation = Begin | AddAttempt | Close | Insert
+
+
+def id_of(operation: Operation) -> Value:
+    """Return the id of the exchange that it is about."""
+    return (operation.attempt if isinstance(operation, AddAttempt) else operation.request)[0]
 
 
 def owed(operation: Operation) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from streamgauge.ledger.base import LedgerError, LedgerForeign, RowRefused
-from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert, Operation
+from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert, Operation, id_of
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row
 
 __all__ = ["RecordReader", "layout_record", "record_of"]
@@ -28,6 +28,13 @@ def layout_record() -> bytes:
 
 def record_of(operation: Operation) -> bytes:
     """Return `operation` without its callback, or raise RowRefused for what no ledger takes."""
+    try:
+        return _record_of(operation)
+    except (TypeError, ValueError) as error:
+        raise RowRefused(f"the record of {id_of(operation)} cannot be stored: {error}") from error
+
+
+def _record_of(operation: Operation) -> bytes:
     match operation:
         case Begin(request, attempt):
             return _encode(("begin", request, attempt), (request, attempt))
@@ -46,11 +53,8 @@ def _encode(record: tuple[Any, ...], rows: Sequence[Row]) -> bytes:
     for row in rows:
         for value in row:
             if type(value) is int and not -_LARGEST <= value <= _LARGEST:
-                raise RowRefused("this record cannot be stored: a number beyond 64 bits")
-    try:
-        return msgspec.msgpack.encode(record)
-    except (TypeError, ValueError) as error:
-        raise RowRefused(f"this record cannot be stored: {error}") from error
+                raise ValueError("a number beyond 64 bits")
+    return msgspec.msgpack.encode(record)
 
 
 class RecordReader:

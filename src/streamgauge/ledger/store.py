@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import assert_never
 
 from streamgauge.ledger.base import LedgerDamaged, LedgerUnavailable, RowRefused
-from streamgauge.ledger.operations import AddAttempt, Begin, Close, Committed, Insert, Operation
+from streamgauge.ledger.operations import (
+    AddAttempt,
+    Begin,
+    Close,
+    Committed,
+    Insert,
+    Operation,
+    id_of,
+)
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Row
 from streamgauge.ledger.schema import DAMAGE_CODES
 from streamgauge.ledger.statements import RowStatement
@@ -214,7 +222,7 @@ class SqliteStore:
         except _ROW_FAULTS as error:
             self._connection.execute("ROLLBACK TO one")
             self._rows, self._double_closes = rows, double_closes
-            return RowRefused(f"this record cannot be stored: {error}")
+            return RowRefused(f"the record of {id_of(operation)} cannot be stored: {error}")
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("RELEASE one")
