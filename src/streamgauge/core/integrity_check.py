@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_finding import (
+    Expected,
     Finding,
     Kind,
     ReadStamp,
@@ -30,19 +29,6 @@ _KEPT = 64 * 1024
 _COMMENTS = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))+")
 _OUR_LINE = b'{"type":"metadata","streamgauge":'
 _STAMPED = frozenset((Integrity.COMMENT, Integrity.FIELD))
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a row says of the stream; None is unknown. `sha1s`: of its frames, where they were kept.
-
-    `stream_id`: stamps of another stream are none of it: they passed as another gateway sent them.
-    """
-
-    frames_out: int | None = None
-    stream_sha1: str | None = None
-    sha1s: Sequence[str | None] = ()
-    stream_id: str | None = None
 
 
 class Check:

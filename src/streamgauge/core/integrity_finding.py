@@ -1,14 +1,23 @@
-"""What a check of stamps finds, and what a stamp says that came with a stream. It checks nothing."""
+"""What a check of stamps finds, what it is held against, and what a stamp says. It checks nothing."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Finding", "Kind", "ReadStamp", "stamp_in", "stamp_in_comment", "stamp_in_object"]
+__all__ = [
+    "Expected",
+    "Finding",
+    "Kind",
+    "ReadStamp",
+    "stamp_in",
+    "stamp_in_comment",
+    "stamp_in_object",
+]
 
 _COMMENT = re.compile(rb"(?:^|[\r\n]): ?streamgauge-frame (\{[^\r\n]*\})")
 
@@ -49,6 +58,19 @@ class Finding:
 
     def __str__(self) -> str:
         return f"seq {self.seq} byte {self.offset}: {self.kind}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a row says of the stream; None is unknown. `sha1s`: of its frames, where they were kept.
+
+    `stream_id`: stamps of another stream are none of it: they passed as another gateway sent them.
+    """
+
+    frames_out: int | None = None
+    stream_sha1: str | None = None
+    sha1s: Sequence[str | None] = ()
+    stream_id: str | None = None
 
 
 class ReadStamp(msgspec.Struct, frozen=True, gc=False):
