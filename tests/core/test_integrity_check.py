@@ -135,6 +135,24 @@ def test_an_unstamped_stream_is_compared_with_hashes_that_were_kept() -> None:
     assert found([*frames[:2], text("other"), *frames[3:]]) == [(Kind.ALTERED, 3)]
 
 
+def test_what_stands_beside_the_text_of_a_stamped_frame_is_held_against_hashes_that_were_kept() -> (
+    None
+):
+    play = play_of("frames of openai thought and calls", Integrity.LEDGER)
+    sha1s = [short_sha1(payload) for payload in frames_with_data(play)]
+    altered = play.body.replace(b'"finish_reason":"', b'"finish_reason":"x')
+    assert altered != play.body
+
+    def found(body: bytes, *, own_stamps: bool) -> list[tuple[Kind, int]]:
+        expected = Expected(sha1s=sha1s)
+        checker = Check("frames", Integrity.LEDGER, expected, own_stamps=own_stamps)
+        checker.feed(body)
+        return [(finding.kind, finding.seq) for finding in checker.findings()]
+
+    assert found(play.body, own_stamps=False) == found(altered, own_stamps=True) == []
+    assert found(altered, own_stamps=False) == [(Kind.ALTERED, len(sha1s))]
+
+
 def _kinds(findings: tuple[Finding, ...]) -> list[tuple[Kind, int]]:
     return [(finding.kind, finding.seq) for finding in findings]
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.pings import is_ping
 from streamgauge.core.sse import FrameKind, FrameSplitter
@@ -102,10 +100,10 @@ Spoil = Callable[[Captured, random.Random], tuple[list[bytes], set[int]]]
 
 
 def flip(it: Captured, chance: random.Random) -> tuple[list[bytes], set[int]]:
-    """Change one bit of what a stamp is made of: the payload, or the text in it."""
-    hashed = [_hashed(it, at) for at in range(len(it.frames))]
-    at = chance.choice([n for n, (begin, end) in enumerate(hashed) if begin < end])
-    place = chance.randrange(*hashed[at])
+    """Change one bit of a payload: of its text, or of what stands beside it."""
+    at = chance.randrange(len(it.frames))
+    begin = it.frames[at].index(it.payloads[at])
+    place = chance.randrange(begin, begin + len(it.payloads[at]))
     frame = bytearray(it.frames[at])
     frame[place] ^= 1 << chance.randrange(8)
     return [*it.frames[:at], bytes(frame), *it.frames[at + 1 :]], {at + 1}
@@ -144,27 +142,3 @@ def cut(it: Captured, chance: random.Random) -> tuple[list[bytes], set[int]]:
 SPOILS: dict[str, Spoil] = {
     "flip": flip, "drop": drop, "duplicate": duplicate, "reorder": reorder, "cut": cut,
 }  # fmt: skip
-
-
-def _hashed(it: Captured, at: int) -> tuple[int, int]:
-    frame, payload = it.frames[at], it.payloads[at]
-    begin = frame.index(payload)
-    if it.opening.protocol != "frames" and it.opening.integrity != "field":
-        return begin, begin + len(payload)
-    text = _text(payload)
-    if not text:
-        return begin, begin
-    found = frame.index(msgspec.json.encode(text)[1:-1], begin)
-    return found, found + len(text.encode())
-
-
-def _text(payload: bytes) -> str:
-    """Return the text that a frame of the simulator adds."""
-    try:
-        frame = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        return ""
-    texts = [frame.get("content"), frame.get("delta")]
-    texts += [choice["delta"].get("content") for choice in frame.get("choices") or ()]
-    found = [text["text"] if isinstance(text, dict) and "text" in text else text for text in texts]
-    return next((text for text in found if isinstance(text, str)), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from streamgauge.core.integrity import Integrity
@@ -49,6 +50,7 @@ class Check:
         "_payloads",
         "_protocol",
         "_raw",
+        "_record_apart",
         "_rest",
         "_size",
         "_splitter",
@@ -69,9 +71,16 @@ class Check:
         protocol: str,
         mode: Integrity | None = None,
         expected: Expected | None = None,
+        *,
+        own_stamps: bool = True,
     ) -> None:
-        """`protocol`: one of PROTOCOLS. `mode`: of its stamps, None where that is to be found out."""
-        self._protocol = told = PROTOCOLS[protocol]
+        """`protocol`: one of PROTOCOLS. `mode`: of its stamps, None where that is to be found out.
+
+        `own_stamps` False: a protocol's stamps of its own are payload like the rest of a frame.
+        """
+        known = PROTOCOLS[protocol]
+        self._record_apart = known.stamps
+        self._protocol = told = known if own_stamps else replace(known, stamps=False)
         self._texts = told.texts()
         self.mode = _mode_of(told, mode)
         self._expected = expected or Expected()
@@ -159,7 +168,7 @@ class Check:
         ours = event == b"streamgauge" or (payload or b"").startswith(_OUR_LINE)
         if ours and self.record_at is None:
             self.record_at = self._at
-        if self._over or (self._protocol.stamps and event == b"streamgauge"):
+        if self._over or (self._record_apart and event == b"streamgauge"):
             self._rest += 1
             if not ours:
                 self._note(Kind.AFTER_END, self.frames + 1, "a frame follows the end marker")

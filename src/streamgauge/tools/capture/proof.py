@@ -191,12 +191,13 @@ def _by_hashes(
     protocol: str, mode: Integrity, closing: Closing | None, row: Mapping[str, Any] | None
 ) -> Check | None:
     """Return a second check where stamps do not cover all: `[DONE]`, and what is beside the text."""
-    if closing is None or protocol == "frames" or mode not in _STAMPED:
+    if closing is None or (protocol != "frames" and mode not in _STAMPED):
         return None
     whole = None if closing.masked else closing.stream_sha1
     # The row counts our record behind the end marker too; the capture counts what has a number.
     frames = _expected(closing, row, by_text=True).frames_out
-    return Check(protocol, Integrity.LEDGER, Expected(frames, whole, closing.sha1s))
+    expected = Expected(frames, whole, closing.sha1s)
+    return Check(protocol, Integrity.LEDGER, expected, own_stamps=False)
 
 
 def _is_hidden(finding: Finding, masked: frozenset[int]) -> bool:
