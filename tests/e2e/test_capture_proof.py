@@ -15,6 +15,7 @@ from streamgauge.cli.verify import verify
 from streamgauge.tools.capture.proof import prove_lines
 
 from .captured import SPOILS, WAYS, Captured, asking, capturing, file_of
+from .stand import until
 
 MODES = ("off", "ledger", "comment", "field")
 TIMES = 1000
@@ -127,3 +128,30 @@ async def test_a_capture_without_its_end_is_not_whole(tmp_path: Path) -> None:
     assert (done.exit_code, "line 5: this is no JSON object" in done.stderr) == (1, True)
     path.write_bytes(lines[0].replace(b'_capture":1', b'_capture":2'))
     assert "this release reads format 1" in CliRunner().invoke(verify, [str(path)]).stderr
+
+
+@pytest.mark.asyncio
+async def test_of_a_whole_answer_with_a_secret_the_size_is_proved_and_the_rest_is_said(
+    tmp_path: Path,
+) -> None:
+    secret = "sk-" + "a1" * 12
+    async with capturing(tmp_path) as it:
+        answer = await it.ask(WAYS["openai"], asking(False, text=f"the key {secret} is it"))
+        path = await file_of(it, answer.id)
+    note = "note: seq 1: something is masked there, and not proved\n"
+    done = CliRunner().invoke(verify, [str(path)])
+    assert (done.exit_code, done.stdout) == (0, note + "whole: holds by row, 1 frame, 0 findings\n")
+    path.write_bytes(path.read_bytes().replace(b"*" * len(secret) + b" is it", b"*" * len(secret)))
+    done = CliRunner().invoke(verify, [str(path), "--ledger", str(tmp_path / "ledger.db")])
+    assert (done.exit_code, "bytes; the row says" in done.stdout) == (1, True)
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_left_before_anything_was_sent_has_no_frame(tmp_path: Path) -> None:
+    async with capturing(tmp_path, prefix="/fault/stall_head") as it:
+        async with it.client() as client:
+            await client.post(WAYS["openai"], asking())
+            await until(lambda: bool(it.gateway.relays))
+            (name,) = it.gateway.relays
+        done = CliRunner().invoke(verify, [str(await file_of(it, name))])
+    assert (done.exit_code, done.stdout) == (0, "whole: holds by sha1, 0 frames, 0 findings\n")

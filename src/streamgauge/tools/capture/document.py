@@ -8,7 +8,7 @@ from typing import Any
 
 from streamgauge.core.integrity_check import Finding, Kind
 
-__all__ = ["is_document", "prove_document"]
+__all__ = ["is_document", "prove_document", "prove_size"]
 
 _LINES = frozenset({"status", "delta", "reasoning", "tool_call", "metadata", "done"})
 """Types of the lines of `simple`, which is a stream of JSON documents."""
@@ -34,7 +34,12 @@ def prove_document(body: bytes, row: Mapping[str, Any] | None = None) -> tuple[F
     except (ValueError, RecursionError) as error:
         said = f"the JSON document is not whole: {error}"
         return (Finding(Kind.INCOMPLETE, 1, 0, said),)
-    size = None if row is None else row.get("bytes_out")
+    return () if row is None else prove_size(body, row)
+
+
+def prove_size(body: bytes, row: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return what is wrong with the size of an answer that is no stream, by its row."""
+    size = row.get("bytes_out")
     if size is None or size == len(body):
         return ()
     return (Finding(Kind.TOTALS, 1, 0, f"{len(body)} bytes; the row says {size}"),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ from streamgauge.core.integrity import Integrity
 from streamgauge.core.integrity_check import Check, Expected, Finding, Kind
 from streamgauge.core.integrity_text import protocol_of
 from streamgauge.gateway.capture.format import Closing, Line, Opening, Side, Way
-from streamgauge.tools.capture.document import is_document, prove_document
+from streamgauge.tools.capture.document import is_document, prove_document, prove_size
 from streamgauge.tools.capture.reading import CaptureReader, Message, message_of
 
 __all__ = ["GRAMMARS", "Proof", "Unreadable", "prove_body", "prove_capture", "prove_lines"]
@@ -136,10 +136,13 @@ def prove_lines(
     """Check the lines of what a client was sent."""
     told = message_of(lines, Side.CLIENT, Way.OUT)
     findings = [] if closing is not None and closing.complete else [_hole(closing)]
+    masked = frozenset(() if closing is None else closing.masked)
+    notes = tuple(f"seq {seq}: something is masked there, and not proved" for seq in sorted(masked))
     protocol = opening.protocol if _is_stream(told) else None
     if protocol is None:
-        findings += _prove_whole(told.body, closing)
-        return Proof("whole", "sha1", 1, tuple(findings), id=opening.id)
+        findings += _prove_whole(told.body, closing, row)
+        frames, witness = int(told.head is not None), "row" if masked else "sha1"
+        return Proof("whole", witness, frames, tuple(findings), notes=notes, id=opening.id)
     mode = Integrity(opening.integrity)
     by_text = protocol == "frames" or mode is Integrity.FIELD
     check = Check(protocol, mode, _expected(closing, row, by_text))
@@ -150,8 +153,6 @@ def prove_lines(
         checker.feed(piece)
         if again is not None:
             again.feed(piece)
-    masked = frozenset(() if closing is None else closing.masked)
-    notes = tuple(f"seq {seq}: something is masked there, and not proved" for seq in sorted(masked))
     findings += [one for one in check.findings() if not _is_hidden(one, masked)]
     named = {finding.seq for finding in findings}
     more = () if again is None else again.findings()
@@ -207,10 +208,14 @@ def _is_hidden(finding: Finding, masked: frozenset[int]) -> bool:
     return finding.seq in masked and finding.kind in _HIDDEN_BY_MASKS
 
 
-def _prove_whole(body: bytes, closing: Closing | None) -> list[Finding]:
-    if closing is None or not closing.sha1s or closing.sha1s[0] is None:
-        return []
+def _prove_whole(
+    body: bytes, closing: Closing | None, row: Mapping[str, Any] | None
+) -> Sequence[Finding]:
+    """Return what is wrong with an answer that is no stream. What masks hide still has its size."""
+    if closing is None:
+        return ()
+    known = closing.sha1s[0] if closing.sha1s else None
     sha1 = hashlib.sha1(body, usedforsecurity=False).hexdigest()[:12]
-    if sha1 == closing.sha1s[0]:
-        return []
-    return [Finding(Kind.ALTERED, 1, 0, f"sha1 {closing.sha1s[0]}, what is there has {sha1}")]
+    if known not in (None, sha1):
+        return (Finding(Kind.ALTERED, 1, 0, f"sha1 {known}, what is there has {sha1}"),)
+    return prove_size(body, closing.row if row is None else row)
