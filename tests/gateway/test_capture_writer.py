@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_a_folder_that_cannot_be_used_is_said_and_costs_nothing(disk: Disk) -> N
     disk.writer.stop(5.0)
     stats = disk.writer.stats()
     assert (stats.whole, stats.failed, "capture.dir" in str(stats.error)) == (0, 1, True)
+
+
+def test_one_whose_file_was_deleted_meanwhile_is_not_called_whole(disk: Disk) -> None:
+    tape = disk.begin(A)
+    disk.writer.put(A, 0, lambda recording: shutil.rmtree(disk.path))
+    tape.data(TOLD, FRAME)
+    tape.close(record(A))
+    disk.writer.stop(5.0)
+    stats = disk.writer.stats()
+    assert (stats.whole, stats.failed, stats.last) == (0, 1, ())
+    assert stats.error == "its file was deleted before it was whole"
 
 
 def test_what_is_open_when_it_stops_stays_without_an_end(disk: Disk) -> None:

@@ -60,12 +60,17 @@ class Recording:
         self._line(t, flow, end=self._masking.apply(how.encode()).decode())
 
     def close(self, t: int, record: ExchangeRecord | None, dropped: int) -> None:
-        """Write the last line, without one for an exchange of which nothing more is known; close."""
+        """Write the last line, without one for an exchange of which nothing more is known; close.
+
+        Raises OSError, also where the file was deleted: what was written is nowhere.
+        """
         try:
             for flow in list(self._flows):
                 self._flush(flow)
             if record is not None:
                 self._write(encode_line(self._closing(t, record, dropped)))
+            if not os.fstat(self._file).st_nlink:
+                raise OSError("its file was deleted before it was whole")
         finally:
             os.close(self._file)
 
