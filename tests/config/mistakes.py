@@ -427,6 +427,44 @@ _YAML_ONLY = (
         f"upstreams:\n- {{name: a, kind: sim, api_key: {CANARY}«",
     ),
     (
+        "a glob without quotes that begins with a star",
+        "configuration",
+        "an alias (*name) that no anchor (&name) stands before; put a glob in quotes",
+        "routing:\n  models:\n  - match: «*haiku*\n",
+    ),
+    (
+        "a star alone without quotes",
+        "configuration",
+        "a text cannot begin with '*' or '&'; put it in quotes",
+        "routing:\n  models:\n  - match: *«\n",
+    ),
+    (
+        "a question mark alone without quotes",
+        "configuration",
+        "a text cannot begin with '? '; put it in quotes",
+        "routing:\n  models:\n  - match: «?\n",
+    ),
+    (
+        "text behind a quoted one",
+        "configuration",
+        "this text belongs to nothing before it; "
+        "put the whole value in one pair of quotes, or give it its neighbours' indent",
+        f"upstreams:\n- name: a\n  api_key: 'it'«{CANARY}'\n",
+    ),
+    (
+        "a list on its key's line",
+        "configuration",
+        "a list cannot begin here; write it on lines below",
+        "upstreams: «- name: a\n",
+    ),
+    (
+        "TOML under a name of YAML",
+        "configuration",
+        "what stands before this is whole already; write key: value in each line, "
+        "and for TOML end the file's name in .toml",
+        "[server]\n«port = 8066\n",
+    ),
+    (
         "a list at the top",
         "configuration",
         "must be a mapping of keys to values",

@@ -384,7 +384,8 @@ timeouts.connect = -0.5
         (
             "s.yaml",
             "a: *xy",
-            "1:4: configuration: an alias (*name) that no anchor (&name) stands before",
+            "1:4: configuration: an alias (*name) that no anchor (&name) stands before; "
+            "put a glob in quotes",
         ),
         ("s.yaml", "- a", "1:1: configuration: must be a mapping of keys to values"),
         ("s.yaml", "log: {}\n\x07", "2:1: configuration: this character is not allowed in YAML"),

@@ -34,7 +34,26 @@ _YAML = (
     (r"expected ',' or ('.'), but got .*", r"there must be ',' or \1 before this"),
     (r"could not find expected ':'", "a key without ':' behind it; write key: value"),
     (r"but found another document", "a second document begins here; keep one"),
-    (r"found undefined alias", "an alias (*name) that no anchor (&name) stands before"),
+    (
+        r"found undefined alias",
+        "an alias (*name) that no anchor (&name) stands before; put a glob in quotes",
+    ),
+    (
+        r"expected alphabetic or numeric character",
+        "a text cannot begin with '*' or '&'; put it in quotes",
+    ),
+    (r"mapping keys are not allowed here", "a text cannot begin with '? '; put it in quotes"),
+    (r"sequence entries are not allowed here", "a list cannot begin here; write it on lines below"),
+    (
+        r"expected <block end>, but found '<scalar>'",
+        "this text belongs to nothing before it; "
+        "put the whole value in one pair of quotes, or give it its neighbours' indent",
+    ),
+    (
+        r"expected '<document start>'",
+        "what stands before this is whole already; write key: value in each line, "
+        "and for TOML end the file's name in .toml",
+    ),
 )
 _TOML = (
     (r"Invalid value", "this is no TOML value; put text in quotes"),
