@@ -106,6 +106,11 @@ def test_each_value_has_its_origin(name: str, text: str, places: tuple[str, ...]
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("named", ["books/own.db", "sqlite:///books/own.db"])
+def test_a_ledger_is_named_by_its_file_or_its_url_as_to_serve(named: str) -> None:
+    assert shown("--ledger", named)["ledger.url"] == ("sqlite:///books/own.db", "--ledger")
+
+
 def test_keys_of_the_environment_are_named_and_not_shown() -> None:
     settings = shown("--upstream", "http://h", env={"OPENAI_API_KEY": CANARY})
     assert settings["upstreams[0].base_url"] == ("http://h", "--upstream")

@@ -66,7 +66,7 @@ def one_file(file: Path | None, config: Path | None) -> Path | None:
 @click.option("--upstream", "upstreams", multiple=True, metavar="[KIND=]URL", help="As in serve.")
 @click.option("--host", help="As in serve.")
 @click.option("--port", type=click.IntRange(0, 65535), help="As in serve.")
-@click.option("--ledger", metavar="URL", help="As in serve.")
+@click.option("--ledger", metavar="URL|FILE", help="As in serve.")
 @click.option("--insecure-no-auth", is_flag=True, help="Accept a bind outside loopback.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(
@@ -86,11 +86,12 @@ def show(
     from streamgauge.config.effective import settings_of
     from streamgauge.config.environment import Flag
     from streamgauge.config.load import LoadOptions
+    from streamgauge.ledger.location import ledger_url
 
     wanted: tuple[tuple[str, tuple[str, str], str | int | None], ...] = (
         ("--host", ("server", "host"), host),
         ("--port", ("server", "port"), port),
-        ("--ledger", ("ledger", "url"), ledger),
+        ("--ledger", ("ledger", "url"), None if ledger is None else ledger_url(ledger)),
     )
     flags = tuple(Flag(name, path, value) for name, path, value in wanted if value is not None)
     loaded = loaded_or_exit(LoadOptions(one_file(file, config), upstreams, flags, insecure_no_auth))
