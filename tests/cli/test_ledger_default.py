@@ -29,7 +29,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ("server:\n  port: 1\nledger:\n  url: 5\n", "4:3: ledger.url: must be text"),
         ("ledger: 5\n", "1:1: ledger: must be a mapping"),
-        ("ledger:\n  url: mysql://h/x\n", "2:3: ledger.url: not a ledger URL"),
+        ("ledger:\n  url: mysql://h/x\n", "2:3: ledger.url: must be sqlite:///FILE"),
     ],
 )
 @pytest.mark.parametrize("arguments", [["ls"], ["tail"], ["keys", "ls"], ["ledger", "backup", "x"]])
@@ -120,7 +120,12 @@ def failed(text: str) -> Result:
             "ledger: {url: 'sqlite:///${NOT_SET_HERE}'}",
             "streamgauge.yaml:1:10: ledger.url: the environment variable NOT_SET_HERE",
         ),
-        ("ledger: {url: 'postgresql://h/db'}", "only sqlite is supported"),
+        ("ledger: {url: 'postgresql://h/db'}", "ledger.url: PostgreSQL is not served yet"),
+        (
+            "ledger: {url: streamgauge.db}",
+            "streamgauge.yaml:1:10: ledger.url: must be sqlite:///FILE",
+        ),
+        ("ledger: {url: 'sqlite:///streamgauge.db?mode=ro'}", "must hold no query and no fragment"),
         ("ledger: [", "streamgauge.yaml"),
         ("\0", "streamgauge.yaml"),
     ],

@@ -122,13 +122,9 @@ def _no_text(value: Any) -> str | None:
 
 
 def _no_ledger(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return _no_text(value)
-    try:
-        sqlite_path(value)
-    except ValueError as error:
-        return str(error)
-    return None
+    from streamgauge.config.schema import ledger_url_fault
+
+    return ledger_url_fault(value) if isinstance(value, str) else _no_text(value)
 
 
 def _no_port(value: Any) -> str | None:

@@ -40,6 +40,7 @@ __all__ = [
     "Metadata",
     "Routing",
     "Server",
+    "ledger_url_fault",
 ]
 
 _SQLITE = "sqlite:///"
@@ -81,14 +82,19 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _ledger_url(url: str) -> str:
+def ledger_url_fault(url: str) -> str | None:
+    """Return why no ledger is served at `url`, or None. It may hold a password and is not repeated."""
     if re.match(r"(?i)postgres(ql)?:", url):
-        raise refuse("PostgreSQL is not served yet; must be sqlite:///FILE")
+        return "PostgreSQL is not served yet; must be sqlite:///FILE"
     path = url.removeprefix(_SQLITE)
     if path == url or not path.strip("/") or path.endswith("/") or ":memory:" in path:
-        raise refuse("must be sqlite:///FILE, with one more slash for an absolute path")
-    if re.search(r"[?#]", path):
-        raise refuse("must hold no query and no fragment")
+        return "must be sqlite:///FILE, with one more slash for an absolute path"
+    return "must hold no query and no fragment" if re.search(r"[?#]", path) else None
+
+
+def _ledger_url(url: str) -> str:
+    if (fault := ledger_url_fault(url)) is not None:
+        raise refuse(fault)
     return url
 
 
