@@ -134,6 +134,15 @@ def test_another_ledger_is_never_shown_for_one_that_cannot_be_named(text: str, w
     assert words in failed(text).stderr
 
 
+@pytest.mark.parametrize("text", ["", "ledger: 5"])
+def test_who_judges_a_log_hears_nothing_of_ledgers(text: str) -> None:
+    Path("streamgauge.yaml").write_text(text)
+    a_ledger("demo.db")
+    result = CliRunner().invoke(cli, ["tail", "--log", "-"], input="")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("no EMIT line was read")
+
+
 def test_nothing_anywhere_says_how_to_make_one() -> None:
     result = CliRunner().invoke(ls, [])
     assert result.exit_code == 1

@@ -15,7 +15,13 @@ from streamgauge.ledger.location import sqlite_path
 if TYPE_CHECKING:
     from streamgauge.ledger.reader import LedgerReader
 
-__all__ = ["ledger_option", "reading", "served_ledger_option"]
+__all__ = [
+    "ledger_here",
+    "ledger_option",
+    "named_ledger_option",
+    "reading",
+    "served_ledger_option",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,7 +32,11 @@ _SPOOLED = (
 
 
 def _read_path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
-    return _path(ctx, value, _default)
+    return _path(ctx, value, ledger_here)
+
+
+def _named_path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+    return None if value is None else _path(ctx, value, ledger_here)
 
 
 def _served_path(ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
@@ -47,7 +57,8 @@ def _path(ctx: click.Context, value: str | None, default: Callable[[], Path]) ->
         raise click.BadParameter(str(error)) from None
 
 
-def _default() -> Path:
+def ledger_here() -> Path:
+    """Return the ledger that verbs that read take here, and say so where it is a demo's."""
     from streamgauge.cli.settings import default_ledger
 
     path, remark = default_ledger()
@@ -68,6 +79,8 @@ def _option(callback: Callable[..., Path | None]) -> Callable[[_Command], _Comma
 
 ledger_option = _option(_read_path)
 """The option that these verbs share, and the one for the configuration that names its default."""
+named_ledger_option = _option(_named_path)
+"""The same, where the verb may need none: it is given None for its default, `ledger_here`."""
 served_ledger_option = _option(_served_path)
 """The same, where the ledger is the one that `serve` uses here, there or not."""
 

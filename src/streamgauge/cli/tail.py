@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamgauge.cli.ledger_option import ledger_option
+from streamgauge.cli.ledger_option import ledger_here, named_ledger_option
 from streamgauge.cli.log_formats import FORMATS, Entry, Look, look_of
 from streamgauge.core.record import Status
 
@@ -40,7 +40,7 @@ Row = Mapping[str, Any]
 @click.option("--log", type=click.Path(exists=True, dir_okay=False, allow_dash=True),
               metavar="FILE|-",
               help="Judge the streams of a debug log instead: was each frame made also written?")  # fmt: skip
-@ledger_option
+@named_ledger_option
 def tail(
     count: int,
     follow: bool,
@@ -48,7 +48,7 @@ def tail(
     style: str,
     as_json: bool,
     log: str | None,
-    ledger: Path,
+    ledger: Path | None,
 ) -> None:
     """Follow the ledger: a line for each exchange when it has ended.
 
@@ -66,9 +66,10 @@ def tail(
     from streamgauge.ledger.following import FollowedFile
 
     line = _as_json if as_json else line_of(look_of(style, sys.stdout, os.environ))
-    followed = FollowedFile(ledger)
+    path = ledger_here() if ledger is None else ledger
+    followed = FollowedFile(path)
     try:
-        _print_rows(followed, ledger, count, follow, _printer(line, begun))
+        _print_rows(followed, path, count, follow, _printer(line, begun))
     except KeyboardInterrupt:
         return
     finally:
