@@ -116,9 +116,12 @@ def test_it_goes_on_serving_until_interrupted_and_keeps_the_rows_of_others(tmp_p
         assert lines[-1] == "running; Ctrl-C stops"
         assert re.fullmatch(r"audit requests=7 rows=7 .* balanced=yes", lines[-2])
         check_dashboard(lines[0].split("   dashboard ")[1].split("   ")[0])
-        ask(f"{lines[0].split()[2]}/v1/chat/completions")
+        url = lines[0].split()[2]
+        stream = ask(f"{url}/v1/chat/completions")
         after = process.stdout.readline()
         assert re.fullmatch(r"  openai +-> sim +completed +in +3  out +16 .*\n", after)
+        with urlopen(f"{url}/v1/streams/{stream}", timeout=5) as answer:
+            assert json.load(answer)["state"] == "done"
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0
     rows = rows_of(tmp_path / "demo.db")
@@ -152,10 +155,12 @@ def running(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-def ask(url: str) -> None:
+def ask(url: str) -> str:
+    """Ask for a stream, read it to its end, and return its id."""
     body = b'{"model":"sim","stream":true,"messages":[{"role":"user","content":"count to 5"}]}'
     with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=5) as answer:
         assert answer.read().endswith(b"data: [DONE]\n\n")
+        return str(answer.headers["x-streamgauge-stream-id"])
 
 
 def test_a_signal_before_the_audit_ends_it_at_once(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ class Stage:
             prices,
             setting.boot_id,
             setting.now_us,
+            closed_row=setting.rows.row,
         )
         gateway = Gateway(wiring, asyncio.get_running_loop())
         self._address = await gateway.start()
