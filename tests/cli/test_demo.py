@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamgauge.cli.demo import demo, run
+from streamgauge.cli.keys import keys
 from streamgauge.core.record import AttemptRecord, ExchangeRecord
 from streamgauge.ledger.base import Done
 from streamgauge.ledger.reader import Filter, LedgerReader
@@ -155,12 +156,68 @@ def running(command: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-def ask(url: str) -> str:
+def ask(url: str, key: str = "none") -> str:
     """Ask for a stream, read it to its end, and return its id."""
     body = b'{"model":"sim","stream":true,"messages":[{"role":"user","content":"count to 5"}]}'
-    with urlopen(Request(url, body, {"content-type": "application/json"}), timeout=5) as answer:
+    fields = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    with urlopen(Request(url, body, fields), timeout=5) as answer:
         assert answer.read().endswith(b"data: [DONE]\n\n")
         return str(answer.headers["x-streamgauge-stream-id"])
+
+
+def test_its_gateway_follows_the_keys_that_the_dashboard_makes(tmp_path: Path) -> None:
+    with running([*RUN, "demo", "--port", "0"], tmp_path) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        while not process.stdout.readline().startswith("running"):
+            assert process.poll() is None
+        chat = f"{first.split()[2]}/v1/chat/completions"
+        page = f"{first.split('   dashboard ')[1].split('   ')[0]}/admin/api/v1/keys"
+        ask(chat)
+        order = Request(page, b'{"label": "ann"}', {"content-type": "application/json"})
+        with urlopen(order, timeout=5) as answer:
+            made = json.load(answer)
+        with pytest.raises(HTTPError, match="401"):
+            ask(chat)
+        ask(chat, made["key"])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 0
+    assert [row["key_id"] for row in rows_of(tmp_path / "demo.db")[7:]] == [None, made["id"]]
+
+
+def test_the_keys_of_a_ledger_that_is_named_hold_when_the_scenes_are_over(tmp_path: Path) -> None:
+    path = str(tmp_path / "own.db")
+    made = CliRunner().invoke(keys, ["create", "--label", "ann", "--ledger", path])
+    with running([*RUN, "demo", "--port", "0", "--ledger", path], tmp_path) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        while not lines[-1].startswith("running"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], f"it ended too soon: {lines}"
+        assert lines[-2].endswith("balanced=yes\n")
+        chat = f"{lines[0].split()[2]}/v1/chat/completions"
+        with pytest.raises(HTTPError, match="401"):
+            ask(chat)
+        ask(chat, made.stdout.strip())
+
+
+def test_a_named_ledger_whose_keys_cannot_be_known_exits_4(tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    CliRunner().invoke(keys, ["create", "--label", "ann", "--ledger", str(path)])
+    path.with_name("own.db.keys-secret").unlink()
+    command = [*RUN, "demo", "--port", "0", "--ledger", str(path)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "streamgauge cannot start" in done.stderr
+    assert "keys-secret" in done.stderr
 
 
 def test_a_signal_before_the_audit_ends_it_at_once(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from streamgauge.config.listeners import is_loopback
-from streamgauge.config.schema import Config
-from streamgauge.core.keys import KeyRing
 from streamgauge.gateway.callers import Callers
 from streamgauge.ledger.base import LedgerOpenError, Notice, Post
 from streamgauge.ledger.key_watch import KeyUse, KeyWatch
@@ -30,21 +28,19 @@ class KeysRefused(Exception):
 class ClientKeys:
     """The keys of a ledger that is open already. Construction raises KeysRefused.
 
-    A listener beyond loopback without any key is refused unless `insecure_no_auth` (SPEC §1.1).
+    `host`: where a gateway must not listen without any key, beyond loopback; None: it may anywhere
+    (SPEC §1.1).
     """
 
-    def __init__(
-        self, config: Config, *, insecure_no_auth: bool, post: Post, notice: Notice
-    ) -> None:
-        path = Path(config.ledger.path)
+    def __init__(self, path: Path, host: str | None, *, post: Post, notice: Notice) -> None:
         try:
             self._watch = KeyWatch(path, post, notice)
         except LedgerOpenError as error:
             raise KeysRefused(str(error), _CANNOT_START) from error
-        if not insecure_no_auth and _keyless(config, self._watch.ring):
+        if host is not None and not is_loopback(host) and not self._watch.ring.count:
             self._watch.stop()
             raise KeysRefused(
-                f"server.host {config.server.host} is not loopback, and ledger {path} holds no "
+                f"server.host {host} is not loopback, and ledger {path} holds no "
                 "client key: make one with `streamgauge keys create --label NAME`, "
                 "listen on 127.0.0.1, or give --insecure-no-auth",
                 _CONFIGURATION,
@@ -62,6 +58,12 @@ class ClientKeys:
         """Somebody in this process has changed keys: return when `callers` know; in no loop."""
         self._watch.look()
 
+    def stop(self) -> None:
+        """Note the last uses and look no more; the ledger must still be open."""
+        if self._use is not None:
+            self._use.stop()
+        self._watch.stop()
+
     def __enter__(self) -> Self:
         return self
 
@@ -71,11 +73,4 @@ class ClientKeys:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Note the last uses and look no more; the ledger must still be open."""
-        if self._use is not None:
-            self._use.stop()
-        self._watch.stop()
-
-
-def _keyless(config: Config, ring: KeyRing) -> bool:
-    return not ring.count and not is_loopback(config.server.host)
+        self.stop()

@@ -61,7 +61,9 @@ async def _demo(
     ports: tuple[int, ...], control_ports: tuple[int, ...], once: bool, named: Path | None
 ) -> int:
     # Imported here so that `demo --help` stays quick.
+    from streamgauge.cli.client_keys import KeysRefused
     from streamgauge.cli.demo_control import DemoControl
+    from streamgauge.cli.demo_keys import DemoKeys
     from streamgauge.ledger.base import LedgerOpenError
     from streamgauge.ledger.sqlite import SqliteLedger
     from streamgauge.tools.demo import Setting, Stage
@@ -77,10 +79,11 @@ async def _demo(
     except LedgerOpenError as error:
         return _cannot_start(str(error))
     rows = _RunRows(path, boot_id, started)
-    control = DemoControl(control_ports, path)
+    keys = DemoKeys(path, ledger.maintain, post)
+    control = DemoControl(control_ports, path, keys.changed)
     setting = Setting(
         ledger, rows, _shown(path), ports, boot_id, _now_us, click.echo, (control.counts,),
-        None if once else control.open,
+        None if once else control.open, keys.ask,
     )  # fmt: skip
     stage = Stage(setting)
     try:
@@ -89,9 +92,12 @@ async def _demo(
         except OSError as error:
             return _cannot_start(cannot_listen("127.0.0.1", ports[-1], error))
         return await run(stage, once)
+    except KeysRefused as error:
+        return _cannot_start(str(error))
     finally:
         await stage.stop()
         await control.close()
+        keys.stop()
         await asyncio.to_thread(ledger.stop, _LEDGER_STOP_SECONDS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from streamgauge.cli.control_listener import (
@@ -33,11 +34,17 @@ class _DemoPlane(GatewayPlane):
 
 
 class DemoControl:
-    """Opens the control listener on the first of `ports` that is free, for the ledger at `path`."""
+    """Opens the control listener on the first of `ports` that is free, for the ledger at `path`.
 
-    def __init__(self, ports: tuple[int, ...], path: Path) -> None:
+    `keys_changed`: called, in a thread, after each change of its keys.
+    """
+
+    def __init__(
+        self, ports: tuple[int, ...], path: Path, keys_changed: Callable[[], None]
+    ) -> None:
         self._ports = ports
         self._path = path
+        self._keys_changed = keys_changed
         self._labels = Labels()
         self._listener: ControlListener | None = None
         self.counts = ExchangeCounts(self._labels)
@@ -75,7 +82,7 @@ class DemoControl:
             raise OSError(str(error)) from error
 
     def _listening(self, port: int, plane: GatewayPlane) -> ControlListener:
-        return open_control(Control(port=port), plane, self._path)
+        return open_control(Control(port=port), plane, self._path, self._keys_changed)
 
 
 def _say_nothing(level: str, event: str, fields: list[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -89,9 +90,9 @@ async def _serve(loaded: Loaded, options: LoadOptions, writer: LogWriter) -> int
         )
     except LedgerOpenError as error:
         return _cannot_start(str(error))
-    insecure, post = options.insecure_no_auth, _poster(loop)
+    path, host = Path(config.ledger.path), None if options.insecure_no_auth else config.server.host
     try:
-        with ClientKeys(config, insecure_no_auth=insecure, post=post, notice=writer) as keys:
+        with ClientKeys(path, host, post=_poster(loop), notice=writer) as keys:
             return await _serve_ledger(loaded, options, writer, ledger, keys, boot_id)
     except KeysRefused as error:
         return _cannot_start(str(error), error.exit_code)

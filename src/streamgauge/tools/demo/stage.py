@@ -43,6 +43,7 @@ class Setting:
 
     `boot_id` is the rows' owner, `now_us` the wall clock in µs since the epoch. `sinks` are told of
     each exchange. `dashboard` opens one for the gateway and returns its URL, or raises OSError.
+    `opened` is given the gateway when the scenes are over and whoever wants may call.
     """
 
     ledger: Ledger
@@ -54,6 +55,7 @@ class Setting:
     say: Callable[[str], None]
     sinks: tuple[Sink, ...] = ()
     dashboard: Callable[[Gateway], Awaitable[str]] | None = None
+    opened: Callable[[Gateway], None] = lambda gateway: None
 
 
 class Stage:
@@ -101,6 +103,8 @@ class Stage:
         """From now on say each exchange of whoever calls."""
         self._serving = True
         self._closed.clear()
+        if self._gateway is not None:
+            self._setting.opened(self._gateway)
         self._setting.say("running; Ctrl-C stops")
 
     async def stop(self) -> None:
