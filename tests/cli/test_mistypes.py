@@ -133,6 +133,23 @@ def test_a_port_of_another_program_is_doubted(verb: list[str], taken: int) -> No
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize("verb", [["top", "--once"], ["capture", "--count", "1"]])
+def test_the_port_of_the_models_is_doubted_too(verb: list[str], tmp_path: Path) -> None:
+    command = [*RUN, "serve", *LOCAL, "--port", "0", "--no-control"]
+    spool = {"STREAMGAUGE_LEDGER__SPOOL_MB": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**ENVIRONMENT, **spool}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            url = process.stderr.readline().split()[1].removeprefix("data=")
+            result = CliRunner().invoke(cli, [*verb, "--control", url])
+        finally:
+            process.kill()
+    assert "is this the control listener of a gateway?" in result.output
+    assert result.exit_code == 1
+
+
 def test_the_reason_of_a_failed_name_look_up_is_kept() -> None:
     failed = socket.gaierror(-2, "Name or service not known")
     assert "not known" in cannot_listen("nowhere.invalid", 1, failed)

@@ -16,7 +16,8 @@ _API = "/admin/api/v1"
 _SECONDS = 3.0
 """More than the 2 s after which a listener says that its gateway does not answer."""
 _NOT_LET_IN = frozenset({401, 403, 421, 429})
-_NOT_NOW = 503
+_NOT_NOW, _NO_SUCH_PATH = 503, 404
+_DOUBT = "is this the control listener of a gateway?"
 _NO_TOKEN = "neither control.token of the configuration here nor $STREAMGAUGE_ADMIN_TOKEN names one"
 _ITS_TOKEN = "it came from control.token of the configuration here, else $STREAMGAUGE_ADMIN_TOKEN"
 
@@ -81,7 +82,10 @@ class AdminClient:
             try:
                 reason = str(json.load(error)["error"]["message"])
             except (ValueError, KeyError, TypeError, OSError, HTTPException):
-                reason = f"status {error.code}: is this the control listener of a gateway?"
+                reason = f"status {error.code}: {_DOUBT}"
+            else:
+                # All that is asked is there, whatever else is not: the data listener answers so.
+                reason += f": {_DOUBT}" if error.code == _NO_SUCH_PATH else ""
         if error.code == 401:
             reason += f"; {_ITS_TOKEN if self._headers else _NO_TOKEN}"
         message = f"{self.url}: {reason}"
