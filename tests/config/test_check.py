@@ -141,3 +141,16 @@ def test_each_configuration_in_the_pages_is_valid() -> None:
         Path("streamgauge.yaml").write_text(text)
         result = CliRunner().invoke(cli, ["config", "check"])
         assert result.exit_code == 0, result.output
+
+
+def test_the_routes_of_the_pages_captures_are_such_as_rows_have() -> None:
+    pages = {
+        name: (SOURCES.parent / "docs" / name).read_text() for name in ("capture.md", "routing.md")
+    }
+    kinds = {
+        route.partition(":")[0]
+        for route in re.findall(r"\| `([a-z]+(?::[A-Z]+)?)` \|$", pages["routing.md"], re.M)
+    }
+    assert {"default", "rule"} <= kinds
+    (routes,) = re.findall(r"^capture: .*routes: \[(.*)\]\}$", pages["capture.md"], re.M)
+    assert {route.strip(' "').partition(":")[0] for route in routes.split(",")} <= kinds
