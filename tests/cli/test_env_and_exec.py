@@ -194,6 +194,11 @@ def test_opencodes_models_are_those_that_the_gateway_lists(
         assert result.stdout == ""
 
 
+def test_an_empty_key_is_none() -> None:
+    assert lines("openai", "--key", "") == lines("openai")
+    assert lines("anthropic", "--key", "") == lines("anthropic")
+
+
 def test_the_client_key_may_stand_where_no_list_of_processes_shows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

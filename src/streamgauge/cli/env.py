@@ -33,13 +33,18 @@ def _checked_url(_ctx: click.Context, _param: click.Parameter, value: str | None
     return base_url(value)
 
 
+def _key(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Return None for an empty key, such as of `--key "$NOT_SET"`: no client starts with one."""
+    return value or None
+
+
 url_option = click.option(
     "--url",
     callback=_checked_url,
     metavar="URL",
     help="The gateway.  [default: the configuration's, http://127.0.0.1:8066]",
 )
-key_option = click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY",
+key_option = click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY", callback=_key,
                           help="The client key, where keys are needed.  "
                           "[default: $STREAMGAUGE_CLIENT_KEY]")  # fmt: skip
 models_option = click.option(
