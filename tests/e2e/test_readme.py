@@ -7,10 +7,12 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from streamgauge.gateway.ids import IdSource
 from streamgauge.tools.simulator import Simulator
 
 from .proxies import free_port
@@ -106,6 +108,13 @@ async def before_others_depend_on_it(terminal: Terminal, setting: dict[str, str]
     assert "1.  llamacpp  qwen3" in await terminal.run(explain, **setting)
     key = (await terminal.run(create, **setting)).splitlines()[0]
     assert re.fullmatch(r"sk-sg-\w{49}", key)
+
+
+async def test_the_record_has_the_id_that_its_time_gives() -> None:
+    begun = re.search(r"accepted  (\S+ \S+)$", README, re.MULTILINE)
+    assert begun is not None
+    time = datetime.strptime(begun[1], "%Y-%m-%d %H:%M:%S.%f%z")
+    assert f"\n{IdSource(lambda: round(time.timestamp() * 1e9)).next()[:7]}" in README
 
 
 async def test_every_command_of_the_readme_is_run_by_a_test() -> None:
