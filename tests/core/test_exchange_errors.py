@@ -12,7 +12,7 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.record import Status
 
-from .playbook import DONE, ROLE, USAGE, Play, chat_request, chunk, last_payload, text
+from .playbook import DONE, ROLE, SSE, USAGE, Play, chat_request, chunk, last_payload, text
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -38,6 +38,11 @@ def error_body(message: str = "no", **more: Any) -> bytes:
         (500, "text/html", b"<h1>oops</h1>", 502, "upstream_error"),
         (500, None, b"", 502, "upstream_error"),
         (418, JSON, error_body(), 502, "upstream_error"),
+        *((s, SSE, error_body(), s, "upstream_error") for s in (400, 429, 500)),
+        (401, SSE, error_body(), 502, "upstream_auth"),
+        (500, SSE, b'{"choices": [{"message": {"content": "hi"}}]}', 500, "upstream_error"),
+        (429, SSE, b"data: " + error_body() + b"\n\n", 502, "upstream_error"),
+        (503, SSE, b"<h1>oops</h1>", 502, "upstream_error"),
         (301, "text/html", b"", 502, "upstream_error"),
         (307, JSON, b"{}", 502, "upstream_error"),
         (204, None, b"", 502, "upstream_protocol_error"),

@@ -49,7 +49,12 @@ class Answer:
 
     @property
     def named_events(self) -> bool:
-        """Whether the head calls it a stream of events, or lets it pass for one."""
+        """Whether the head calls it a stream of events, or lets it pass for one.
+
+        A refusal never is one: its status says what it is, under whatever name its body comes.
+        """
+        if self.kind is AnswerKind.REFUSED:
+            return False
         return self.kind is AnswerKind.STREAM or _EVENTS in (self.content_type or "").lower()
 
     @property
