@@ -17,6 +17,8 @@ from streamgauge.gateway.response_headers import retry_after, seconds_of
         ("inf", "60"), ("nan", None), ("-1", None), ("soon", None), ("", None), (None, None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", "0"), ("Wed, 21 Oct 9000 07:28:00 GMT", "60"),
         ("Wed, 21 Oct 9000 07:28:00", None), ("Wed, 41 Oct 9000 07:28:00 GMT", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 9000 07:28:00 +99999999999999", None),
     ],
 )  # fmt: skip
 def test_a_wait_is_told_in_whole_seconds_up_to_a_minute(

@@ -84,7 +84,7 @@ def _seconds_until(date: str, longest: float) -> float | None:
 
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second where a number in it is larger than C's
         return None
     if moment.tzinfo is None:
         return None  # a date of HTTP says GMT
