@@ -360,7 +360,7 @@ def test_what_is_too_large_says_its_bound() -> None:
 
 
 def test_a_drain_is_capped_at_its_seconds_and_its_tokens() -> None:
-    attempt = {"on_disconnect": "drain", "drain": Drain(max_seconds=10.0, max_tokens=3)}
+    attempt = {"on_disconnect": "drain", "drain": Drain(max_seconds=10.0, max_tokens=2)}
     late = Play(ASKED, attempt=attempt)
     late.stream(text("a"))
     assert late.do("client_gone", at=1.0) == [WakeAt(START + 11.0)]

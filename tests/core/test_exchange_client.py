@@ -145,13 +145,22 @@ def test_a_drain_ends_at_its_seconds() -> None:
 
 
 def test_a_drain_ends_at_its_tokens() -> None:
-    play = Play(ASKED, attempt={**DRAINS, "drain": Drain(max_tokens=4)})
+    play = Play(ASKED, attempt={**DRAINS, "drain": Drain(max_tokens=2)})
     play.stream(*STREAMING)
     play.do("client_gone")
     play.data(text("c"))
     assert not play.of(Commit)
     play.data(text("d"))
     assert (play.row.disposition, play.row.output_tokens) == (Disposition.DRAIN_CAPPED, 4)
+
+
+def test_what_came_before_its_client_left_is_no_part_of_a_drain() -> None:
+    play = Play(ASKED, attempt={**DRAINS, "drain": Drain(max_tokens=2)})
+    play.stream(ROLE, *map(text, "abcdefgh"))
+    play.do("client_gone")
+    play.data(text("i") + FINISH + USAGE + DONE)
+    play.do("upstream_end", "complete")
+    assert (play.row.disposition, play.row.usage_source) == (Disposition.DRAINED, "provider")
 
 
 @pytest.mark.parametrize("ends", ["cut", "reset", "protocol", "complete"])

@@ -60,7 +60,7 @@ def test_auto_drains_a_priced_answer_of_which_something_was_told(
 
 
 def test_a_drain_is_capped_by_what_it_costs() -> None:
-    attempt = {"on_disconnect": "drain", "drain": Drain(max_seconds=9, max_tokens=3)}
+    attempt = {"on_disconnect": "drain", "drain": Drain(max_seconds=9, max_tokens=2)}
     play = answering("anthropic", "openai", ROLE, text("a"), attempt=attempt)
     play.do("client_gone")
     play.data(text("b"))

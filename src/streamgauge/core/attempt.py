@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """Bounds of reading on without the client: seconds, and content frames as tokens."""
+    """Bounds of reading on without the client, from its leaving on: seconds, content frames as tokens."""
 
     max_seconds: float = 30.0
     max_tokens: int = 2000
