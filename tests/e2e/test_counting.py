@@ -43,8 +43,11 @@ async def test_an_upstream_counts_for_the_model_by_its_name_there(
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b"{}", b"[3]", b"", b'{"input_tokens": null}', b'{"input_tokens": -1}', b'"\xff"'],
-)
+    [
+        b"<html>", b"{}", b"[3]", b"", b'{"input_tokens": null}', b'{"input_tokens": -1}', b'"\xff"',
+        pytest.param(b'{"input_tokens": 3, "deep": %b' % (b"[" * 9999), id="deep"),
+    ],
+)  # fmt: skip
 async def test_what_is_no_count_gives_way_to_an_estimate(tmp_path: Path, body: bytes) -> None:
     async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

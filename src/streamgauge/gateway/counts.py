@@ -75,7 +75,7 @@ async def _upstreams_own(
     try:
         page = await fetch(host.pool, upstream, "POST", path, body, client=head.headers)
         count = msgspec.json.decode(page.body, type=_Count).input_tokens
-    except (FetchError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (FetchError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return page.body if page.status == 200 and 0 <= count <= MAX_COUNT else None
 
