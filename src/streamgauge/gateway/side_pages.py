@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -16,14 +16,14 @@ from streamgauge.gateway.callers import Caller
 from streamgauge.gateway.costs import cost_answer
 from streamgauge.gateway.counts import count_answer
 from streamgauge.gateway.discovery import Discovery
-from streamgauge.gateway.endpoints import Endpoint, Route, asked_dialect
+from streamgauge.gateway.endpoints import Endpoint, Route
 from streamgauge.gateway.fetch import FetchError, fetch
 from streamgauge.gateway.generation import Generation
 from streamgauge.gateway.http import Request, Responder
 from streamgauge.gateway.ids import IdSource
+from streamgauge.gateway.later_answers import LaterAnswers
 from streamgauge.gateway.pages import encoded, model_entry, models_page
 from streamgauge.gateway.pool import Pool
-from streamgauge.gateway.rejections import refusal
 from streamgauge.gateway.relay import Relay
 from streamgauge.gateway.response_headers import JSON_HEADERS
 from streamgauge.gateway.resuming import Resuming
@@ -75,14 +75,12 @@ class SidePages:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._later = LaterAnswers(host.ids)
         self._looking = asyncio.Semaphore(_MOST_LOOKING)
 
     async def aclose(self) -> None:
         """Drop what still waits for an upstream."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._later.aclose()
 
     def exists(self, endpoint: Endpoint, method: str) -> bool:
         """Return whether there is such a page: an upstream's own only where one exposes it."""
@@ -124,30 +122,12 @@ class SidePages:
                 _send_raw(responder, *cost_answer(self._host, request, caller, now_us))
             case Route.MODELS:
                 answer = self._models(endpoint, request, responder, caller)
-                self._run(answer, request, responder)
+                self._later.run(answer, request.head, responder)
             case Route.COUNT_TOKENS:
-                self._run(self._count(request, responder, caller), request, responder)
+                answer = self._count(request, responder, caller)
+                self._later.run(answer, request.head, responder)
             case _:
                 self._page(endpoint, request, responder)
-
-    def _run(
-        self,
-        answer: Coroutine[Any, Any, None],
-        request: Request,
-        responder: Responder,
-    ) -> None:
-        head = request.head
-
-        async def run() -> None:
-            try:
-                await answer
-            except GatewayError as error:
-                dialect = asked_dialect(head)
-                _send_raw(responder, *refusal(head.path, error, self._host.ids.next(), dialect))
-
-        task = asyncio.create_task(run(), name=f"answer {head.path[:80]}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _ready(self, responder: Responder) -> None:
         host = self._host
@@ -185,7 +165,7 @@ class SidePages:
         if stream_id in self._host.relays:
             exchange = self._relay(stream_id, caller).exchange
             return _send(responder, 200, running_state(exchange, time.monotonic()))
-        return self._run(self._ended(stream_id, responder, caller), request, responder)
+        return self._later.run(self._ended(stream_id, responder, caller), request.head, responder)
 
     async def _ended(self, stream_id: str, responder: Responder, caller: Caller | None) -> None:
         async with self._looking:
@@ -245,7 +225,8 @@ class SidePages:
         upstream = self._exposing(endpoint.name)
         if upstream is None:
             return _send(responder, 200, {"status": "ok"})
-        return self._run(self._fetch_page(upstream, endpoint.name, responder), request, responder)
+        page = self._fetch_page(upstream, endpoint.name, responder)
+        return self._later.run(page, request.head, responder)
 
     async def _fetch_page(self, upstream: UpstreamRuntime, path: str, responder: Responder) -> None:
         try:
