@@ -26,6 +26,32 @@ def test_a_cut_stream_has_one_frame_of_ours_and_was_read_to_its_end() -> None:
     assert row.bytes_out == len(play.body)
 
 
+@pytest.mark.parametrize("request_", [ASKED, MESSAGES], ids=["openai", "anthropic"])
+@pytest.mark.parametrize("before", [b"", b": busy\n\n"], ids=["silence", "comments"])
+@pytest.mark.parametrize("ends", ["cut", "error"])
+def test_an_error_behind_signs_of_life_delivers_nothing_of_an_answer(
+    request_: Any, before: bytes, ends: str
+) -> None:
+    play = Play(request_)
+    play.head()
+    play.data(*filter(None, [before]))
+    play.do("tick", at=15.0)
+    if ends == "cut":
+        play.do("upstream_end", "cut", at=16.0)
+    else:
+        play.data(b'event: error\ndata: {"type":"error","error":{"message":"no"}}\n\n')
+        play.do("upstream_end", "complete", at=16.0)
+    assert b"error" in play.body
+    assert (play.row.http_status, play.row.frames_out) == (200, 1)
+    assert play.row.delivered is Delivered.NONE
+
+
+def test_a_part_of_a_large_frame_behind_which_an_error_stands_was_delivered() -> None:
+    play = Play(ASKED)
+    play.stream(b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 70_000, end="cut")
+    assert (play.row.frames_out, play.row.delivered) == (2, Delivered.PART)
+
+
 def test_an_error_object_of_another_shape_is_one_frame_of_ours() -> None:
     play = Play(MESSAGES)
     started = b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n'

@@ -54,6 +54,7 @@ class Ending(ABC):
         "_answer",
         "_asked_usage",
         "_away",
+        "_before_error",
         "_begins",
         "_begun",
         "_blocked",
@@ -71,7 +72,6 @@ class Ending(ABC):
         "_stamper",
         "_stamps",
         "_steady",
-        "_told_error",
         "_tool_names",
         "_tries",
         "_unread_tail",
@@ -114,7 +114,7 @@ class Ending(ABC):
         self._unread_tail = b""  # the last bytes that passed with `metering: off`
         # The content frames after which a limit is reached, or a drain over.
         self._most_frames = _UNBOUNDED if facts.allowance is None else facts.allowance.frames
-        self._told_error = False  # a running stream was ended with one
+        self._before_error: int | None = None  # frames sent before one that told of an error
         self.lost: tuple[str, ...] = ()
         self._tool_names: Mapping[str, str] = {}  # the client's, by what the upstream was told
 
@@ -203,16 +203,16 @@ class Ending(ABC):
             self._books.to_client(len(body))
             wait = "1" if verdict is OVERLOADED else retry_after
             return [SendAnswer(self.record.http_status, body, wait)]
-        frame = None if relaying is None else relaying.fail(error)
+        start, frame = b"", None
+        if relaying is not None and self._inside:
+            start = b"\n\n"  # what the client has of a frame becomes one
+            relaying.frames_out += relaying.inside_data
+        self._before_error = self._frames_sent()
+        if relaying is not None and (frame := relaying.fail(error)) is None:
+            relaying.frames_out += 1
         if frame is None:
             frame = self._dialect.error_frame(error, self.facts.id, self.facts.request.endpoint)
-            if relaying is not None:
-                relaying.frames_out += 1
-        if relaying is not None and self._inside:
-            frame = b"\n\n" + frame  # what the client has of a frame becomes one
-            relaying.frames_out += relaying.inside_data
-        self._told_error = True
-        return [*self._send(frame, now), EndClient()]
+        return [*self._send(start + frame, now), EndClient()]
 
     def _close_upstream(self) -> list[Action]:
         if not self._upstream_open:
@@ -250,11 +250,9 @@ class Ending(ABC):
         return self._close_upstream()
 
     def _count_sent(self) -> None:
-        told, error = self._relaying, self._told_error
-        if told is not None and told.released:
-            self.record.frames_out = told.frames_out
-        elif told is not None or error:  # what was held was never sent
-            self.record.frames_out = int(error)
+        error = self._before_error is not None
+        if self._relaying is not None or error:  # what was held was never sent
+            self.record.frames_out = self._frames_sent() or int(error)
 
     def _prove(self, stamper: Stamper) -> None:
         """Write down what was sent: seen on its way out, whatever it was made by."""
@@ -282,9 +280,12 @@ class Ending(ABC):
         return self._delivered_something()
 
     def _delivered_something(self) -> bool:
-        relaying = self._relaying
-        told = relaying is not None and relaying.released and relaying.frames_out > 0
-        return told or bool(self._unread_tail)
+        sent = self._frames_sent() if self._before_error is None else self._before_error
+        return bool(sent or self._unread_tail)
+
+    def _frames_sent(self) -> int:
+        told = self._relaying
+        return told.frames_out if told is not None and told.released else 0  # else it is held
 
     def _delivered(self, verdict: Verdict) -> Delivered:
         if verdict.status is _COMPLETED:

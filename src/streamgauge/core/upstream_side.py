@@ -232,8 +232,8 @@ class UpstreamSide(ClientSide):
         # The client is there: a relay that is over, or muted, tells of no error.
         own = relaying.own_error(self._dialect.name) if self._head_sent else None
         if own is not None:
+            self._before_error = self._frames_sent()
             relaying.frames_out += 1
-            self._told_error = True
             actions = [*self._send(redacted_bytes(own, self.attempt.secrets), now), EndClient()]
         else:
             actions = self._end_client(verdict, now, None)
