@@ -56,7 +56,8 @@ def from_upstream(
     """
     passed = [(n, redacted_bytes(v, secrets)) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
     if limits:
-        passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
+        if passed:
+            passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
         passed += limits
     return passed
 
