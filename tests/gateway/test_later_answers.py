@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from streamgauge.core.errors import ErrorCode, RequestError
-from streamgauge.gateway.http import ClientEvents, Header, RequestHead
+from streamgauge.gateway.http import ClientEvents, Header, request_head
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.later_answers import LaterAnswers
 
-HEAD = RequestHead("GET", "/v1/models", "", (), "127.0.0.1")
+HEAD = request_head("GET", "/v1/models", "", (), "127.0.0.1")
 
 
 class Told:
