@@ -519,14 +519,13 @@ async def test_usage_leads_to_the_rows_of_its_model_whatever_the_name(
 async def test_a_session_s_estimated_cost_stands_beside_its_exact_one(
     seen: Sight, played: Played
 ) -> None:
-    cut = {"fault": "cut", "after": 9, "gap_ms": 2}
-    for sim in ({"tokens": 9}, cut):
-        await played.it.ask("qwen3-32b", sim=sim, x_streamgauge_session="once cut")
+    for sim in ({"tokens": 9}, {"tokens": 9, "usage": "none"}):
+        await played.it.ask("qwen3-32b", sim=sim, x_streamgauge_session="once counted")
     await played.it.settle()
     await seen.go("/sessions")
-    row = await seen.page.inner_text("tr:has-text('once cut')")
+    row = await seen.page.inner_text("tr:has-text('once counted')")
     assert row.count("21.00\u00a0sat") == 2, row
-    await seen.go("/sessions/once%20cut")
+    await seen.go("/sessions/once%20counted")
     assert "21.00\u00a0sat estimated" in await seen.text("main dl.strip")
 
 
