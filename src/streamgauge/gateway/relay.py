@@ -200,7 +200,7 @@ class Relay(Steering):
         self._give(exchange.begun if error is None else exchange.begin_failed, monotonic())
 
     def _open(self, action: OpenUpstream) -> None:
-        leg = self._leg = self._legs[action.place] if action.place else self._leg
+        self._leg = leg = self._legs[action.place]
         self._head = ()
         self._history.append(leg.upstream.name)
         self._trial = Trial(leg.upstream, monotonic())

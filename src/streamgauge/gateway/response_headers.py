@@ -56,8 +56,7 @@ def from_upstream(
     """
     passed = [(n, redacted_bytes(v, secrets)) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
     if limits:
-        if passed:
-            passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
+        passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
         passed += limits
     return passed
 

@@ -117,9 +117,8 @@ class When:
         if not self.keywords:
             return True
         said = signals.user_text
-        if not any(map(said.__contains__, self.keywords)):  # nearly always that decides
-            return False
-        return any(_stands_in(word, said) for word in self.keywords)
+        found = [word for word in self.keywords if word in said]
+        return bool(found) and any(_stands_in(word, said) for word in found)
 
 
 @dataclass(frozen=True, slots=True)

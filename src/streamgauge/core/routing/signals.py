@@ -54,13 +54,7 @@ class Signals(msgspec.Struct):
     def user_text(self) -> str:
         """The text of the last message in which the user says something, in lower case."""
         if self._user_text is None:
-            text, messages = None, self.asked.fields.get("messages")
-            if isinstance(messages, list) and messages and isinstance(messages[-1], dict):
-                last = messages[-1]  # nearly always it is this one, and all of its content one text
-                text = last.get("content") if last.get("role") == "user" else None
-            if not isinstance(text, str):
-                text = _last_user_text(self.asked.fields)
-            self._user_text = text.lower()
+            self._user_text = _last_user_text(self.asked.fields).lower()
         return self._user_text
 
     def is_plain(self, tokens: int) -> bool:
