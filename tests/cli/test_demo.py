@@ -61,19 +61,18 @@ def shown(count: int | None) -> str:
 # -- as a process
 
 
+def finished(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a demo in `folder` to its end."""
+    return subprocess.run(
+        [*RUN, "demo", *options],
+        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+
+
 def test_the_demo_shows_seven_exchanges_and_books_that_balance(tmp_path: Path) -> None:
     former = an_exchange("former", owner="demo-former")
     write(tmp_path / "demo.db", (former, [an_attempt(former)]))
-    command = [*RUN, "demo", "--once", "--port", "0"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    done = finished(tmp_path, "--once", "--port", "0")
     assert (done.returncode, done.stderr) == (0, "")
     header, first, second, *exchanges, last = done.stdout.splitlines()
     assert re.fullmatch(r"streamgauge \S+  http://127\.0\.0\.1:\d+   ledger \./demo\.db", header)
@@ -205,16 +204,7 @@ def test_a_named_ledger_whose_keys_cannot_be_known_exits_4(tmp_path: Path) -> No
     path = tmp_path / "own.db"
     CliRunner().invoke(keys, ["create", "--label", "ann", "--ledger", str(path)])
     path.with_name("own.db.keys-secret").unlink()
-    command = [*RUN, "demo", "--port", "0", "--ledger", str(path)]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    done = finished(tmp_path, "--port", "0", "--ledger", str(path))
     assert done.returncode == 4
     assert "streamgauge cannot start" in done.stderr
     assert "keys-secret" in done.stderr

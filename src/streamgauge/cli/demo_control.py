@@ -20,7 +20,7 @@ from streamgauge.gateway.server import Gateway
 from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.prometheus import ExchangeCounts
 
-__all__ = ["DemoControl"]
+__all__ = ["DemoControl", "say_nothing"]
 
 _STOP_SECONDS = 3.0
 
@@ -54,7 +54,7 @@ class DemoControl:
         """Listen and return the dashboard's URL. Raises OSError when no port is free."""
         config, version = gateway.generation.config, gateway.config_state.version
         self._labels.serve(config)
-        reloader = Reloader(LoadOptions(), gateway, _say_nothing)
+        reloader = Reloader(LoadOptions(), gateway, say_nothing)
         reloader.loaded = Loaded(config, None, [], version)
         loop = asyncio.get_running_loop()
         plane = _DemoPlane(
@@ -85,5 +85,5 @@ class DemoControl:
         return open_control(Control(port=port), plane, self._path, self._keys_changed)
 
 
-def _say_nothing(level: str, event: str, fields: list[tuple[str, str]]) -> None:
+def say_nothing(level: str, event: str, fields: list[tuple[str, str]]) -> None:
     """The demo has no log."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from streamgauge.cli.client_keys import ClientKeys
+from streamgauge.cli.demo_control import say_nothing
 from streamgauge.gateway.server import Gateway
 from streamgauge.ledger.base import Post
 from streamgauge.ledger.upkeep import Maintain
@@ -24,7 +25,7 @@ class DemoKeys:
 
     def ask(self, gateway: Gateway) -> None:
         """Let `gateway` ask for the ledger's keys as `serve` does. Raises KeysRefused."""
-        keys = ClientKeys(self._path, None, post=self._post, notice=_say_nothing)
+        keys = ClientKeys(self._path, None, post=self._post, notice=say_nothing)
         keys.attach(gateway.callers, self._maintain, asyncio.get_running_loop().call_later)
         self._keys = keys
 
@@ -37,7 +38,3 @@ class DemoKeys:
         """Note the last uses; the ledger must still be open."""
         if self._keys is not None:
             self._keys.stop()
-
-
-def _say_nothing(level: str, event: str, fields: list[tuple[str, str]]) -> None:
-    """The demo has no log."""

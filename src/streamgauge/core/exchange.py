@@ -282,9 +282,8 @@ class Exchange(UpstreamSide):
 
     def _unsaid(self, place: int) -> RequestError | None:
         """Write the request for an attempt; return what its dialect cannot say, if so."""
-        attempt = self.facts.attempts[place] if place else self.attempt  # which is the first here
         try:
-            self._written = self._write(attempt)
+            self._written = self._write(self.facts.attempts[place])
         except RequestError as refusal:
             self._written = None  # with the options of this one it says nothing of another
             return refusal

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamgauge.core.record import Status
 from streamgauge.ledger.globs import fits_glob
-from streamgauge.ledger.questions import Place, RequestFilter, RequestPage, Speeds
+from streamgauge.ledger.questions import LATEST_US, Place, RequestFilter, RequestPage, Speeds
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.schema import opening
 
@@ -22,7 +22,7 @@ __all__ = ["SCAN_ROWS", "LedgerQueries"]
 
 SCAN_ROWS = 20_000
 """Rows that one page looks at: 30 ms with a search for text, where the figure is 100 ms."""
-_NEWEST = Place(2**63 - 1, "\U0010ffff")
+_NEWEST = Place(LATEST_US, "\U0010ffff")
 _MODELS = ("requested_model", "upstream_model", "response_model")
 _TEXTS = (
     *("id", "client_request_id", "session_id", "key_id", "client_app", "endpoint", "upstream"),

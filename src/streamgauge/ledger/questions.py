@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "LATEST_US",
     "Place",
     "RequestFilter",
     "RequestPage",
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 """A row under SPEC §8.3's names, as LedgerReader gives it."""
 
 _MAX_PLACE = 100
-_LATEST_US = 2**63 - 1
+LATEST_US = 2**63 - 1
 """What a column of times can hold."""
 
 
@@ -41,7 +42,7 @@ class Place:
         moment, colon, id = text.partition(":")
         if not colon or len(text) > _MAX_PLACE or not moment.isdecimal():
             raise ValueError(text)
-        if (started_at := int(moment)) > _LATEST_US:
+        if (started_at := int(moment)) > LATEST_US:
             raise ValueError(text)
         return cls(started_at, id)
 
