@@ -28,10 +28,13 @@ FULL = bool(os.environ.get("STREAMGAUGE_FULL"))
 GOODPUT = 0.9 if FULL else 1 - 0.1 * LENIENCY
 SECONDS = 10.0 if FULL else 2.0
 BOUND = 20
-"""Streams at once in the load test; each lasts a quarter of a second."""
+"""Streams at once in the load test."""
 ROUNDS = 3
 """Tries at most: other programs' work in one of them must not fail the test."""
 SHORT = {"tokens": 5, "gap_ms": 50}
+OFFERED = 3 * BOUND / 0.2
+"""Streams a second that are three times what the bound can carry, however slow the disk is."""
+HEALTH_WITHIN = 0.1 * LENIENCY
 
 
 def chat(stream: bool = True, **sim: Any) -> dict[str, Any]:
@@ -251,15 +254,17 @@ class Round:
         soon = REFUSED_WITHIN * LENIENCY + 3 * p99(self.over.late)
         usual = statistics.median(self.over.refused)
         median = REFUSED_WITHIN * (1 if FULL else LENIENCY)
-        return self.kept >= GOODPUT and usual <= median and p99(self.over.refused) <= soon
+        healthy = max(self.over.health) <= HEALTH_WITHIN + max(self.over.late)
+        refused_soon = usual <= median and p99(self.over.refused) <= soon
+        return self.kept >= GOODPUT and refused_soon and healthy
 
     def __str__(self) -> str:
         over = self.over
         return (
             f"peak {self.peak.whole / SECONDS:.0f}/s, kept {self.kept:.0%} at 3x; refused"
             f" {len(over.refused)}: median {statistics.median(over.refused) * 1000:.1f} ms,"
-            f" p99 {p99(over.refused) * 1000:.1f} ms; healthz p99 {p99(over.health) * 1000:.1f} ms;"
-            f" we were late by p99 {p99(over.late) * 1000:.1f} ms"
+            f" p99 {p99(over.refused) * 1000:.1f} ms; healthz at most {max(over.health) * 1000:.1f} ms;"
+            f" we were late by p99 {p99(over.late) * 1000:.1f}, at most {max(over.late) * 1000:.1f} ms"
         )
 
 
@@ -271,7 +276,7 @@ async def one_round(gateway: GatewayProcess) -> Round:
     watching = [watch_health(gateway, over), watch_ourselves(over)]
     watchers = [asyncio.create_task(each) for each in watching]
     began = time.monotonic()
-    await open_loop(gateway, 3 * peak.whole / SECONDS, SECONDS, over)
+    await open_loop(gateway, OFFERED, SECONDS, over)
     seconds = time.monotonic() - began
     for watcher in watchers:
         watcher.cancel()
@@ -298,6 +303,5 @@ async def test_at_three_times_the_bound_the_goodput_stays_and_the_rest_is_refuse
         assert not each.peak.refused
         assert len(each.over.refused) > each.over.whole
         assert len(each.over.health) >= SECONDS * 3
-        assert max(each.over.health) <= 0.5
     assert len(rows) == whole + refused
     assert sum(row["status"] == "rejected" for row in rows) == refused
