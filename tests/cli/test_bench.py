@@ -22,11 +22,13 @@ pytestmark = pytest.mark.xdist_group("sockets")
 
 DEADLINE = 55.0
 SMALL = ("--rounds", "1", "--streams", "5", "--events", "10")
+WARM_UPS = 16
+"""Streams before a target's first round."""
 FAULTY = """
 import asyncio, sys
 from streamgauge.tools.bench.wire import COMPLETION, event_frame, first_frames, json_answer, last_frames
 
-fault, port = sys.argv[1], int(sys.argv[2])
+fault, port, warm_ups = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 orders = {"loses": [0, 1, 3], "swaps": [0, 2, 1, 3], "cuts": [0, 1], "none": [0, 1, 2, 3]}
 
 async def serve(reader, writer):
@@ -37,9 +39,9 @@ async def serve(reader, writer):
                 continue
             # The first requests, before the first round, are answered as they should be.
             warm = serve.streams = getattr(serve, "streams", 0) + 1
-            order = orders["none" if warm <= 4 else fault]
+            order = orders["none" if warm <= warm_ups else fault]
             writer.write(first_frames() + b"".join(event_frame(n, 1) for n in order))
-            if warm <= 4 or fault != "cuts":
+            if warm <= warm_ups or fault != "cuts":
                 writer.write(last_frames(4))
             else:
                 break
@@ -114,6 +116,18 @@ def test_the_table_compares_with_nginx_and_with_nothing_between(
     assert rows[2].split()[1] == "–"
 
 
+@pytest.mark.parametrize(("against", "started"), [((), 1), (("--against", "it"), 3)])
+def test_what_is_compared_with_another_is_started_anew_for_each_round(
+    tmp_path: Path, against: tuple[str, ...], started: int
+) -> None:
+    noted = f"open({str(tmp_path / 'started')!r}, 'a').write('.')\n"
+    command = shlex.join([sys.executable, "-c", noted + FAULTY, "none", "{port}", "0"])
+    load = ("--rounds", "3", "--streams", "2", "--events", "4", "--json")
+    done = bench(*load, "--target", f"it={command}", *against)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "started").read_text() == "." * started
+
+
 @pytest.mark.parametrize(
     ("fault", "lost", "reordered", "failed"),
     [("loses", 5, 0, 0), ("swaps", 5, 5, 0), ("cuts", 10, 0, 5)],
@@ -121,7 +135,7 @@ def test_the_table_compares_with_nginx_and_with_nothing_between(
 def test_a_target_that_loses_or_reorders_an_event_exits_1(
     fault: str, lost: int, reordered: int, failed: int
 ) -> None:
-    command = shlex.join([sys.executable, "-c", FAULTY, fault, "{port}"])
+    command = shlex.join([sys.executable, "-c", FAULTY, fault, "{port}", str(WARM_UPS)])
     load = ("--rounds", "1", "--streams", "5", "--events", "4", "--json")
     done = bench(*load, "--target", f"bad={command}")
     assert done.returncode == 1, done.stderr

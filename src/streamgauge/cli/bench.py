@@ -63,7 +63,8 @@ def _notes(
 @click.option(
     "--against",
     metavar="NAME",
-    help="A target: tell by how much each of the others is dearer, round by round.",
+    help="A target: tell by how much each of the others is dearer, round by round, all of them "
+    "started anew for each round.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--syscalls", is_flag=True, help="Count system calls an event too; needs strace.")
@@ -197,7 +198,8 @@ async def _measured(
                 _progress(f"system calls: {target.name}")
                 calls[target.name] = (await count_system_calls(target)).per_event
     for load in loads:
-        its = results(load, await measure(load, targets, rounds, _progress), against)
+        done = await measure(load, targets, rounds, _progress, anew=against is not None)
+        its = results(load, done, against)
         found += [each.with_system_calls(calls.get(each.target)) for each in its]
     return found
 
