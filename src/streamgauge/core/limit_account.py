@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from streamgauge.core.keys import KeyLimits
-from streamgauge.core.limit_terms import Demand, Limit, Quota, Refusal, Standing, highest_cost
+from streamgauge.core.limit_terms import Demand, Limit, Refusal, Standing, highest_cost
 from streamgauge.core.limit_windows import SLOTS, MinuteWindow, Span, Spending, seconds_left
 from streamgauge.core.price import Money
 
@@ -16,7 +16,7 @@ __all__ = ["Account"]
 
 _SOON = 1.0
 """Seconds to wait for what running calls hold: when they end, nobody knows."""
-_MINUTE = 60.0
+_MINUTE = 60
 _Sums = list[tuple[Span, Money]]
 
 
@@ -39,17 +39,19 @@ class Account:
 
     def standing_at(self, limits: KeyLimits, now: float, called: int, used: int) -> Standing:
         """Return it where the sums of the last minute are known: `called` requests, `used` tokens."""
-        requests = tokens = None
-        if limits.rpm is not None:
-            left = limits.rpm - called
-            reset = self.requests.last + SLOTS - now if called else 0.0
-            requests = Quota(limits.rpm, left if left > 0 else 0, reset)
-        if limits.tpm is not None:
-            held = self.held_tokens
-            left = limits.tpm - used - held
-            reset = self.tokens.last + SLOTS - now if used else 0.0
-            tokens = Quota(limits.tpm, left if left > 0 else 0, _MINUTE if held else reset)
-        return Standing(requests, tokens)
+        rpm, tpm, held, second = limits.rpm, limits.tpm, self.held_tokens, int(now)
+        requests = tokens = requests_reset = tokens_reset = 0
+        if rpm is not None:
+            requests = rpm - called if rpm > called else 0
+            if called:
+                requests_reset = self.requests.last + SLOTS - second
+        if tpm is not None:
+            tokens = tpm - used - held if tpm - used > held else 0
+            if held:
+                tokens_reset = _MINUTE
+            elif used:
+                tokens_reset = self.tokens.last + SLOTS - second
+        return Standing(rpm, requests, requests_reset, tpm, tokens, tokens_reset)
 
     def left(self, limits: KeyLimits, wall: int) -> int | None:
         """Return the nano-units that no day or month has spent and no call holds; None: no limit."""

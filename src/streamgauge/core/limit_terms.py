@@ -21,7 +21,6 @@ __all__ = [
     "Demand",
     "Grant",
     "Limit",
-    "Quota",
     "Refusal",
     "Spent",
     "Standing",
@@ -47,22 +46,21 @@ class Limit(StrEnum):
         return 402 if self is Limit.MONEY else 429
 
 
-class Quota(msgspec.Struct, frozen=True, gc=False):
-    """How a limit by the minute stands: what is left, and in how many seconds all of it is."""
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What the rate-limit headers tell of requests and tokens by the minute; `rpm` or `tpm` None: no limit.
 
-    limit: int
-    remaining: int
-    reset: float
+    `*_left`: what remains of it. `*_reset`: in how many whole seconds, rounded up, all of it does.
+    """
+
+    rpm: int | None = None
+    requests_left: int = 0
+    requests_reset: int = 0
+    tpm: int | None = None
+    tokens_left: int = 0
+    tokens_reset: int = 0
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """What the rate-limit headers tell; None where the key has no such limit."""
-
-    requests: Quota | None = None
-    tokens: Quota | None = None
-
-
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """What a call may use at most.
 
     `output_tokens`: as the request bounds them, None where it does not; `ceiling`: no answer is
@@ -85,14 +83,14 @@ class Demand(msgspec.Struct, frozen=True):
         return self.ceiling if self.output_tokens is None else self.output_tokens
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """What a call was given, to be settled once. `tokens`, `money`: held for it until then.
+class Grant(msgspec.Struct, gc=False):
+    """What a call was given, to be settled once. `tokens`, `money`: what it still holds of its key's.
 
-    `output_tokens`: how many tokens of output that is at most. `frames`: the frames of content
+    `output_tokens`: how many tokens of output that was at most. `frames`: the frames of content
     after which `binding` is certainly reached, as each is a token or more; None is no bound.
+    `streams`: whether it counts as a stream of its key; not once its client has its whole answer.
     """
 
-    number: int
     key_id: str
     demand: Demand
     tokens: int
@@ -101,6 +99,8 @@ class Grant(msgspec.Struct, frozen=True):
     frames: int | None
     binding: Limit
     standing: Standing
+    streams: bool = True
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Spent:
     money: Money
 
 
-class Used(msgspec.Struct, frozen=True):
+class Used(msgspec.Struct, frozen=True, gc=False):
     """What a call came to; None is unknown. `billed`: somebody may ask money for it."""
 
     input_tokens: int | None = None
@@ -146,11 +146,12 @@ class Used(msgspec.Struct, frozen=True):
         if record.cost_nano is not None and record.currency is not None:
             cost = Money(record.cost_nano, record.currency)
         output = record.output_tokens
-        if output is None and record.streaming and record.delivered is Delivered.NONE:
+        if output is not None:
+            return cls(record.input_tokens, output, cost)
+        if record.streaming and record.delivered is Delivered.NONE:
             output = 0  # cut before its first frame
         refused = record.status in (Status.REJECTED, Status.UPSTREAM_ERROR)
-        unbilled = record.output_tokens is None and cost is None and (refused or not called)
-        return cls(record.input_tokens, output, cost, not unbilled)
+        return cls(record.input_tokens, output, cost, cost is not None or (called and not refused))
 
 
 def highest_cost(prices: Iterable[Price | None], input_tokens: int, output_tokens: int) -> int:

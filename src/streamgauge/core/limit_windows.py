@@ -28,29 +28,34 @@ class MinuteWindow:
     of the last minute, while it is not yet `changes_at`; `total` looks at the time itself.
     """
 
-    __slots__ = ("_slots", "changes_at", "last", "sum")
+    __slots__ = ("_newest", "_slots", "_until", "changes_at", "last", "sum")
 
     def __init__(self) -> None:
         self.last = 0
         self.changes_at = inf
         self._slots: deque[list[int]] = deque()
+        self._newest = [0, 0]
+        self._until = -inf  # the end of the newest slot, while it is among them
         self.sum = 0
 
     def add(self, amount: int, now: float) -> None:
         """Count `amount` at `now`, which never lies before an earlier one."""
-        slots, second = self._slots, int(now)
-        if self.changes_at <= now:
-            self.total(now)
-        if slots and slots[-1][0] >= second:
-            slots[-1][1] += amount
-            second = slots[-1][0]
-        else:
-            if not slots:
-                self.changes_at = second + SLOTS
-            slots.append([second, amount])
+        if now >= self._until:
+            self._begin(int(now))
+        newest = self._newest
+        newest[1] += amount
         if amount:
             self.sum += amount
-            self.last = second
+            self.last = newest[0]
+
+    def _begin(self, second: int) -> None:
+        """Begin a slot; within it, none that is older falls out of the minute."""
+        self.total(second)
+        if not self._slots:
+            self.changes_at = second + SLOTS
+        self._newest = [second, 0]
+        self._slots.append(self._newest)
+        self._until = second + 1
 
     def total(self, now: float) -> int:
         """Return the sum of the last minute."""
@@ -58,7 +63,10 @@ class MinuteWindow:
             slots = self._slots
             while slots and slots[0][0] + SLOTS <= now:
                 self.sum -= slots.popleft()[1]
-            self.changes_at = slots[0][0] + SLOTS if slots else inf
+            if slots:
+                self.changes_at = slots[0][0] + SLOTS
+            else:
+                self.changes_at, self._until = inf, -inf
         return self.sum
 
     def wait(self, most: int, now: float) -> float | None:

@@ -6,7 +6,6 @@ Held before a call, settled once after it. Knows no clock, no HTTP and no dialec
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from streamgauge.core.keys import KeyLimits
 from streamgauge.core.limit_account import Account
@@ -25,14 +24,6 @@ from streamgauge.core.price import Money
 __all__ = ["Limits"]
 
 
-@dataclass(slots=True)
-class _Served:
-    """What a call still holds whose client has its whole answer; its place as a stream is free."""
-
-    tokens: int
-    nano: int
-
-
 _UNBILLED = Used(billed=False)
 
 
@@ -43,13 +34,11 @@ class Limits:
     each call, so that a changed one holds at once.
     """
 
-    __slots__ = ("_accounts", "_next", "_running", "_served")
+    __slots__ = ("_accounts", "_holds")
 
     def __init__(self) -> None:
         self._accounts: defaultdict[str, Account] = defaultdict(Account)
-        self._running: dict[int, Grant] = {}
-        self._served: dict[int, _Served] = {}
-        self._next = 1
+        self._holds = 0
 
     def __repr__(self) -> str:
         return f"<Limits keys={len(self._accounts)} holds={self.holds}>"
@@ -57,7 +46,7 @@ class Limits:
     @property
     def holds(self) -> int:
         """How many calls are not settled."""
-        return len(self._running)
+        return self._holds
 
     def streams(self, key_id: str) -> int:
         """Return how many calls of a key count as its streams."""
@@ -78,25 +67,24 @@ class Limits:
     ) -> Grant | Refusal:
         """Return what the call is given, or why it is refused; a refusal changes nothing."""
         account, read, frames, tokens = self._accounts[key_id], demand.input_tokens, None, 0
-        called = used = 0
-        if limits.max_streams is not None and account.streams >= limits.max_streams:
+        streams, rpm, tpm, called, used = limits.max_streams, limits.rpm, limits.tpm, 0, 0
+        requests, written = account.requests, account.tokens
+        if streams is not None and account.streams >= streams:
             return account.no_stream(limits, now)
-        if limits.rpm is not None:
-            requests = account.requests
+        if rpm is not None:
             called = requests.sum if now < requests.changes_at else requests.total(now)
-            if called >= limits.rpm:
-                return account.no_request(limits, limits.rpm, now)
+            if called >= rpm:
+                return account.no_request(limits, rpm, now)
         least = most = demand.output_tokens
         if least is None or most is None:
             least, most = min(1, demand.ceiling), demand.ceiling
-        if limits.tpm is not None:
-            written = account.tokens
+        if tpm is not None:
             used = written.sum if now < written.changes_at else written.total(now)
-            left = limits.tpm - used - account.held_tokens
+            left = tpm - used - account.held_tokens
             if read + least > left:
-                return account.no_tokens(limits, limits.tpm, read + least, left, now)
-            tokens = min(left, read + most)
-            frames = max(0, tokens - read)
+                return account.no_tokens(limits, tpm, read + least, left, now)
+            tokens = left if left < read + most else read + most
+            frames = tokens - read if tokens > read else 0
         binding = Limit.MONEY if frames is None else Limit.TOKENS
         money: Money | None = None
         if limits.are_in_money:
@@ -110,45 +98,38 @@ class Limits:
                 frames, binding = paid, Limit.MONEY
         account.streams += 1
         account.held_tokens += tokens
-        account.requests.add(1, now)
-        number, self._next = self._next, self._next + 1
+        requests.add(1, now)
+        self._holds += 1
         output = most if frames is None or most < frames else frames
         standing = account.standing_at(limits, now, called + 1, used)
-        grant = Grant(number, key_id, demand, tokens, money, output, frames, binding, standing)
-        self._running[number] = grant
-        return grant
+        return Grant(key_id, demand, tokens, money, output, frames, binding, standing)
 
     def counted(self, key_id: str) -> Grant:
         """Return the grant of a call that began while its key had no limits: it runs, and holds nothing."""
-        number, self._next = self._next, self._next + 1
-        nothing = Demand(0, 0, 0)
-        grant = Grant(number, key_id, nothing, 0, None, 0, None, Limit.STREAMS, Standing())
+        self._holds += 1
         self._accounts[key_id].streams += 1
-        self._running[number] = grant
-        return grant
+        return Grant(key_id, Demand(0, 0, 0), 0, None, 0, None, Limit.STREAMS, Standing())
 
     def served(self, grant: Grant, so_far: Used) -> None:
         """The client has its whole answer, and the row is not closed yet: hold only what it cost.
 
         Nothing is settled by it. A client that asks for the next answer at once finds its place.
         """
-        if grant.number not in self._running:
+        if grant.settled:
             return
         account, money = self._accounts[grant.key_id], grant.money
-        held = self._served.get(grant.number)
-        if held is None:
-            held = _Served(grant.tokens, 0 if money is None else money.nano)
-            self._served[grant.number] = held
+        if grant.streams:
+            grant.streams = False
             account.streams -= 1
         if so_far.input_tokens is not None and so_far.output_tokens is not None:
-            tokens = min(held.tokens, so_far.input_tokens + so_far.output_tokens)
-            account.held_tokens += tokens - held.tokens
-            held.tokens = tokens
+            tokens = min(grant.tokens, so_far.input_tokens + so_far.output_tokens)
+            account.held_tokens += tokens - grant.tokens
+            grant.tokens = tokens
         cost = so_far.cost
         if cost is not None and money is not None and cost.currency == money.currency:
-            nano = min(held.nano, cost.nano)
-            account.held[money.currency] += nano - held.nano
-            held.nano = nano
+            nano = min(money.nano, cost.nano)
+            account.held[money.currency] += nano - money.nano
+            grant.money = Money(nano, money.currency)
 
     def settle(self, grant: Grant, used: Used, now: float, wall: int) -> None:
         """Put what the call used in the place of what it held. `wall`: when it ended.
@@ -157,16 +138,15 @@ class Limits:
         output as granted, at the dearest price. Raises ValueError for a grant that is settled.
         """
         account, demand, held = self._accounts[grant.key_id], grant.demand, grant.money
-        if self._running.pop(grant.number, None) is None:
-            raise ValueError(f"grant {grant.number} is settled")
-        served = self._served.pop(grant.number, None) if self._served else None
-        if served is None:
+        if grant.settled:
+            raise ValueError(f"a grant of key {grant.key_id} is settled")
+        grant.settled = True
+        self._holds -= 1
+        if grant.streams:
             account.streams -= 1
-            account.held_tokens -= grant.tokens
-        else:
-            account.held_tokens -= served.tokens
+        account.held_tokens -= grant.tokens
         if held is not None:
-            account.held[held.currency] -= held.nano if served is None else served.nano
+            account.held[held.currency] -= held.nano
         if not used.billed:
             return
         read = demand.input_tokens if used.input_tokens is None else used.input_tokens

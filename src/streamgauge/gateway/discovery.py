@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import msgspec
@@ -62,12 +63,10 @@ class Discovery:
 
     def refresh(self, upstream: UpstreamRuntime, model: str | None = None) -> None:
         """Ask again in the background where the answer is old, but not while the circuit is open."""
-        now = time.monotonic()
+        now, asked = time.monotonic(), upstream.learnt.asked
         if upstream.config.kind not in _LOCAL:
             model = None
-        asked = upstream.learnt.asked
-        last = asked.get(model)
-        if last is not None and now - last < _FRESH_SECONDS:
+        if now - asked.get(model, -inf) < _FRESH_SECONDS:
             return
         if upstream.breaker.state(now) is not Circuit.CLOSED:
             return

@@ -36,11 +36,12 @@ class Made(Sequence[_Item], Generic[_Item]):
     What a fallback needs, most requests never do.
     """
 
-    __slots__ = ("_count", "_made", "_make")
+    __slots__ = ("_count", "_first", "_make", "_others")
 
     def __init__(self, first: _Item, make: Callable[[int], _Item], count: int) -> None:
         """`make` gives the item of a place, from 1 on."""
-        self._made: dict[int, _Item] = {0: first}
+        self._first = first
+        self._others: dict[int, _Item] | None = None
         self._make = make
         self._count = count
 
@@ -54,14 +55,22 @@ class Made(Sequence[_Item], Generic[_Item]):
     def __getitem__(self, place: slice) -> Sequence[_Item]: ...
 
     def __getitem__(self, place: int | slice) -> _Item | Sequence[_Item]:
+        if place == 0:
+            return self._first
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(self._count))]
         if not -self._count <= place < self._count:
             raise IndexError(f"there are {self._count} items")
-        place %= self._count
-        if place not in self._made:
-            self._made[place] = self._make(place)
-        return self._made[place]
+        return self._other(place % self._count)
+
+    def _other(self, place: int) -> _Item:
+        if not place:
+            return self._first
+        if self._others is None:
+            self._others = {}
+        if place not in self._others:
+            self._others[place] = self._make(place)
+        return self._others[place]
 
 
 class Trial:

@@ -17,12 +17,11 @@ from streamgauge.core.conversation import Conversation
 from streamgauge.core.dialects.rate_limits import rate_limit_headers
 from streamgauge.core.errors import ErrorCode, GatewayError
 from streamgauge.core.keys import Caller, KeyLimits
-from streamgauge.core.limit_terms import Demand, Grant, Limit, Refusal, Spent, Used
+from streamgauge.core.limit_terms import Demand, Grant, Limit, Refusal, Spent, Standing, Used
 from streamgauge.core.limits import Limits
 from streamgauge.core.price import Money, Price
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.verdict import State
-from streamgauge.gateway.http import Header
 from streamgauge.gateway.idempotency import Idempotency
 from streamgauge.gateway.relay import Relay
 from streamgauge.gateway.response_headers import NOT_AGAIN
@@ -56,10 +55,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """What an exchange that may begin is given: how far its stream may go, what its head tells."""
+    """What an exchange that may begin is given: how far its stream may go, what its head tells.
+
+    `standing`: None for a caller without limits.
+    """
 
     allowance: Allowance | None = None
-    headers: tuple[Header, ...] = ()
+    standing: Standing | None = None
 
 
 _FREELY = Admission()
@@ -161,22 +163,19 @@ class Limiting:
     def _hold(
         self, call: Call, caller: Caller, now: float, make_room: Callable[[], bool]
     ) -> Admission:
-        if caller.key_id not in self._limited:
-            self._count_running(caller.key_id)
-        limits, wall, dialect = caller.limits, call.started_at, call.request.dialect
+        key_id, limits = caller.key_id, caller.limits
+        if key_id not in self._limited:
+            self._count_running(key_id)
         demand = _demand(call, limits) if limits.count_tokens else _NO_DEMAND
-        answer = self._limits.ask(caller.key_id, limits, demand, now, wall)
+        answer = self._limits.ask(key_id, limits, demand, now, call.started_at)
         if isinstance(answer, Refusal):
             answer = self._ask_again(answer, call, caller, demand, now, make_room)
-        headers = rate_limit_headers(dialect, answer.standing, wall)
-        if isinstance(answer, Refusal):
-            error = answer.as_error()
-            error.headers = headers if answer.retry_after is not None else (*headers, NOT_AGAIN)
-            raise error
-        self._grants[caller.key_id][call.id] = answer
+            if isinstance(answer, Refusal):
+                raise _error(answer, call)
+        self._grants[key_id][call.id] = answer
         # Only a stream is ended by its limits.
         allowance = _allowance(answer) if call.request.stream else None
-        return Admission(allowance, headers)
+        return Admission(allowance, answer.standing)
 
     def _ask_again(
         self,
@@ -237,6 +236,15 @@ def _demand(call: Call, limits: KeyLimits) -> Demand:
 
 def _price(price: Price | None, service_tier: str | None) -> Price | None:
     return None if price is None else price.served_as(service_tier)
+
+
+def _error(refusal: Refusal, call: Call) -> GatewayError:
+    """Return what the client is told, in its dialect's headers too."""
+    error, dialect = refusal.as_error(), call.request.dialect
+    error.headers = rate_limit_headers(dialect, refusal.standing, call.started_at)
+    if refusal.retry_after is None:
+        error.headers += (NOT_AGAIN,)
+    return error
 
 
 def _allowance(grant: Grant) -> Allowance | None:

@@ -18,6 +18,7 @@ from streamgauge.core.dialects.codecs import CLIENTS
 from streamgauge.core.errors import RequestError
 from streamgauge.core.exchange import Exchange
 from streamgauge.core.integrity_proof import Proof
+from streamgauge.core.limit_terms import Standing
 from streamgauge.core.repeats import Repeats
 from streamgauge.core.routing.plan import Choice, Decision, plan
 from streamgauge.core.routing.rules import Strategy
@@ -28,7 +29,7 @@ from streamgauge.gateway.capturing import Capturing
 from streamgauge.gateway.discovery import Discovery
 from streamgauge.gateway.endpoints import upstream_path
 from streamgauge.gateway.generation import Generation
-from streamgauge.gateway.http import Header, Request, RequestHead, Responder
+from streamgauge.gateway.http import Request, RequestHead, Responder
 from streamgauge.gateway.idempotency import idempotency_key
 from streamgauge.gateway.ids import IdSource
 from streamgauge.gateway.legs import Leg, Made
@@ -107,7 +108,7 @@ class Opening:
             told = _Told(route, candidates, mode, retries, admission.allowance, frames)
             facts = self._facts(now, request, call, told)
             legs = _legs(now, chat.endpoint, head, decision.choices)
-            relay = self._relay(request, responder, facts, legs, told, admission.headers)
+            relay = self._relay(request, responder, facts, legs, told, admission.standing)
             if lane is not None:
                 host.sessions.begin(lane, facts.id)
         except BaseException:  # a fault of our own, too: what it holds would be held for good
@@ -122,7 +123,7 @@ class Opening:
         facts: Facts,
         legs: Sequence[Leg],
         told: _Told,
-        limits: tuple[Header, ...],
+        standing: Standing | None,
     ) -> Relay:
         """Return the relay of `facts`, with those between it and its client who were asked for."""
         host, sessions = self._host, self._host.generation.config.sessions
@@ -133,7 +134,7 @@ class Opening:
             responder = LoggedResponder(responder, told.frames)
         exchange = Exchange(facts, request.received_at)
         owner, responder = host.capturing.tapped(host, responder, request, facts)
-        relay = Relay(owner, exchange, responder, legs, told.candidates, limits)
+        relay = Relay(owner, exchange, responder, legs, told.candidates, standing)
         if kept is not None:
             kept.bind(relay)
         return relay
@@ -159,10 +160,11 @@ class Opening:
     ) -> Call:
         """Return the call that was decided on."""
         choices, now_us = decision.choices, self._now_us()
-        first = self._attempt(now, choices[0], now_us)
+        first = self._attempt(now, now_us, choices, 0)
         attempts: Sequence[Attempt] = (first,)
         if len(choices) > 1:
-            attempts = Made(first, lambda n: self._attempt(now, choices[n], now_us), len(choices))
+            made = partial(self._attempt, now, now_us, choices)
+            attempts = Made(first, made, len(choices))
         context = partial(self._context, now, choices)
         id, bounds = self._ids.next(), now.bounds_output
         return Call(id, now_us, caller, chat, attempts, context, conversation, bounds)
@@ -178,7 +180,10 @@ class Opening:
             most = max(most, total)
         return most
 
-    def _attempt(self, now: Generation, choice: Choice, now_us: int) -> Attempt:
+    def _attempt(
+        self, now: Generation, now_us: int, choices: Sequence[Choice], place: int
+    ) -> Attempt:
+        choice = choices[place]
         upstream = now.upstreams[choice.upstream]
         price = now.prices.price_for(upstream.name, upstream.kind, choice.model, now_us)
         context = partial(self._host.discovery.context_of, upstream, choice.model)
@@ -251,13 +256,16 @@ def _legs(
     now: Generation, endpoint: str, head: RequestHead, choices: Sequence[Choice]
 ) -> Sequence[Leg]:
     """Return where each attempt goes."""
-    first = _leg(now, endpoint, head, choices[0])
+    first = _leg(now, endpoint, head, choices, 0)
     if len(choices) == 1:
         return (first,)
-    return Made(first, lambda n: _leg(now, endpoint, head, choices[n]), len(choices))
+    return Made(first, partial(_leg, now, endpoint, head, choices), len(choices))
 
 
-def _leg(now: Generation, endpoint: str, head: RequestHead, choice: Choice) -> Leg:
+def _leg(
+    now: Generation, endpoint: str, head: RequestHead, choices: Sequence[Choice], place: int
+) -> Leg:
+    choice = choices[place]
     return Leg(
         now.upstreams[choice.upstream],
         upstream_path(endpoint, choice.dialect, head.query),

@@ -28,6 +28,7 @@ from streamgauge.core.actions import (
     WakeAt,
 )
 from streamgauge.core.exchange import Exchange
+from streamgauge.core.limit_terms import Standing
 from streamgauge.gateway.http import EndKind, FailKind, Header, Responder, UpstreamCall
 from streamgauge.gateway.legs import Leg, Trial, header_text
 from streamgauge.gateway.relay_owner import RelayOwner
@@ -58,7 +59,7 @@ class Relay(Steering):
         "_leg",
         "_legs",
         "_owner",
-        "_told",
+        "_standing",
         "_trial",
         "_wake",
     )
@@ -70,14 +71,14 @@ class Relay(Steering):
         responder: Responder,
         legs: Sequence[Leg],
         candidates: bytes = b"",
-        told: tuple[Header, ...] = (),
+        standing: Standing | None = None,
     ) -> None:
-        """For the head of the answer: the planned tries' names, and `told`, its key's limits."""
+        """For the head of the answer: the planned tries' names, and how its key's limits stand."""
         super().__init__(exchange, responder)
         self._owner = owner
         self._legs = legs
         self._candidates = candidates
-        self._told = told
+        self._standing = standing
         self._leg = legs[0]
         self._call: UpstreamCall | None = None
         self._trial: Trial | None = None
@@ -222,13 +223,13 @@ class Relay(Steering):
 
     def _send_head(self, action: SendHead) -> None:
         record, secrets = self.exchange.record, self.exchange.attempt.secrets
-        headers = stream_headers(record, self._history, self._head, self._told, secrets)
+        headers = stream_headers(record, self._history, self._head, self._standing, secrets)
         self._responder.send_head(200, self._completed(headers), None)
 
     def _send_answer(self, action: SendAnswer) -> None:
         record, secrets = self.exchange.record, self.exchange.attempt.secrets
         retry = action.retry_after
-        headers = answer_headers(record, self._history, self._head, retry, self._told, secrets)
+        headers = answer_headers(record, self._history, self._head, retry, self._standing, secrets)
         self._responder.send_head(action.status, self._completed(headers), len(action.body))
         if action.body:
             self._responder.send(action.body)

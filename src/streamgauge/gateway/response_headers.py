@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from math import ceil
 from time import time
 
-from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES
+from streamgauge.core.dialects.rate_limits import RATE_LIMIT_PREFIXES, rate_limit_headers
 from streamgauge.core.errors import ErrorCode
+from streamgauge.core.limit_terms import Standing
 from streamgauge.core.record import ExchangeRecord
 from streamgauge.core.refusal import redacted_bytes
 from streamgauge.gateway.http import Header
@@ -56,7 +57,8 @@ def from_upstream(
     """
     passed = [(n, redacted_bytes(v, secrets)) for n, v in headers if n.startswith(_PASSED_PREFIXES)]
     if limits:
-        passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
+        if passed:
+            passed = [(n, v) for n, v in passed if not n.startswith(RATE_LIMIT_PREFIXES)]
         passed += limits
     return passed
 
@@ -121,12 +123,18 @@ def stream_headers(
     record: ExchangeRecord,
     history: Sequence[str],
     upstream: Sequence[Header],
-    limits: Sequence[Header] = (),
+    standing: Standing | None = None,
     secrets: Collection[str] = (),
 ) -> list[Header]:
-    """Return the head of a stream. `limits`, `secrets`: as in `from_upstream`."""
-    kind = _LINES if record.dialect == "simple" else _EVENTS
+    """Return the head of a stream. `standing`: of its key's limits; `secrets`: as in `from_upstream`."""
+    kind, limits = _LINES if record.dialect == "simple" else _EVENTS, _limits(record, standing)
     return _ours((kind, *_STREAM), record, history) + from_upstream(upstream, limits, secrets)
+
+
+def _limits(record: ExchangeRecord, standing: Standing | None) -> Sequence[Header]:
+    if standing is None:
+        return ()
+    return rate_limit_headers(record.dialect, standing, record.started_at)
 
 
 def lossy_headers(lost: Sequence[str]) -> list[Header]:
@@ -142,12 +150,12 @@ def answer_headers(
     history: Sequence[str],
     upstream: Sequence[Header],
     retry: str | None,
-    limits: Sequence[Header] = (),
+    standing: Standing | None = None,
     secrets: Collection[str] = (),
 ) -> list[Header]:
-    """Return the head of a JSON answer or an error. `limits`, `secrets`: as in `from_upstream`."""
+    """Return the head of a JSON answer or an error. `standing`, `secrets`: as in `stream_headers`."""
     headers = _ours(JSON_HEADERS, record, history)
-    headers += from_upstream(upstream, limits, secrets)
+    headers += from_upstream(upstream, _limits(record, standing), secrets)
     if record.latency_ms is not None:
         headers.append((b"x-streamgauge-latency-ms", f"{record.latency_ms:.1f}".encode()))
     if record.cost_nano is not None and record.currency is not None:

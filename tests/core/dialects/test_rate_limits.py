@@ -8,10 +8,10 @@ import pytest
 
 from streamgauge.core.chat import DialectName
 from streamgauge.core.dialects.rate_limits import rate_limit_headers
-from streamgauge.core.limit_terms import Quota, Standing
+from streamgauge.core.limit_terms import Standing
 
 WALL = int(datetime(2026, 2, 28, 23, 59, 30, tzinfo=UTC).timestamp()) * 1_000_000 + 999_999
-BOTH = Standing(Quota(60, 59, 0.2), Quota(5000, 0, 61.0))
+BOTH = Standing(60, 59, 1, 5000, 0, 61)
 
 
 def told(dialect: DialectName, standing: Standing) -> dict[str, str]:
@@ -45,12 +45,12 @@ def test_anthropic_s_form_with_times_of_rfc_3339() -> None:
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_a_limit_that_is_not_there_is_not_told(dialect: DialectName) -> None:
     assert told(dialect, Standing()) == {}
-    assert all("requests" in name for name in told(dialect, Standing(requests=Quota(1, 1, 0.0))))
+    assert all("requests" in name for name in told(dialect, Standing(1, 1)))
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0, "0s"), (60.0, "1m0s"), (59.1, "1m0s"), (3600.0, "1h0m0s")]
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (60, "1m0s"), (3600, "1h0m0s"), (7384, "2h3m4s")]
 )
-def test_a_wait_is_written_in_hours_minutes_and_seconds(seconds: float, text: str) -> None:
-    standing = Standing(requests=Quota(1, 1, seconds))
+def test_a_wait_is_written_in_hours_minutes_and_seconds(seconds: int, text: str) -> None:
+    standing = Standing(1, 1, seconds)
     assert told("openai", standing)["x-ratelimit-reset-requests"] == text

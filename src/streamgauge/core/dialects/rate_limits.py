@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from functools import lru_cache
 
-from streamgauge.core.chat import DialectName
 from streamgauge.core.limit_terms import Standing
 
 __all__ = ["RATE_LIMIT_PREFIXES", "rate_limit_headers"]
@@ -20,38 +18,43 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _Headers = tuple[tuple[bytes, bytes], ...]
 
 
-_WHAT = (b"limit", b"remaining", b"reset")
-_KINDS = (b"requests", b"tokens")
-_OPENAI = tuple([b"x-ratelimit-%b-%b" % (what, kind) for what in _WHAT] for kind in _KINDS)
-_ANTHROPIC = tuple(
-    [b"anthropic-ratelimit-%b-%b" % (kind, what) for what in _WHAT] for kind in _KINDS
-)
-"""The three headers of each limit."""
-
-
-def rate_limit_headers(dialect: DialectName, standing: Standing, wall: int) -> _Headers:
+def rate_limit_headers(dialect: str | None, standing: Standing, wall: int) -> _Headers:
     """Return the headers that tell `standing`, empty where there is no limit by the minute.
 
     `wall`: now, in µs since the epoch. OpenAI's form for all but Anthropic's clients.
     """
-    anthropic = dialect == "anthropic"
-    requests, tokens = _ANTHROPIC if anthropic else _OPENAI
+    if dialect == "anthropic":
+        return _anthropic(standing, wall // 1_000_000)
     told: _Headers = ()
-    for (limit, remaining, reset), quota in (
-        (requests, standing.requests),
-        (tokens, standing.tokens),
-    ):
-        if quota is not None:
-            wait = math.ceil(quota.reset)
-            if anthropic:
-                text = _moment(wall // 1_000_000 + wait)
-            else:
-                text = _SHORT[wait] if wait < len(_SHORT) else _duration(wait)
-            told += (
-                (limit, b"%d" % quota.limit),
-                (remaining, b"%d" % quota.remaining),
-                (reset, text),
-            )
+    if (rpm := standing.rpm) is not None:
+        told = (
+            (b"x-ratelimit-limit-requests", b"%d" % rpm),
+            (b"x-ratelimit-remaining-requests", b"%d" % standing.requests_left),
+            (b"x-ratelimit-reset-requests", _duration(standing.requests_reset)),
+        )
+    if (tpm := standing.tpm) is not None:
+        told += (
+            (b"x-ratelimit-limit-tokens", b"%d" % tpm),
+            (b"x-ratelimit-remaining-tokens", b"%d" % standing.tokens_left),
+            (b"x-ratelimit-reset-tokens", _duration(standing.tokens_reset)),
+        )
+    return told
+
+
+def _anthropic(standing: Standing, second: int) -> _Headers:
+    told: _Headers = ()
+    if (rpm := standing.rpm) is not None:
+        told = (
+            (b"anthropic-ratelimit-requests-limit", b"%d" % rpm),
+            (b"anthropic-ratelimit-requests-remaining", b"%d" % standing.requests_left),
+            (b"anthropic-ratelimit-requests-reset", _moment(second + standing.requests_reset)),
+        )
+    if (tpm := standing.tpm) is not None:
+        told += (
+            (b"anthropic-ratelimit-tokens-limit", b"%d" % tpm),
+            (b"anthropic-ratelimit-tokens-remaining", b"%d" % standing.tokens_left),
+            (b"anthropic-ratelimit-tokens-reset", _moment(second + standing.tokens_reset)),
+        )
     return told
 
 
@@ -66,14 +69,11 @@ def _date(day: int) -> bytes:
     return date.fromordinal(_EPOCH + day).isoformat().encode()
 
 
-def _duration(whole: int) -> bytes:
-    """Return `1h2m3s`, `6m0s`, `12s`, or `0s`."""
-    if whole < _MINUTE:
-        return b"%ds" % whole
-    if whole < _HOUR:
-        return b"%dm%ds" % divmod(whole, _MINUTE)
-    return b"%dh%dm%ds" % (whole // _HOUR, whole // _MINUTE % _MINUTE, whole % _MINUTE)
-
-
-_SHORT = tuple(map(_duration, range(_MINUTE + 2)))
-"""All that a limit by the minute ever tells."""
+@lru_cache(maxsize=128)
+def _duration(seconds: int) -> bytes:
+    """Return `1h2m3s`, `6m0s`, `12s`, or `0s`; a limit by the minute has but sixty-two of them."""
+    if seconds < _MINUTE:
+        return b"%ds" % seconds
+    if seconds < _HOUR:
+        return b"%dm%ds" % divmod(seconds, _MINUTE)
+    return b"%dh%dm%ds" % (seconds // _HOUR, seconds // _MINUTE % _MINUTE, seconds % _MINUTE)

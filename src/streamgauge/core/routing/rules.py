@@ -117,7 +117,7 @@ class When:
         if not self.keywords:
             return True
         said = signals.user_text
-        found = [word for word in self.keywords if word in said]
+        found = [*filter(said.__contains__, self.keywords)]
         return bool(found) and any(_stands_in(word, said) for word in found)
 
 

@@ -131,10 +131,9 @@ class Alike:
         """Return the first that holds."""
         if not self.rules and not self.scenarios:
             return None
-        signals, header = Signals(asked), asked.header
+        signals, header, size = Signals(asked), asked.header, asked.size
         for step in self.rules:
-            needs = step.header
-            if step.size > asked.size or (needs is not None and header(needs) is None):
+            if step.size > size or ((n := step.header) is not None and header(n) is None):
                 continue
             if step.holds(signals):
                 return step
