@@ -143,12 +143,11 @@ class Relay(Steering):
 
     def upstream_head(self, status: int, headers: tuple[Header, ...]) -> None:
         """The head of the answer came."""
-        self._head, now = headers, monotonic()
+        self._head, now, kind = headers, monotonic(), header_text(headers, b"content-type")
         if self._trial is not None:
             self._trial.answered(status, headers, now)
         wait = retry_after(header_text(headers, b"retry-after")) if status >= 400 else None
-        content_type = header_text(headers, b"content-type")
-        self._give(self.exchange.attempt_head, status, content_type, wait, now)
+        self._give(self.exchange.attempt_head, status, kind, wait, now)
 
     def upstream_data(self, data: bytes) -> None:
         """Body bytes came."""
