@@ -222,3 +222,22 @@ async def test_many_streams_at_once_keep_apart(tmp_path: Path) -> None:
         deltas = [json.loads(p[6:])["choices"] for p in payloads]
         said = "".join(c[0]["delta"].get("content") or "" for c in deltas if c)
         assert said == text
+
+
+@BOTH
+@pytest.mark.asyncio
+async def test_an_upstream_s_wait_is_told_though_its_words_cannot_be_read(
+    path: str, body: dict[str, Any], tmp_path: Path
+) -> None:
+    head = (
+        b"HTTP/1.1 429 Slow\r\ncontent-encoding: br\r\nretry-after: 7\r\ncontent-length: 3\r\n\r\n"
+    )
+    kind = "anthropic" if path == "/v1/messages" else "openai"
+    async with scripted(lambda _: [head + b"\x8b\x00\x80"]) as up:
+        config = {"upstreams": [{"name": "up", "kind": kind, "base_url": up.url}]}
+        async with stand(tmp_path, config=config) as it:
+            answer = await it.ask(path, body)
+            row = await it.row(answer.id)
+    assert (answer.status, answer.headers["retry-after"]) == (502, "7")
+    assert (row["status"], row["error_code"]) == ("upstream_error", "upstream_error")
+    assert "status 429" in json.loads(answer.body)["error"]["message"]

@@ -122,6 +122,16 @@ def test_an_unknown_coding_is_refused(value: bytes) -> None:
         inflating(((b"content-encoding", value),))
 
 
+def test_an_error_in_an_unknown_coding_keeps_its_head_and_loses_its_words() -> None:
+    headers: tuple[Header, ...] = ((b"content-encoding", b"br"), (b"retry-after", b"7"))
+    inflater, kept = inflating(headers, 429)
+    assert inflater is not None
+    assert kept == ((b"retry-after", b"7"),)
+    inflater.feed(b"\x8b\x00\x80")
+    assert (inflater.read(), inflater.at_end) == (b"", True)
+    assert repr(inflater) == "<Inflater unknown in=3 out=0>"
+
+
 def coded(coding: bytes, body: bytes) -> bytes:
     length = b"Content-Length: %d\r\n" % len(body)
     return OK + length + b"Content-Encoding: " + coding + b"\r\nX-A: b\r\n\r\n" + body

@@ -118,6 +118,16 @@ async def test_a_coding_that_cannot_be_undone_is_refused_by_its_name(coding: byt
 
 
 @both_loops
+async def test_an_error_in_such_a_coding_is_told_by_its_head_alone() -> None:
+    head = (
+        b"HTTP/1.1 429 Slow\r\nContent-Encoding: br\r\nRetry-After: 7\r\nContent-Length: 3\r\n\r\n"
+    )
+    async with upstream(answering(head + b"\x8b\x00\x80")) as up, pool() as opened:
+        owner = await call(opened, up.target())
+    assert owner.order == ["connected", "head", "end"]
+
+
+@both_loops
 @pytest.mark.parametrize(
     ("answer", "end", "kind"),
     [

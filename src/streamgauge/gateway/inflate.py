@@ -43,6 +43,7 @@ class Coding(Enum):
 
 
 _CODED_ONLY = frozenset({b"content-encoding", b"content-length"})
+_ERRORS = 400
 _CODINGS = {b"gzip": Coding.GZIP, b"x-gzip": Coding.GZIP, b"deflate": Coding.DEFLATE}
 
 
@@ -58,39 +59,42 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
-def inflating(headers: tuple[Header, ...]) -> tuple[Inflater | None, tuple[Header, ...]]:
+def inflating(
+    headers: tuple[Header, ...], status: int = 200
+) -> tuple[Inflater | None, tuple[Header, ...]]:
     """Return what undoes the body's coding, and `headers` without the fields that told of it.
 
-    Raises InflateError for a coding that is not known, and for more than one.
+    Of an error the status and the wait are worth more than its words, which are then not told.
+    Raises InflateError for any other answer in a coding that is not known, or in more than one.
     """
     for name, _ in headers:
         if name == b"content-encoding":
             break
     else:
         return None, headers
-    coding = _coding_of([value for name, value in headers if name == b"content-encoding"])
-    if coding is None:
+    named = _codings([value for name, value in headers if name == b"content-encoding"])
+    if not named:
         return None, headers
+    coding = _CODINGS.get(named[0]) if len(named) == 1 else None
+    if coding is None and status < _ERRORS:
+        raise InflateError("unsupported content coding")
     return Inflater(coding), tuple(header for header in headers if header[0] not in _CODED_ONLY)
 
 
-def _coding_of(values: Iterable[bytes]) -> Coding | None:
+def _codings(values: Iterable[bytes]) -> list[bytes]:
     named = [name.strip().lower() for value in values for name in value.split(b",")]
-    coded = [name for name in named if name not in (b"", b"identity")]
-    if not coded:
-        return None
-    coding = _CODINGS.get(coded[0]) if len(coded) == 1 else None
-    if coding is None:
-        raise InflateError("unsupported content coding")
-    return coding
+    return [name for name in named if name not in (b"", b"identity")]
 
 
 class Inflater:
-    """One coded body: `feed` what came, then `read` until it returns nothing."""
+    """One coded body: `feed` what came, then `read` until it returns nothing.
+
+    `coding` None: one that is not known here, nothing of which is told.
+    """
 
     __slots__ = ("_coding", "_decoder", "_input", "_produced", "_received")
 
-    def __init__(self, coding: Coding) -> None:
+    def __init__(self, coding: Coding | None) -> None:
         self._coding = coding
         self._decoder: _Decoder | None = None
         self._input = b""
@@ -98,7 +102,11 @@ class Inflater:
         self._produced = 0
 
     def __repr__(self) -> str:
-        return f"<Inflater {self._coding.value} in={self._received} out={self._produced}>"
+        return f"<Inflater {self._name} in={self._received} out={self._produced}>"
+
+    @property
+    def _name(self) -> str:
+        return "unknown" if self._coding is None else self._coding.value
 
     @property
     def at_end(self) -> bool:
@@ -110,6 +118,8 @@ class Inflater:
     def feed(self, data: bytes) -> None:
         """Add coded bytes."""
         self._received += len(data)
+        if self._coding is None:
+            return
         self._input = self._input + data if self._input else data
 
     def read(self) -> bytes:
@@ -124,7 +134,7 @@ class Inflater:
             try:
                 piece = decoder.decompress(self._input, PIECE_BYTES)
             except zlib.error as error:
-                raise InflateError(f"not {self._coding.value} data") from error
+                raise InflateError(f"not {self._name} data") from error
             self._input = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             self._count(len(piece))
             if piece or not decoder.eof:
@@ -145,7 +155,7 @@ class Inflater:
         # RFC 1952 §2.2: a gzip file may be several members, one behind the other.
         start = self._input[: len(_GZIP_MAGIC)]
         if self._coding is not Coding.GZIP or not _GZIP_MAGIC.startswith(start):
-            raise InflateError(f"bytes after the end of the {self._coding.value} data")
+            raise InflateError(f"bytes after the end of the {self._name} data")
 
     def _started(self) -> _Decoder | None:
         if self._coding is Coding.GZIP:

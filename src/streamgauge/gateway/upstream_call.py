@@ -217,7 +217,7 @@ class PooledCall:
         headers = head.headers
         if head.has_body:
             try:
-                self._inflater, headers = inflating(headers)
+                self._inflater, headers = inflating(headers, head.status)
             except InflateError as error:
                 self.fail(FailKind.CODING, str(error))
                 return
