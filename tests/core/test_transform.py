@@ -83,3 +83,9 @@ def test_the_billing_line_goes_and_a_text_that_only_names_it_stays() -> None:
     other = Text("What is an x-anthropic-billing-header:?")
     stripped = strip_attribution(Conversation(messages=(U,), system=(billing, other)))
     assert stripped.system == (other,)
+
+
+def test_what_stands_behind_the_billing_line_in_one_text_stays() -> None:
+    joined = Text("x-anthropic-billing-header: cc_version=1; cch=abc;\n\nBe kind.\nBe brief.")
+    stripped = strip_attribution(Conversation(messages=(U,), system=(joined,)))
+    assert stripped.system == (Text("Be kind.\nBe brief."),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,16 @@ __all__ = ["StripAttribution", "strip_attribution"]
 
 _MARK = "x-anthropic-billing-header:"
 """Claude Code's first system block: it differs from call to call and defeats prefix caches."""
+_PAIRS = re.compile(r"(?:[ \t]*[\w.-]+=[^;\n]*;)+(?:[ \t]*[\w.-]+=[^;\s]*(?=\n|$))?")
+"""What stands behind the mark, whatever follows it on the same line."""
 
 
 @dataclass(frozen=True, slots=True)
 class StripAttribution:
-    """System blocks that begin with the mark go."""
+    """The line that begins with the mark goes, and the block with it where it is all of it.
+
+    What is in front of us may have put all blocks into one.
+    """
 
     def converse(self, conversation: Conversation) -> Conversation:
         """Return the conversation without them."""
@@ -37,11 +43,21 @@ class StripAttribution:
 
 
 def strip_attribution(conversation: Conversation) -> Conversation:
-    """Return the conversation without system blocks that begin with the mark (WIRE §0.11)."""
-    kept = tuple(block for block in conversation.system if not block.text.startswith(_MARK))
-    if len(kept) == len(conversation.system):
+    """Return the conversation without the line in its system blocks (WIRE §0.11)."""
+    if not any(block.text.startswith(_MARK) for block in conversation.system):
         return conversation
+    pairs = [(block, _unmarked(block.text)) for block in conversation.system]
+    kept = tuple([replace(block, text=text) for block, text in pairs if text or not block.text])
     return replace(conversation, system=kept)
+
+
+def _unmarked(text: str) -> str:
+    """Return `text` itself where it does not begin with the mark, else what is behind that line."""
+    while text.startswith(_MARK):
+        pairs = _PAIRS.match(text, len(_MARK))
+        rest = text.partition("\n")[2] if pairs is None else text[pairs.end() :]
+        text = rest.lstrip()
+    return text
 
 
 def _left(messages: list[Members], form: Form) -> list[Members]:
@@ -62,11 +78,16 @@ def _left(messages: list[Members], form: Form) -> list[Members]:
 def _kept(content: Any) -> Any:
     """Return `content` itself where nothing goes, empty where all of it does."""
     if isinstance(content, str):
-        return "" if content.startswith(_MARK) else content
-    if not isinstance(content, list):
+        return _unmarked(content)
+    if not isinstance(content, list) or not any(map(_is_marked, content)):
         return content
-    kept = [part for part in content if not _is_marked(part)]
-    return content if len(kept) == len(content) else kept
+    kept = []
+    for part in content:
+        if not _is_marked(part):
+            kept.append(part)
+        elif text := _unmarked(part["text"]):
+            kept.append({**part, "text": text})
+    return kept
 
 
 def _is_marked(part: object) -> bool:
