@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamgauge import __version__
+from streamgauge.cli.number_option import Number
 
 if TYPE_CHECKING:
     from streamgauge.tools.bench.profiles import Profile
@@ -68,9 +69,9 @@ def _notes(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--syscalls", is_flag=True, help="Count system calls an event too; needs strace.")
-@click.option("--scale", type=click.FloatRange(0, 1, min_open=True), help="Share of the streams.")
+@click.option("--scale", type=Number(0, 1, min_open=True), help="Share of the streams.")
 @click.option("--streams", type=click.IntRange(1), help="Streams, or connections, at once.")
-@click.option("--gap-ms", type=click.FloatRange(0, min_open=True), help="Between paced events.")
+@click.option("--gap-ms", type=Number(0, min_open=True), help="Between paced events.")
 @click.option("--events", type=click.IntRange(1), help="Events of each stream.")
 @click.option(
     "--path",

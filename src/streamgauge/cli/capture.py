@@ -11,6 +11,7 @@ import click
 
 from streamgauge.cli.config_option import config_option
 from streamgauge.cli.glob_option import glob_option
+from streamgauge.cli.number_option import Number
 
 __all__ = ["capture"]
 
@@ -21,7 +22,7 @@ _STOP = {"count": 0}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--duration", type=click.FloatRange(0, 86_400, min_open=True), metavar="SECONDS",
+@click.option("--duration", type=Number(0, 86_400, min_open=True), metavar="SECONDS",
               help="Capture what begins within so long.  [default: 60, without --count]")  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 100_000), metavar="N", help="Capture the next N.")
 @glob_option("--route", "Only requests of this route.")

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from streamgauge.cli.number_option import Number
+
 if TYPE_CHECKING:
     from streamgauge.config.load import Loaded
     from streamgauge.tools.doctor import Report, Visit
@@ -30,7 +32,7 @@ _SECONDS = 240.0
 @click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY",
               help="The client key for URL.  [default: $STREAMGAUGE_CLIENT_KEY]")  # fmt: skip
 @click.option("--spend", is_flag=True, help="Make calls that cost money: two short ones each.")
-@click.option("--silence", type=click.FloatRange(0, 600), default=0.0, metavar="SECONDS",
+@click.option("--silence", type=Number(0, 600), default=0.0, metavar="SECONDS",
               help="Let a simulated stream behind URL be silent for so long.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(

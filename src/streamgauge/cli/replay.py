@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from streamgauge.cli.listening import cannot_listen
+from streamgauge.cli.number_option import Number
 
 __all__ = ["replay"]
 
@@ -19,7 +20,7 @@ _FAULTS = ("cut", "reset", "stall", "duplicate", "garbage", "first_token_stall",
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True,
               help="Port to listen on; 0 takes a free one.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--speed", type=click.FloatRange(0.001, 1e6), default=1.0, show_default=True,
+@click.option("--speed", type=Number(0.001, 1e6), default=1.0, show_default=True,
               metavar="X", help="2 is twice as fast as it was, 0.5 half as fast.")  # fmt: skip
 @click.option("--fault", type=click.Choice(_FAULTS), help="What goes wrong in the answer.")
 @click.option("--after", type=click.IntRange(min=0), default=3, show_default=True,

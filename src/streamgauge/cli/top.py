@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamgauge.cli.config_option import config_option
+from streamgauge.cli.number_option import Number
 from streamgauge.ledger.location import sqlite_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _ledger_path(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option("--once", is_flag=True, help="One look, and end. So it is off a terminal.")
 @click.option("--json", "as_json", is_flag=True,
               help="One JSON object a look: each second, or --once.")  # fmt: skip
-@click.option("--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True,
+@click.option("--interval", type=Number(0.2, 3600), default=1.0, show_default=True,
               metavar="SECONDS", help="Between two looks.")  # fmt: skip
 @click.option("--control", metavar="URL",
               help="The gateway's control listener.  [default: as configured]")  # fmt: skip
