@@ -84,6 +84,27 @@ def test_no_retention_keeps_all(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (10,)
 
 
+def test_a_clock_that_jumps_ahead_deletes_nothing_for_a_day(path: Path) -> None:
+    make(path, 10)
+    hours = ahead = 0
+    with closing(open_for_writing(path)) as connection:
+        shell = Shell(connection)
+        Upkeep(
+            shell.maintain,
+            shell.later,
+            now_us=lambda: START + DAY_US + (hours * 3600 + ahead) * 1_000_000,
+            retention_days=lambda: 30,
+            monotonic=lambda: 7.0 + hours * 3600,
+        ).start()
+        ahead = 365 * 86_400
+        left = []
+        for _ in range(26):
+            hours += 1
+            shell.alarms[-1].call()
+            left.append(connection.execute("SELECT count(*) FROM requests").fetchone()[0])
+    assert left == [10] * 24 + [0, 0]
+
+
 def test_a_failure_waits_for_the_next_turn(path: Path) -> None:
     make(path, 1300)
     with closing(open_for_writing(path)) as connection:

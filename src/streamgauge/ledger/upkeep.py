@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from streamgauge.ledger.base import Done, LedgerError
+from streamgauge.ledger.doubting_clock import DoubtingClock
 from streamgauge.ledger.retention import cutoff_us, delete_older
 from streamgauge.ledger.rollup_fill import catch_up
 
@@ -44,7 +46,7 @@ class Upkeep:
 
     Each call does one batch, and is followed at once by the next while there is more to do, with
     streams' own commits in between. A failed one (disk full, locked) waits for its next turn.
-    `retention_days` is asked each time; 0 keeps all.
+    `retention_days` is asked each time; 0 keeps all. `now_us`, `monotonic`: as in DoubtingClock.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class Upkeep:
         *,
         now_us: Callable[[], int],
         retention_days: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._now_us = now_us
+        self._clock = DoubtingClock(now_us, monotonic)
         self._retention_days = retention_days
         self._chores = (
             _Chore("roll-ups", catch_up, ROLLUP_SECONDS, maintain, later),
@@ -73,8 +76,8 @@ class Upkeep:
             chore.stop()
 
     def _delete_old(self, connection: sqlite3.Connection) -> bool:
-        days = self._retention_days()
-        return days > 0 and delete_older(connection, cutoff_us(self._now_us(), days))
+        days, now = self._retention_days(), self._clock.now_us()
+        return days > 0 and delete_older(connection, cutoff_us(now, days))
 
 
 class _Chore:
