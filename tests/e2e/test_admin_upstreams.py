@@ -119,6 +119,12 @@ async def test_explain_tells_of_a_running_gateways_drains_waits_and_circuits(
         nobody = await explained(*control)
         listed = (await admin.get("upstreams")).json()["upstreams"]
         nowhere = await explained("--running", "--control", "http://127.0.0.1:1")
+        elsewhere = tmp_path / "elsewhere.yaml"
+        elsewhere.write_text(
+            "upstreams: [{name: new, kind: openai, base_url: 'http://127.0.0.1:9'}]"
+        )
+        other = ["explain", "--config", str(elsewhere), *control, "m"]
+        unlike = await asyncio.to_thread(CliRunner().invoke, cli, other)
     assert [c["upstream"] for c in json.loads(alone.stdout)["candidates"]] == ["sim", "other"]
     told = {c["upstream"]: c for c in json.loads(drained.stdout)["candidates"]}
     assert (told["other"]["place"], told["sim"]["place"]) == (1, None)
@@ -131,6 +137,8 @@ async def test_explain_tells_of_a_running_gateways_drains_waits_and_circuits(
     assert [each["admits"] for each in listed] == [False, False]
     assert nowhere.exit_code == 1
     assert "no gateway's control listener answers" in nowhere.stderr
+    assert "has no upstream new: taken for well" in unlike.stderr
+    assert drained.stderr == ""
 
 
 async def test_a_try_that_failed_is_not_followed_by_one_at_an_upstream_drained_since(

@@ -127,6 +127,9 @@ def _standing(config: Config, url: str | None) -> Callable[[str], Standing]:
             drained=each["drained"],
             cooling=not each["admits"] and each["circuit"] == Circuit.CLOSED,
         )
+    if unknown := [each.name for each in config.upstreams if each.name not in found]:
+        names = ", ".join(unknown)
+        click.echo(f"the gateway at {url} has no upstream {names}: taken for well", err=True)
     return lambda name: found.get(name, Standing())
 
 
