@@ -25,6 +25,7 @@ from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.prometheus import ExchangeCounts
 from streamgauge.tools.simulator import Simulator
 
+from ..timed import in_time, timed
 from .control_client import admin, metrics, runtime
 from .process import GatewayProcess, closed_rows, serving
 from .stand import Stand, frames_of, stand, until
@@ -117,6 +118,7 @@ async def test_while_it_drains_the_control_listener_answers_and_reloads_nothing(
     assert frames_of(answer.body)[-1] == b"[DONE]"
 
 
+@timed
 @pytest.mark.asyncio
 async def test_scrapers_that_read_nothing_hold_up_no_stop(tmp_path: Path) -> None:
     async with (
@@ -134,7 +136,7 @@ async def test_scrapers_that_read_nothing_hold_up_no_stop(tmp_path: Path) -> Non
         took = time.monotonic() - began
         for scraper in stuck:
             scraper.close()
-    assert took < STOPPED_WITHIN * LENIENCY
+    in_time(took, STOPPED_WITHIN * LENIENCY)
     assert "Traceback" not in "\n".join(gateway.lines), "an answer cut off at the end is no error"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from ..timed import in_time, timed
 from .browser import chromium, sight
 from .dashboard_world import World, world
 
@@ -60,6 +61,7 @@ async def _fill(it: World, count: int) -> None:
         await asyncio.gather(*begun)
 
 
+@timed
 async def test_200_streams_update_each_second_and_no_task_takes_over_50_ms(
     tmp_path: Path, real_program: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,5 +87,5 @@ async def test_200_streams_update_each_second_and_no_task_takes_over_50_ms(
             f"{len(tasks)} tasks over 50 ms, longest {longest:.0f} ms; shown after {shown:.0f} ms"
         )
     assert updates >= WATCHED_SECONDS / LENIENCY, "an update a second"
-    assert longest <= TASK_MS * LENIENCY
-    assert shown <= SHOWN_MS * LENIENCY
+    in_time(longest, TASK_MS * LENIENCY)
+    in_time(shown, SHOWN_MS * LENIENCY)

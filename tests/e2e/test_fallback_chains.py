@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ..faults.upstream import ScriptedUpstream, scripted
+from ..timed import in_time, timed
 from .fallback import pair, started
 from .fallback_failures import FAILURES
 from .fallback_ways import SAID, Way, text_of
@@ -87,6 +88,7 @@ async def test_when_none_is_left_the_client_is_told_of_the_last(way: Way, tmp_pa
     ]
 
 
+@timed
 @pytest.mark.parametrize("way", BOTH, ids=lambda way: way.client)
 async def test_where_all_circuits_are_open_the_refusal_comes_at_once(
     way: Way, tmp_path: Path
@@ -107,7 +109,7 @@ async def test_where_all_circuits_are_open_the_refusal_comes_at_once(
         assert (row["status"], row["attempts"], row["upstream"]) == ("rejected", 0, None)
         assert row["error_message"].index("up1") < row["error_message"].index("up2")
     assert [each.connections for each in made] == heard, "nobody was called"
-    assert took < AT_ONCE_SECONDS
+    in_time(took, AT_ONCE_SECONDS)
 
 
 async def test_an_open_circuit_is_passed_over_and_costs_no_attempt(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from streamgauge.core.keys import Caller, KeyLimits
 
+from ..timed import in_time, timed
 from .session_clients import CHAT, MESSAGES, SESSION_MODE, TOOLS, SlowClosing, begin, finish, talk
 from .stand import Stand, stand, until
 from .test_keys import bearer
@@ -27,6 +28,7 @@ def life(it: Stand) -> list[tuple[str, str, str | None]]:
     return [(event, line["trace"], line.get("reason")) for event, line in kept]
 
 
+@timed
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_the_older_stream_ends_before_the_newer_one_begins(path: str, tmp_path: Path) -> None:
     async with stand(tmp_path, config=SESSION_MODE) as it, it.client() as a, it.client() as b:
@@ -42,7 +44,7 @@ async def test_the_older_stream_ends_before_the_newer_one_begins(path: str, tmp_
         ("stream_cancelled", first.id, "registry_new_stream"),
         ("stream_start", second.id, None),
     ]
-    assert old.at - asked <= WITHIN
+    in_time(old.at - asked, WITHIN)
     assert (old.error, old.is_of("old")) == ("stream_cancelled", True)
     assert (new.error, new.is_of("new")) == (None, True)
     assert len(new.text.split()) == 20
@@ -152,6 +154,7 @@ async def test_a_keys_only_place_goes_to_its_newer_stream(tmp_path: Path) -> Non
 # --- clean-up -------------------------------------------------------------------------------------
 
 
+@timed
 async def test_a_clean_up_of_three_seconds_holds_up_no_newer_stream(tmp_path: Path) -> None:
     slow: list[SlowClosing] = []
 
@@ -170,7 +173,7 @@ async def test_a_clean_up_of_three_seconds_holds_up_no_newer_stream(tmp_path: Pa
         assert slow[0].pending == 2, "the rows of the old ones are still open"
         await until(lambda: not slow[0].pending)
         rows = [await it.row(each.id) for each in (first, second, third)]
-    assert took < WITHIN
+    in_time(took, WITHIN)
     assert [each.error for each in told] == ["stream_cancelled", "stream_cancelled", None]
     assert all(each.is_of(word) for each, word in zip(told, "abc", strict=True))
     assert [row["status"] for row in rows] == ["superseded", "superseded", "completed"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ..timed import in_time, timed
 from .stand import Client, Stand, frames_of, stand
 
 CHAT = "/v1/chat/completions"
@@ -53,6 +54,7 @@ async def stop_by_body(it: Stand, stream_id: str) -> Any:
     return await it.ask("/v1/chat/stop", {"trace_id": stream_id})
 
 
+@timed
 @pytest.mark.parametrize("stop", [stop_by_path, stop_by_body])
 @pytest.mark.parametrize("sim", [TALKING, SILENT], ids=["talking", "silent"])
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
@@ -72,7 +74,7 @@ async def test_a_stop_closes_the_upstream_and_tells_the_client(
     assert answer.status == 200
     assert entry.ending == "client_closed"
     assert entry.closed_at is not None
-    assert entry.closed_at - asked_at <= CLOSED_WITHIN
+    in_time(entry.closed_at - asked_at, CLOSED_WITHIN)
     error = json.loads(frames_of(body)[-1])
     assert error["error"]["code"] == "stream_cancelled"
     assert error.get("type") == ("error" if path == MESSAGES else None)

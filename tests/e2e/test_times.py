@@ -13,6 +13,7 @@ import pytest
 
 from streamgauge.ledger.reader import LedgerReader
 
+from ..timed import in_time, timed
 from .stand import Stand, stand
 
 CHAT = "/v1/chat/completions"
@@ -60,6 +61,7 @@ async def test_a_scripted_stream_gives_its_own_times_and_rate(tmp_path: Path) ->
     }
 
 
+@timed
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 @pytest.mark.parametrize(
     "sim",
@@ -74,7 +76,8 @@ async def test_what_is_no_text_has_a_first_token_too(
     async with stand(tmp_path, flavour=flavour) as it:
         row = await row_of(it, request(first_ms=100, gap_ms=5, **sim), path)
     assert row["status"] == "completed"
-    assert row["ttft_ms"] == pytest.approx(100, abs=15 * LENIENCY)
+    assert row["ttft_ms"] >= 100 - 15 * LENIENCY
+    in_time(row["ttft_ms"], 100 + 15 * LENIENCY)
     assert row["ttft_ms"] >= 99
     assert row["usage_source"] == "provider"
     assert row["output_tokens"] > 0
@@ -91,6 +94,7 @@ async def test_an_answer_that_is_no_stream_has_no_first_token(tmp_path: Path) ->
     ] * 4
 
 
+@timed
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("gap_ms", SLOW_GAPS_MS)
 @pytest.mark.asyncio
@@ -108,9 +112,11 @@ async def test_a_stream_of_milliseconds_and_a_slow_one_have_rows_of_one_quality(
     same = ("status", "success", "usage_source", "input_tokens", "output_tokens", "frames_in")
     assert [short[name] for name in same] == [slow[name] for name in same]
     assert (short["stalls"], slow["stalls"]) == (0, 2)
-    assert slow["stream_duration_ms"] == pytest.approx(2 * gap_ms, abs=15 * LENIENCY)
-    assert slow["gap_max_ms"] == pytest.approx(gap_ms, abs=15 * LENIENCY)
-    assert short["stream_duration_ms"] < 500
+    assert slow["stream_duration_ms"] >= 2 * gap_ms - 15 * LENIENCY
+    in_time(slow["stream_duration_ms"], 2 * gap_ms + 15 * LENIENCY)
+    assert slow["gap_max_ms"] >= gap_ms - 15 * LENIENCY
+    in_time(slow["gap_max_ms"], gap_ms + 15 * LENIENCY)
+    in_time(short["stream_duration_ms"], 500)
 
 
 async def _until_closed(reader: LedgerReader, request_id: str) -> float:
@@ -120,6 +126,7 @@ async def _until_closed(reader: LedgerReader, request_id: str) -> float:
     return time.monotonic()
 
 
+@timed
 @pytest.mark.parametrize("fault", [None, "hold_open"])
 @pytest.mark.asyncio
 async def test_the_row_is_closed_right_after_the_last_byte(
@@ -133,4 +140,4 @@ async def test_the_row_is_closed_right_after_the_last_byte(
                 read_at = time.monotonic()
                 lags.append(await asyncio.wait_for(_until_closed(reader, answer.id), 5) - read_at)
     print(f"fault={fault} close lag p50={statistics.median(lags) * 1000:.1f} ms")
-    assert statistics.median(lags) <= CLOSED_WITHIN * LENIENCY
+    in_time(statistics.median(lags), CLOSED_WITHIN * LENIENCY)

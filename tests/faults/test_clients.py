@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ..e2e.stand import Answer, Client, Stand, until
+from ..timed import in_time, timed
 from .oracle import check_row, read_wire
 from .trial import check_marker_end, dice_of, seeded, seeded_seldom, trial
 from .upstream import End, head, in_chunks
@@ -60,6 +61,7 @@ def frames_before(wire: Wire, moment: str) -> int | None:
     }[moment]
 
 
+@timed
 @pytest.mark.fault("F41")
 @pytest.mark.parametrize("policy", ["cancel", "drain"])
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -89,7 +91,7 @@ async def test_a_client_that_leaves_is_cancelled_or_drained(
             await asyncio.wait_for(upstream.heard[0].gone.wait(), 5)
             closed_at = upstream.heard[0].closed_at
             assert closed_at is not None
-            assert closed_at - left_at <= CLOSED_WITHIN
+            in_time(closed_at - left_at, CLOSED_WITHIN)
         row = await only_row(it)
     truth = read_wire(sent if policy == "cancel" else b"".join(data))
     expected = "cancelled" if policy == "cancel" else "drained"

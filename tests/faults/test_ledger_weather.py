@@ -24,6 +24,7 @@ from streamgauge.ledger.sqlite import SqliteLedger
 
 from ..e2e.process import SOURCES
 from ..e2e.stand import Answer, Stand, frames_of, stand, until
+from ..timed import in_time, timed
 from .trial import dice_of, seeded
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -90,6 +91,7 @@ async def test_a_full_disk_stops_what_is_new_and_only_when_the_spool_is_full(
     assert all(row["finished_at"] is not None for row in rows.values())
 
 
+@timed
 @pytest.mark.fault("F12")
 @seeded
 @pytest.mark.asyncio
@@ -116,7 +118,7 @@ async def test_a_lock_by_another_process_delays_no_stream(seed: int, tmp_path: P
     assert all(is_whole(answer) for answer, _ in [*free, *locked])
     assert is_whole(early)
     soonest, late = (min(taken for _, taken in each) for each in (free, locked))
-    assert late - soonest <= LENIENCY * ADDED_TTFT
+    in_time(late - soonest, LENIENCY * ADDED_TTFT)
     assert {row["status"] for row in rows} == {"completed"}
     assert len(rows) == 2 * len(asked) + 1
 

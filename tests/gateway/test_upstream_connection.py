@@ -10,6 +10,7 @@ import pytest
 
 from streamgauge.gateway.http import EndKind, FailKind
 
+from ..timed import in_time, timed
 from .upstream_rig import (
     CHUNKED,
     OK,
@@ -273,6 +274,7 @@ async def test_the_receive_buffer_is_bounded() -> None:
         handle.close()
 
 
+@timed
 @both_loops
 @pytest.mark.parametrize("when", ["head", "data", "later"])
 async def test_close_is_seen_by_the_peer_at_once_and_nothing_more_is_told(when: str) -> None:
@@ -306,7 +308,7 @@ async def test_close_is_seen_by_the_peer_at_once_and_nothing_more_is_told(when: 
             await asyncio.wait_for(owner.fed.wait(), 5)
             leave()
         closed = await asyncio.wait_for(gone, 5)
-        assert closed - left[0] <= 0.5  # five times the figure of 0.1 s
+        in_time(closed - left[0], 0.5)  # five times the figure of 0.1 s
         assert "end" not in owner.order
         assert ("data" in owner.order) is (when != "head")
         assert "done" in repr(handle)

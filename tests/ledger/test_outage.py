@@ -17,6 +17,7 @@ from streamgauge.ledger.base import LedgerCorrupt, LedgerOpenError, LedgerUnavai
 from streamgauge.ledger.spool import SpoolFile, spool_path
 from streamgauge.ledger.sqlite import SqliteLedger
 
+from ..timed import in_time, timed
 from .ledger_rig import Owner, a_record, an_attempt, closed, rows_in
 
 SPOOL = 256 << 10
@@ -105,6 +106,7 @@ def test_while_the_database_is_locked_everything_is_committed_in_the_spool(
     assert notes[1][2]["replayed"] == "4"
 
 
+@timed
 def test_a_begin_waits_for_a_lock_no_longer_than_a_moment(
     spooling: SqliteLedger, owner: Owner, path: Path
 ) -> None:
@@ -114,10 +116,11 @@ def test_a_begin_waits_for_a_lock_no_longer_than_a_moment(
             start = time.perf_counter()
             begin(spooling, owner, f"r{i}")
             waits.append(time.perf_counter() - start)
-    assert max(waits) < 5 * 0.05
-    assert sorted(waits)[10] < 5 * 0.01
+    in_time(max(waits), 5 * 0.05)
+    in_time(sorted(waits)[10], 5 * 0.01)
 
 
+@timed
 def test_a_full_spool_refuses_begins_at_once_and_keeps_room_for_closes(
     spooling: SqliteLedger, owner: Owner, path: Path, notes: Notes
 ) -> None:
@@ -134,7 +137,7 @@ def test_a_full_spool_refuses_begins_at_once_and_keeps_room_for_closes(
         start = time.perf_counter()
         spooling.begin(a_record("late"), an_attempt("late"), owner.done("late"))
         assert isinstance(owner.wait("late")[0], LedgerUnavailable)
-        assert time.perf_counter() - start < 5 * 0.01
+        in_time(time.perf_counter() - start, 5 * 0.01)
         some = begun[:40]
         close(spooling, owner, *some)
         assert spooling.stats().kept == 0
