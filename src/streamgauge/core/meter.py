@@ -129,13 +129,13 @@ class Meter:
         self.booked_as_of = None
         content = False
         for event in events:
-            if type(event) is TextDelta or type(event) is ReasoningDelta:
+            if (observe := _OBSERVING.get(type(event))) is not None:
+                observe(self, event, now)
+            elif type(event) is TextDelta or type(event) is ReasoningDelta:
                 content = content or bool(event.text)
             elif type(event) is ToolCallDelta:
                 content = content or bool(event.arguments)
                 self._observe_call(event, now)
-            elif (observe := _OBSERVING.get(type(event))) is not None:
-                observe(self, event, now)
         if content:
             self.observe_texts((now,))
         if self._covered is None:
