@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,6 +201,7 @@ def test_documents_go_to_who_reads_them_and_are_refused_for_others() -> None:
     assert lost(saying(Document("text/plain", text="a", title="T"))) == ("document:title",)
 
 
+BUDGET = "reasoning:budget"
 REASONING: list[tuple[str, str, Reasoning, dict[str, Any], tuple[str, ...]]] = [
     ("llamacpp", "m", Reasoning(), {}, ()),
     ("llamacpp", "m", Reasoning(True), {"chat_template_kwargs": {"enable_thinking": True}}, ()),
@@ -255,6 +257,29 @@ def test_the_wish_to_think_is_told_as_each_kind_takes_it(
     said = saying(HI, reasoning=reasoning)
     assert settings(written(said, kind, model)) == fields
     assert lost(said, kind, model) == names
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "told", "names"),
+    [
+        ("gpt-5.4", Reasoning(True, effort="high"), "none", ("reasoning",)),
+        ("openai/gpt-5.5-2026-04-23", Reasoning(True, 2048), "none", ("reasoning", BUDGET)),
+        ("gpt-5.6-terra", Reasoning(), "none", ()),
+        ("gpt-5.10", Reasoning(False), "none", ()),
+        ("gpt-5.2", Reasoning(True, effort="high"), "high", ()),
+        ("gpt-5.4-pro", Reasoning(True, effort="high"), "high", ()),
+        ("gpt-5-mini", Reasoning(), None, ()),
+    ],
+)
+def test_no_thinking_is_asked_for_beside_tools_where_openai_refuses_both(
+    model: str, reasoning: Reasoning, told: str | None, names: tuple[str, ...]
+) -> None:
+    said = saying(HI, reasoning=reasoning, tools=(Tool("ls"),))
+    assert written(said, "openai", model).get("reasoning_effort") == told
+    assert lost(said, "openai", model) == names
+    without = replace(said, tools=())
+    efforts = {"reasoning_effort"} if reasoning != Reasoning() else set()
+    assert settings(written(without, "openai", model)).keys() == efforts
 
 
 FULL = Sampling(9, 0.2, 0.5, 3, 0, 1, 1, ("a", "b", "c", "d", "e"), 2)
@@ -367,6 +392,8 @@ def test_openai_gets_no_id_longer_than_it_takes() -> None:
         ("openai/gpt-5-nano", True),
         ("gpt-4o", False),
         ("gpt-4.1", False),
+        ("gpt-5-chat-latest", False),
+        ("gpt-5.2-chat-latest", True),
         ("olmo-3", False),
         ("oss", False),
         ("gpt-oss-20b", False),
@@ -396,6 +423,7 @@ def test_the_readers_losses_come_first_and_none_comes_twice() -> None:
         ("gpt-5.1-codex-max", "low low low medium high xhigh xhigh"),
         ("gpt-5.2", "none low low medium high xhigh xhigh"),
         ("gpt-5.2-pro", "medium medium medium medium high xhigh xhigh"),
+        ("gpt-5.3-chat-latest", "medium medium medium medium medium medium medium"),
         ("gpt-5.3-codex", "low low low medium high xhigh xhigh"),
         ("gpt-6", "none minimal low medium high xhigh max"),
     ],

@@ -18,6 +18,7 @@ class Traits:
     think is told: not at all, by `reasoning_effort`, OpenRouter's `reasoning` object, or the
     template's own words. `named_choice`: a tool can be chosen by name. `sampling`: temperature
     and the like, and stop texts, are taken. `newer`: `developer` and `max_completion_tokens`.
+    `thinks_with_tools`: a request may have both tools and a wish to think.
     `longest_id`: of a tool call, in characters; `longest_name`: of a tool, which then also has no
     signs but `A-Za-z0-9_-`.
     """
@@ -32,6 +33,7 @@ class Traits:
     tool_choice: bool = True
     sampling: bool = True
     newer: bool = False
+    thinks_with_tools: bool = True
     longest_id: int | None = None
     longest_name: int | None = None
     most_stops: int | None = None
@@ -57,14 +59,17 @@ _KINDS: Mapping[str, Traits] = {
     "ollama": Traits(thought="reasoning", effort="field", tool_choice=False),
     "sim": Traits(thought="reasoning_content", effort="field", top_k=True, files=True),
 }
-_REASONING_MODEL = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-[5-9]|codex)(?:[-.].*)?")
+_REASONING_MODEL = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-[5-9](?!-chat)|codex)(?:[-.].*)?")
 """OpenAI's models that think: they take other names for some fields, and refuse others."""
+_THINKS_WITHOUT_TOOLS = re.compile(r"(?:.*/)?gpt-5\.(?:[4-9]|\d\d)(?!\d|-pro|-chat)(?:-.*)?")
+"""Those that, in chats, refuse tools with any effort but `none`, and some with none stated."""
 
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _THREE = ("low", "medium", "high")
 _TAKEN: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (re.compile(r"gpt-5-pro.*"), ("high",)),
+    (re.compile(r"gpt-5\.\d+-chat.*"), ("medium",)),
     (re.compile(r"gpt-5\.\d+-pro.*"), ("medium", "high", "xhigh")),
     (re.compile(r"o[1-9].*|codex.*|gpt-5(?:\.1)?-codex(?!-max).*"), _THREE),
     (re.compile(r"gpt-5(?:-.*)?"), ("minimal", *_THREE)),
@@ -92,5 +97,6 @@ def traits_of(kind: str, model: str | None) -> Traits:
     """Return what an upstream of `kind` understands when it is asked for `model`."""
     traits = _KINDS.get(kind, _KINDS["openai"])
     if traits is _KINDS["openai"] and model is not None and _REASONING_MODEL.fullmatch(model):
-        return replace(traits, effort="field", sampling=False, newer=True)
+        both = _THINKS_WITHOUT_TOOLS.fullmatch(model) is None
+        return replace(traits, effort="field", sampling=False, newer=True, thinks_with_tools=both)
     return traits

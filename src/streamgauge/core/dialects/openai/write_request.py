@@ -146,6 +146,9 @@ def _add_reasoning(
         case "template":
             _add_template_words(body, reasoning.enabled, effort, kind)
         case "field":
+            if "tools" in body and not traits.thinks_with_tools:
+                losses.note(Loss.REASONING, asked not in (None, "none"))
+                asked = effort = "none"
             body |= {} if effort is None else {"reasoning_effort": effort}
             losses.note(Loss.REASONING, asked == "none" and effort != "none")
         case _ as unreachable:
