@@ -32,6 +32,7 @@ WRITERS: Mapping[str, tuple[str, str, Write]] = {
     "ollama": ("ollama", "m", write_ollama),
     "ollama (OpenAI route)": ("ollama", "m", write_openai),
     "anthropic": ("anthropic", "m", write_anthropic),
+    "anthropic (since 4.7)": ("anthropic", "claude-opus-4-8", write_anthropic),
 }
 """Column of the documentation's table to kind, model and writer."""
 

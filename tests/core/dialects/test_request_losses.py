@@ -27,7 +27,10 @@ READERS = {
     "Anthropic client": ("/v1/messages", full_anthropic),
     "OpenAI client": ("/v1/chat/completions", full_openai),
 }
-TARGETS = {"openai, thinking model": "openai (thinking model)"}
+TARGETS = {
+    "openai, thinking model": "openai (thinking model)",
+    "anthropic, since 4.7": "anthropic (since 4.7)",
+}
 HIDDEN = RedactedThought(sealed_by("google-gemini-v1", "R"))
 SAID = Message("assistant", (Thought("hm"), HIDDEN, Text("a")))
 HARD = Conversation(
@@ -76,4 +79,4 @@ def test_every_name_is_on_the_page_and_every_name_on_the_page_is_one() -> None:
 
 def test_both_tables_name_all_their_columns() -> None:
     assert set(LOST_BY_ALL) == set(READERS)
-    assert len(LOST_TOWARDS) == 7
+    assert len(LOST_TOWARDS) == 8

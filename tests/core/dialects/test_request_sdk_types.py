@@ -26,7 +26,7 @@ TARGETS = [target for target in WRITERS if target != "ollama"]  # it has no such
 
 def check(target: str, body: Any) -> None:
     """Raise ValidationError where `body` is not of the SDK's type. Its lists are read lazily."""
-    walk((ANTHROPIC if target == "anthropic" else OPENAI).validate_python(body))
+    walk((ANTHROPIC if target.startswith("anthropic") else OPENAI).validate_python(body))
 
 
 def walk(value: Any) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamgauge.core.conversation import Conversation, Reasoning
-from streamgauge.core.dialects.efforts import budget_of
+from streamgauge.core.dialects.anthropic.kinds import always_thinks, takes_no_budget
+from streamgauge.core.dialects.efforts import budget_of, effort_of
 from streamgauge.core.dialects.losses import Loss, Losses
 
 __all__ = ["add_thinking", "room_of"]
@@ -20,22 +21,27 @@ _LEAST_TOP_P = 0.95
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def add_thinking(body: Members, conversation: Conversation, losses: Losses) -> None:
+def add_thinking(
+    body: Members, conversation: Conversation, model: str | None, losses: Losses
+) -> None:
     """Add `thinking`, the effort and `max_tokens` to `body`, whose messages stand already.
 
-    An effort of OpenAI's becomes a budget; a conversation that says «adaptive» stays so. Where
-    Anthropic would refuse to think (a forced call, a tool loop whose reasoning has no signature,
-    no room below max_tokens) it is not asked to.
+    An effort of OpenAI's becomes a budget, but for models that take none; a conversation that says
+    «adaptive» stays so. Where Anthropic would refuse to think (a forced call, a tool loop whose
+    reasoning has no signature, no room below max_tokens) it is not asked to.
     """
     reasoning = conversation.reasoning
-    budget = _budget(reasoning)
     room = body["max_tokens"] = room_of(conversation)
+    if takes_no_budget(model):
+        _drop_draws(body, losses)
+        _add_adaptive(body, reasoning, always=always_thinks(model), losses=losses)
+        return
+    budget = _budget(reasoning)
     if reasoning.enabled is False:
         body["thinking"] = {"type": "disabled"}
         return
     if reasoning.effort is not None and reasoning.enabled is True:
-        effort = "low" if reasoning.effort == "minimal" else reasoning.effort  # there is no less
-        body.setdefault("output_config", {})["effort"] = effort
+        _add_effort(body, reasoning.effort)
     adaptive = reasoning.enabled is True and budget is None
     if budget is None and not adaptive:
         return
@@ -48,6 +54,35 @@ def add_thinking(body: Members, conversation: Conversation, losses: Losses) -> N
         fitting = min(budget, max(_LEAST_BUDGET, room // 2)) if budget >= room else budget
         body["thinking"] = {"type": "enabled", "budget_tokens": max(fitting, _LEAST_BUDGET)}
     _drop_refused(body, losses)
+
+
+def _drop_draws(body: Members, losses: Losses) -> None:
+    """Leave out how an answer is drawn: a model that takes no budget takes only what is usual."""
+    for loss in (Loss.TEMPERATURE, Loss.TOP_P):
+        losses.note(loss, body.pop(str(loss), 1) != 1)
+    losses.note_stated(Loss.TOP_K, body.pop("top_k", None))
+
+
+def _add_adaptive(body: Members, reasoning: Reasoning, *, always: bool, losses: Losses) -> None:
+    effort = effort_of(reasoning)
+    if reasoning.enabled is False:
+        losses.note(Loss.REASONING, always)
+        body |= {} if always else {"thinking": {"type": "disabled"}}
+        return
+    if effort is None and reasoning.enabled is None:
+        return
+    losses.note_stated(Loss.REASONING_BUDGET, reasoning.budget)
+    if effort is not None:
+        _add_effort(body, effort)
+    if _forces_call(body):
+        losses.note(Loss.REASONING)
+    else:
+        body["thinking"] = {"type": "adaptive"}
+
+
+def _add_effort(body: Members, effort: str) -> None:
+    told = "low" if effort == "minimal" else effort  # there is no less
+    body.setdefault("output_config", {})["effort"] = told
 
 
 def room_of(conversation: Conversation) -> int:

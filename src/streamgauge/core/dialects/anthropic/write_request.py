@@ -46,7 +46,7 @@ def write_request(conversation: Conversation, wish: Wish) -> Written:
     _add_tools(body, conversation)
     _add_sampling(body, conversation.sampling, losses)
     _add_format(body, conversation, losses)
-    add_thinking(body, conversation, losses)
+    add_thinking(body, conversation, wish.model, losses)
     _settle_draws(body, losses)
     if conversation.user:
         body["metadata"] = {"user_id": conversation.user[:_LONGEST_USER]}
@@ -110,8 +110,8 @@ def _add_sampling(body: Members, sampling: Sampling, losses: Losses) -> None:
 def _settle_draws(body: Members, losses: Losses) -> None:
     """Leave out what is usual anyway, and of temperature and top_p the second.
 
-    Claude's models refuse the two together since 4.1, and the newest any that is stated, while
-    OpenAI's clients send both as a matter of course, mostly one of them as 1.
+    Claude's models refuse the two together since 4.1, while OpenAI's clients send both as a matter
+    of course, mostly one of them as 1.
     """
     for name in ("temperature", "top_p"):
         if body.get(name) == 1:
