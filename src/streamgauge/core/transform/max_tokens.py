@@ -58,6 +58,8 @@ class MaxTokens:
         changes: Changes = {}
         for key in stated:
             value = body[key]
+            if type(value) is float:
+                value = int(value)  # as lenient servers read 1e5, and 5000.5
             if type(value) is not int:
                 continue
             # Below zero is "no bound" to servers of one's own, and refused by all others.
