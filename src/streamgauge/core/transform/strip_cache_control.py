@@ -11,7 +11,7 @@ __all__ = ["StripCacheControl"]
 
 _KEY = "cache_control"
 _PLACES = ("system", "messages", "tools")
-_INSIDE = ("content", "function")
+_INSIDE = ("content", "function", "source")
 """Where blocks stand in blocks. A tool's schema and a call's input are the client's own data."""
 
 
