@@ -292,6 +292,12 @@ def test_settings_that_anthropic_has_not_are_named_and_its_bounds_kept() -> None
         write_request(saying(Text("hi"), sampling=Sampling(n=2)), Wish("anthropic", "m", True))
 
 
+@pytest.mark.parametrize(("top_k", "told"), [(-1, {}), (0, {}), (1, {"top_k": 1})])
+def test_a_top_k_of_all_is_left_out(top_k: int, told: dict[str, int]) -> None:
+    said = saying(Text("hi"), sampling=Sampling(9, top_k=top_k))
+    assert ({k: v for k, v in written(said).items() if k == "top_k"}, lost(said)) == (told, ())
+
+
 def test_a_history_with_calls_has_tools_even_where_none_are_offered() -> None:
     body = written(saying(ToolUse("t", "ls", "{}"), role="assistant"))
     assert body["tools"] == [{"name": "ls", "input_schema": {"type": "object", "properties": {}}}]

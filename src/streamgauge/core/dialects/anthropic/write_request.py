@@ -96,7 +96,7 @@ def _add_sampling(body: Members, sampling: Sampling, losses: Losses) -> None:
         body["temperature"] = min(sampling.temperature, _HOTTEST)
     if sampling.top_p is not None:
         body["top_p"] = sampling.top_p
-    if sampling.top_k is not None:
+    if sampling.top_k is not None and sampling.top_k > 0:  # else «all», to servers of one's own
         body["top_k"] = sampling.top_k
     stop = [text for text in sampling.stop if text.strip()]
     losses.note(Loss.STOP, len(stop) < len(sampling.stop))
