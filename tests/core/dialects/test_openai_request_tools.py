@@ -117,3 +117,12 @@ def test_the_form_of_the_answer_is_written(schema: dict[str, Any], form: dict[st
 def test_a_schema_that_leaves_something_open_is_not_held_strictly(change: dict[str, Any]) -> None:
     form = written(saying(HI, schema={"anyOf": [CLOSED | change]}))["response_format"]
     assert "strict" not in form["json_schema"]
+
+
+def test_openai_is_asked_to_keep_a_tools_schema_only_where_nothing_in_it_is_open() -> None:
+    tools = (Tool("open", None, OPEN, True), Tool("closed", None, CLOSED, True))
+    said = saying(HI, tools=(*tools, Tool("none", None, {}, True), Tool("loose", strict=False)))
+    told = [tool["function"].get("strict") for tool in written(said, "openai")["tools"]]
+    assert (told, lost(said, "openai")) == ([None, True, None, False], ("tool:strict",))
+    told = [tool["function"].get("strict") for tool in written(said, "vllm")["tools"]]
+    assert (told, lost(said, "vllm")) == ([True, True, True, False], ())

@@ -19,6 +19,7 @@ class Traits:
     template's own words. `named_choice`: a tool can be chosen by name. `sampling`: temperature
     and the like, and stop texts, are taken. `newer`: `developer` and `max_completion_tokens`.
     `thinks_with_tools`: a request may have both tools and a wish to think.
+    `strict_closed`: a schema that is open is refused where it shall be kept strictly.
     `longest_id`: of a tool call, in characters; `longest_name`: of a tool, which then also has no
     signs but `A-Za-z0-9_-`.
     """
@@ -34,13 +35,14 @@ class Traits:
     sampling: bool = True
     newer: bool = False
     thinks_with_tools: bool = True
+    strict_closed: bool = False
     longest_id: int | None = None
     longest_name: int | None = None
     most_stops: int | None = None
 
 
 _KINDS: Mapping[str, Traits] = {
-    "openai": Traits(files=True, longest_id=40, longest_name=64, most_stops=4),
+    "openai": Traits(files=True, strict_closed=True, longest_id=40, longest_name=64, most_stops=4),
     "openrouter": Traits(
         thought="reasoning",
         details=True,

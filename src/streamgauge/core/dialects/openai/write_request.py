@@ -56,7 +56,7 @@ def _add_tools(body: Members, conversation: Conversation, traits: Traits, losses
         return
     if choice is not None and choice.mode == "tool" and not traits.named_choice:
         tools = tuple(tool for tool in tools if tool.name == choice.name)
-    body["tools"] = [_tool(tool) for tool in tools]
+    body["tools"] = [_tool(tool, traits, losses) for tool in tools]
     if choice is None:
         return
     if traits.tool_choice:
@@ -71,12 +71,14 @@ def _add_tools(body: Members, conversation: Conversation, traits: Traits, losses
         losses.note(Loss.PARALLEL_TOOL_CALLS, choice.parallel is False)
 
 
-def _tool(tool: Tool) -> Members:
+def _tool(tool: Tool, traits: Traits, losses: Losses) -> Members:
     function: Members = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
     function["parameters"] = tool.schema or {"type": "object", "properties": {}}
-    if tool.strict is not None:
+    if tool.strict and traits.strict_closed and not _closed(function["parameters"]):
+        losses.note(Loss.TOOL_STRICT)
+    elif tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
