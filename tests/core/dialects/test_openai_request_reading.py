@@ -268,6 +268,11 @@ def test_each_tool_choice_is_read(
         ({"reasoning": {"effort": "low"}}, Reasoning(effort="low")),
         ({"reasoning": {"enabled": True}}, Reasoning(True)),
         ({"chat_template_kwargs": {"enable_thinking": False, "x": 1}}, Reasoning(False)),
+        ({"chat_template_kwargs": {"thinking": True}}, Reasoning(True)),
+        ({"chat_template_kwargs": {"thinking": True, "enable_thinking": False}}, Reasoning(False)),
+        ({"chat_template_kwargs": {"reasoning_effort": "low"}}, Reasoning(effort="low")),
+        ({"chat_template_kwargs": {"reasoning_effort": "none"}}, Reasoning(False)),
+        ({"chat_template_kwargs": {"reasoning_effort": "a", "thinking": 1}}, Reasoning()),
     ],
 )
 def test_the_wish_to_think_is_read_in_all_its_forms(
@@ -355,6 +360,19 @@ LOSING: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         (),
     ),
     ({"min_p": 0.1, "grammar": "root"}, ("field:min_p", "field:grammar")),
+    (
+        {
+            "reasoning": {"exclude": True, "effort": "low", "summary": None},
+            "chat_template_kwargs": {"thinking": "a", "reasoning_effort": [], "x": 0, "y": None},
+        },
+        (
+            "field:reasoning.exclude",
+            "field:chat_template_kwargs.thinking",
+            "field:chat_template_kwargs.reasoning_effort",
+            "field:chat_template_kwargs.x",
+        ),
+    ),
+    ({"reasoning": {"exclude": False}, "chat_template_kwargs": {"enable_thinking": True}}, ()),
     ({"tools": [{"type": "custom", "custom": {"name": "sql"}}]}, ("custom_tool",)),
     ({"messages": [USER | {"name": "Ann"}]}, ("message:name",)),
     ({"messages": [{"role": "assistant", "content": "a", "audio": {"id": "x"}}]}, ("audio",)),

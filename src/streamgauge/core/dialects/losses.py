@@ -9,7 +9,7 @@ from enum import StrEnum
 __all__ = ["FIELD", "Loss", "Losses"]
 
 FIELD = "field:"
-"""Stands before the name of a top-level field of the request that no table here knows."""
+"""Stands before the name of a field of the request that no table here knows, by its path."""
 _MOST_FIELDS = 8
 """More unknown fields than this are not named one by one: the names stand in a header."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")

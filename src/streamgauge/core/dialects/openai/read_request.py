@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamgauge.core.conversation import (
@@ -45,6 +45,9 @@ _LOST: Mapping[str, tuple[Loss, tuple[object, ...]]] = {
     "web_search_options": (Loss.WEB_SEARCH, ()),
 }
 """What is lost, unless its value is empty or one of these, which ask for nothing special."""
+_IN_REASONING = frozenset({"effort", "enabled", "max_tokens"})
+_SWITCHES = ("enable_thinking", "thinking")
+"""What templates call it: the first that is stated counts."""
 
 
 def read_conversation(fields: Mapping[str, Any]) -> Conversation:
@@ -104,17 +107,26 @@ def _sampling(asked: Asked) -> Sampling:
 def _reasoning(asked: Asked) -> Reasoning:
     """Return what the client says by any of the three ways in use."""
     effort = _effort(asked, "reasoning_effort")
-    enabled = budget = None
+    budget: int | None = None
+    enabled: bool | None = None
     if (told := asked.child("reasoning")) is not None:
         effort = effort or _effort(told, "effort")
         budget = told.integer("max_tokens", least=1)
         enabled = told.flag("enabled")
     if (words := asked.child("chat_template_kwargs")) is not None:
-        stated = words.members.get("enable_thinking")
-        enabled = stated if isinstance(stated, bool) else enabled
+        read = {key: value for key, value in words.members.items() if _is_word(key, value)}
+        effort = effort or read.get("reasoning_effort")
+        enabled = next((read[key] for key in _SWITCHES if key in read), enabled)
     if effort == "none":
         return Reasoning(enabled=False)
     return Reasoning(enabled=True if budget else enabled, budget=budget, effort=effort)
+
+
+def _is_word(key: str, value: object) -> bool:
+    """Return whether a template is told something that has a counterpart elsewhere."""
+    if key == "reasoning_effort":
+        return isinstance(value, str) and value in _EFFORTS
+    return key in _SWITCHES and isinstance(value, bool)
 
 
 def _effort(holder: Asked, key: str) -> str | None:
@@ -149,4 +161,14 @@ def _note_others(asked: Asked, losses: Losses) -> None:
             losses.note(loss, bool(value) and value not in usual)
         else:
             unknown.append(key)
-    losses.note_fields(unknown)
+    losses.note_fields([*unknown, *_unknown_members(asked)])
+
+
+def _unknown_members(asked: Asked) -> Iterator[str]:
+    told, words = asked.child("reasoning"), asked.child("chat_template_kwargs")
+    for key, value in {} if told is None else told.members.items():
+        if key not in _IN_REASONING and value is not None and (key, value) != ("exclude", False):
+            yield f"reasoning.{key}"
+    for key, value in {} if words is None else words.members.items():
+        if value is not None and not _is_word(key, value):
+            yield f"chat_template_kwargs.{key}"
