@@ -207,6 +207,13 @@ def test_the_summary_of_what_was_cleared_is_carried() -> None:
     assert read.lost == ("server_block",)
 
 
+@pytest.mark.parametrize("kind", ["advisor_tool_result", "fallback", "mcp_tool_listing"])
+def test_a_history_with_marks_of_anthropics_own_is_carried_without_them(kind: str) -> None:
+    said = turn({"type": kind}, {"type": "text", "text": "a"}, role="assistant")
+    read = read_conversation(asked(messages=[turn({"type": "text", "text": "q"}), said]))
+    assert (read.messages[1].parts, read.lost) == ((Text("a"),), ("server_block",))
+
+
 def test_an_integer_may_be_written_as_a_fraction() -> None:
     assert read_conversation(asked(max_tokens=9.0)).sampling.max_tokens == 9
 

@@ -25,11 +25,12 @@ from streamgauge.core.dialects.written import json_text
 __all__ = ["BlockReader", "cache_of"]
 
 _SERVER_BLOCKS = frozenset(
-    "bash_code_execution_tool_result code_execution_tool_result compaction container_upload "
-    "mcp_tool_result mcp_tool_use server_tool_use text_editor_code_execution_tool_result "
-    "tool_reference tool_search_tool_result web_fetch_tool_result web_search_tool_result".split()
+    "advisor_tool_result bash_code_execution_tool_result code_execution_tool_result compaction "
+    "container_upload fallback mcp_tool_listing mcp_tool_result mcp_tool_use server_tool_use "
+    "text_editor_code_execution_tool_result tool_reference tool_search_tool_result "
+    "web_fetch_tool_result web_search_tool_result".split()
 )
-"""Blocks of tools that Anthropic runs itself: no other server has a place for them."""
+"""Blocks of what Anthropic does and runs itself: no other server has a place for them."""
 _UPLOAD = "container_upload"
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 _SAID_BY: Mapping[Role, frozenset[str]] = {
