@@ -204,6 +204,11 @@ def test_a_prompt_alone_is_one_turn_of_the_user() -> None:
     assert read.messages == (Message("user", (Text("hi"),)),)
 
 
+def test_a_tool_choice_of_null_hides_no_deprecated_one() -> None:
+    fields = asked(functions=[LS["function"]], function_call="none", tool_choice=None)
+    assert read_conversation(fields).tool_choice == ToolChoice("none")
+
+
 def test_deprecated_functions_are_read_as_tools() -> None:
     fields = asked(
         USER,

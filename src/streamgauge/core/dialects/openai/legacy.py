@@ -24,8 +24,8 @@ def modernised(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         tools = fields.get("tools")
         made = [{"type": "function", "function": function} for function in functions]
         renewed["tools"] = [*tools, *made] if isinstance(tools, list) else made
-    if choice is not None:
-        renewed.setdefault("tool_choice", _choice(choice))
+    if choice is not None and renewed.get("tool_choice") is None:
+        renewed["tool_choice"] = _choice(choice)
     if old and isinstance(messages, list):
         renewed["messages"] = _messages(messages)
     return renewed
