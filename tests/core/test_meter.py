@@ -145,12 +145,24 @@ SOURCES: dict[str, tuple[list[Event], Booked]] = {
         Booked(TokenUsage(9, 1), "provider", "provider"),
     ),
     "text behind the count": (
-        [said(9, 0, alone=True), TEXT],
-        Booked(TokenUsage(9, 0), "running", "running"),
+        [said(9, 1, alone=True), TEXT],
+        Booked(TokenUsage(9, 1), "running", "running"),
+    ),
+    "more text behind the count than it has tokens": (
+        [said(9, 1, alone=True), TEXT, TEXT],
+        Booked(TokenUsage(9, 2), "counted", "provider"),
+    ),
+    "a running count before all text, then the marker": (
+        [said(9, 0, running=True), TEXT, TEXT, STOP, END],
+        Booked(TokenUsage(9, 2), "counted", "provider"),
+    ),
+    "text behind a running count, then the marker": (
+        [said(9, 4, running=True), TEXT, STOP, END],
+        Booked(TokenUsage(9, 4), "running", "running"),
     ),
     "text behind the finish and the count": (
-        [TEXT, STOP, said(9, 1), TEXT],
-        Booked(TokenUsage(9, 1), "running", "running"),
+        [TEXT, STOP, said(9, 2), TEXT],
+        Booked(TokenUsage(9, 2), "running", "running"),
     ),
     "text behind the count, then the marker": (
         [said(9, 1), TEXT, END],

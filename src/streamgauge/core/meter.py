@@ -240,9 +240,11 @@ class Meter:
 
     def booked(self) -> Booked:
         """Return the counts to book and where they come from (SPEC §6.3)."""
-        stated = self._stated
-        if self._provider_output:
-            source = "running" if self._is_unfinished() else "provider"
+        stated, unfinished = self._stated, self._is_unfinished()
+        # A frame of content is a token or more: a count that they have outrun is none of them all.
+        outrun = unfinished and self.content_frames > (stated.output or 0)
+        if self._provider_output and not outrun:
+            source = "running" if unfinished else "provider"
             return Booked(stated, source, "none" if stated.input is None else source)
         if (by_timings := self._by_timings()) is not None:
             source = "timings" if self.finish_reason is not None or self.ended else "running"
@@ -255,15 +257,14 @@ class Meter:
         return _NOTHING_BOOKED
 
     def _is_unfinished(self) -> bool:
-        """Whether the answer broke off where the last count stated was not its last (SPEC §6.3).
+        """Whether the last count stated was not the answer's last (SPEC §6.3).
 
         Many servers state the final usage on a frame that has choices, without a finish reason.
         """
-        if self.ended:
-            return False
         if self._covered is not None and self.content_frames > self._covered:
-            return True
-        return self.finish_reason is None and (self._running or self.choices > 1)
+            return self._running or not self.ended
+        more = self._running or self.choices > 1
+        return more and not self.ended and self.finish_reason is None
 
     def _by_timings(self) -> TokenUsage | None:
         """Return llama.cpp's own counts, where `timings` came without usage."""
