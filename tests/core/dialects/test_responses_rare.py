@@ -145,7 +145,11 @@ def test_a_response_as_a_stream() -> None:
         {"type": "response.content_part.added", **at, "content_index": 3, "part": no_text},
         {"type": "response.content_part.done", **at, "content_index": 3, "part": no_text},
         {"type": "response.output_item.done", "output_index": 0, "item": message},
-        {"type": "response.output_item.added", "output_index": 1, "item": call},
+        {
+            "type": "response.output_item.added",
+            "output_index": 1,
+            "item": {**call, "arguments": ""},
+        },
         {
             "type": "response.function_call_arguments.delta",
             "item_id": "f1",
@@ -170,6 +174,26 @@ def test_a_response_as_a_stream() -> None:
     assert stream is not None
     events = [line[7:] for line in stream.decode().split("\n") if line.startswith("event: ")]
     assert events == [event["type"] for event in expected]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "name"),
+    [
+        ("custom_tool_call", "input", "custom_tool_call_input"),
+        ("mcp_call", "arguments", "mcp_call_arguments"),
+    ],
+)
+def test_the_input_of_every_call_is_said_in_deltas(kind: str, key: str, name: str) -> None:
+    item = {"type": kind, "id": "t", "name": "f", key: "hello"}
+    body = json.dumps({"status": "completed", "output": [item]}).encode()
+    at = {"item_id": "t", "output_index": 0}
+    told = payloads(response_stream(body))[1:-1]
+    assert [{k: v for k, v in each.items() if k != "sequence_number"} for each in told] == [
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, key: ""}},
+        {"type": f"response.{name}.delta", **at, "delta": "hello"},
+        {"type": f"response.{name}.done", **at, key: "hello"},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+    ]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b"{}", b'{"status":"queued"}', b'{"error":null}'])

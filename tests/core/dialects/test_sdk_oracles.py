@@ -90,7 +90,9 @@ def test_openai_reads_responses_made_of_an_answer() -> None:
     stream = dialect_of("responses").stream_of("responses", json.dumps(answer).encode())
     assert stream is not None
     with openai_client(stream).responses.stream(model="m", input="x") as events:
+        given = [e for e in events if e.type == "response.function_call_arguments.delta"]
         final = events.get_final_response()
+    assert [each.snapshot for each in given] == ["{}"]
     assert final.output_text == "hi"
     assert final.usage is not None
     assert final.usage.total_tokens == 3

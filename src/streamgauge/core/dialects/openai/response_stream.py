@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamgauge.core.dialects.failures import is_failure
@@ -12,6 +12,12 @@ from streamgauge.core.dialects.loose import load
 __all__ = ["response_stream"]
 
 _ENDS = ("completed", "incomplete", "failed")
+_GIVEN: Mapping[str, tuple[str, str]] = {
+    "function_call": ("arguments", "response.function_call_arguments"),
+    "custom_tool_call": ("input", "response.custom_tool_call_input"),
+    "mcp_call": ("arguments", "response.mcp_call_arguments"),
+}
+"""The member of a call that a stream says in deltas, and what these events' names begin with."""
 
 
 def response_stream(body: bytes) -> bytes | None:
@@ -40,13 +46,16 @@ def response_stream(body: bytes) -> bytes | None:
 
 
 def _item(item: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
-    bare = {**item, "content": []} if isinstance(item.get("content"), list) else item
+    key, name = _GIVEN.get(str(item.get("type")), ("", ""))
+    given = item.get(key)
+    # What the deltas say is not in the item that they are added to.
+    bare = {**item, key: ""} if given else item
+    bare = {**bare, "content": []} if isinstance(item.get("content"), list) else bare
     yield {"type": "response.output_item.added", "output_index": index, "item": bare}
     at = {"item_id": item.get("id"), "output_index": index}
-    if item.get("type") == "function_call" and item.get("arguments"):
-        given = item["arguments"]
-        yield {"type": "response.function_call_arguments.delta", **at, "delta": given}
-        yield {"type": "response.function_call_arguments.done", **at, "arguments": given}
+    if given:
+        yield {"type": f"{name}.delta", **at, "delta": given}
+        yield {"type": f"{name}.done", **at, key: given}
     if item.get("type") == "message":
         parts = item.get("content")
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
