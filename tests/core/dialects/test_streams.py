@@ -123,6 +123,24 @@ def test_a_choice_without_a_usable_number_has_that_of_its_place(stated: object) 
     assert [chunk["choices"][0]["index"] for chunk in payloads(stream)[:-1]] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("endpoint", ["chat/completions", "completions"])
+def test_what_else_a_choice_says_stands_beside_its_finish(endpoint: str) -> None:
+    more = {
+        "stop_reason": "END",
+        "native_finish_reason": "x",
+        "error": {"message": "slow", "code": 429},
+    }
+    said = {"text": "a"} if endpoint == "completions" else {"message": {"content": "a"}}
+    choice = {"index": 0, **said, "delta": {"content": "b"}, "finish_reason": "error", **more}
+    body = json.dumps({"choices": [choice]}).encode()
+    *before, last = (
+        c["choices"][0] for c in payloads(dialect_of(endpoint).stream_of(endpoint, body))[:-1]
+    )
+    assert {key: last[key] for key in more} == more
+    assert last.get("delta", {}) == {}
+    assert not any(key in each for each in before for key in more)
+
+
 def test_a_spoken_answer_that_is_written_too_is_told_once() -> None:
     message = {"content": "hi", "audio": {"data": "AA==", "transcript": "hi"}}
     body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()

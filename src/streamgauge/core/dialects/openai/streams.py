@@ -14,6 +14,8 @@ __all__ = ["DONE", "chat_stream", "completion_stream"]
 DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _TAIL = ("usage", "timings")
+_TOLD = frozenset({"index", "message", "delta", "text", "logprobs", "finish_reason"})
+"""Of a choice, what has its place in a chunk. The rest stands beside the finish: an error, say."""
 _PIECES = (
     ("reasoning_content", "reasoning", "reasoning_details"),
     ("content", "audio"),
@@ -74,6 +76,10 @@ def _piece(index: Any, delta: dict[str, Any], finish: Any = None) -> dict[str, A
     return {"index": index, "delta": delta, "finish_reason": finish}
 
 
+def _rest(choice: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in choice.items() if key not in _TOLD}
+
+
 def _chat_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
@@ -87,7 +93,7 @@ def _chat_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]
     if isinstance(calls, list) and calls:
         whole = [{**c, "index": i} for i, c in enumerate(calls) if isinstance(c, dict)]
         yield _piece(index, {"tool_calls": whole})
-    yield _piece(index, {}, choice.get("finish_reason"))
+    yield {**_piece(index, {}, choice.get("finish_reason")), **_rest(choice)}
 
 
 def _text_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]:
@@ -96,4 +102,4 @@ def _text_choice(choice: dict[str, Any], index: Any) -> Iterator[dict[str, Any]]
     if text:
         yield {"index": index, "text": text, "logprobs": logprobs, "finish_reason": None}
     finish = choice.get("finish_reason")
-    yield {"index": index, "text": "", "logprobs": None, "finish_reason": finish}
+    yield {"index": index, "text": "", "logprobs": None, "finish_reason": finish, **_rest(choice)}
