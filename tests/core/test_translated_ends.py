@@ -130,6 +130,19 @@ def test_a_mark_behind_content_without_a_finish_completes() -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+def test_a_call_without_arguments_or_a_finish_is_an_answer(client: str) -> None:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "ls", "arguments": ""}}
+    play = answering(
+        client, "openai", chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}}]), DONE
+    )
+    play.do("upstream_end", "complete")
+    legal(client, play.body, OURS)
+    told, row = heard(client, play.body), play.row
+    assert (told.error, told.ended) == (None, True)
+    assert (row.status, row.anomalies) == (Status.COMPLETED, [])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_frame_beyond_the_cap_ends_the_stream_with_an_error(client: str) -> None:
     play = answering(client, "openai", ROLE, text("a"))
     play.data(b"data: " + b"x" * (32 * 1024 * 1024 + 1))

@@ -155,6 +155,15 @@ def test_an_answer_that_says_nothing_is_an_error_and_no_empty_message(
 
 
 @pytest.mark.parametrize("stream", [True, False])
+def test_a_call_without_arguments_or_a_finish_is_an_answer(stream: bool) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "ls", "arguments": ""}}
+    play = play_of("anthropic", "openai", stream=stream)
+    play.answer(200, json.dumps({"choices": [{"message": {"tool_calls": [call]}}]}).encode())
+    assert (play.row.status, play.row.success) == (Status.COMPLETED, True)
+    assert b'"stop_reason":"tool_use"' in (play.body or play.whole.body)
+
+
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_an_error_object_in_a_whole_answer_is_the_clients_error(
     client: str, upstream: str, stream: bool

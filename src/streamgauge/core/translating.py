@@ -148,8 +148,9 @@ class Translating:
             return _NOTHING, self.encoder.encode(piece.events)
         self.over = True
         said = self.encoder.encode([e for e in piece.events if not isinstance(e, Ended)])
-        if not self.encoder.finished and not self.meter.content_frames:
-            self.meter.failed = EMPTY
+        meter = self.meter
+        if not (self.encoder.finished or meter.content_frames or meter.calls is not None):
+            meter.failed = EMPTY
             return Turn.ERROR, said
         return Turn.MARKER, said + self._end()
 

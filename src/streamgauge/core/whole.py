@@ -66,8 +66,8 @@ def _without_usage(body: bytes) -> bytes:
 
 
 def says_nothing(meter: Meter) -> bool:
-    """Return whether an answer had neither content nor a finish: no dialect's answer is that."""
-    return not meter.content_frames and meter.finish_reason is None
+    """Return whether an answer had no content, call or finish: no dialect's answer is that."""
+    return not meter.content_frames and meter.calls is None and meter.finish_reason is None
 
 
 def whole_body(
