@@ -12,7 +12,18 @@ from streamgauge.core.actions import (
 )
 from streamgauge.core.record import Status
 
-from .playbook import DONE, ROLE, SSE, USAGE, Play, chat_request, chunk, last_payload, text
+from .playbook import (
+    DONE,
+    ROLE,
+    SSE,
+    USAGE,
+    Play,
+    chat_request,
+    chunk,
+    last_payload,
+    request_of,
+    text,
+)
 
 ASKED = chat_request(stream_options={"include_usage": True})
 MESSAGES = chat_request("messages", max_tokens=5)
@@ -202,6 +213,17 @@ def test_an_error_frame_in_the_read_of_its_text_comes_behind_it() -> None:
     play.stream(text("a") + error + DONE, end="complete")
     assert play.body == text("a") + error
     assert (play.row.status, play.row.usage_source) == (Status.UPSTREAM_ERROR, "counted")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("client", ["openai", "anthropic"])
+def test_of_two_errors_the_first_is_told_however_they_are_read(client: Any, apart: bool) -> None:
+    translated = {"dialect": "openai"} if client == "anthropic" else {}
+    play = Play(request_of(client), attempt=translated)
+    wire = [text("a"), chunk(error={"message": "first", "code": 503}), chunk(error="second")]
+    play.stream(*(wire if apart else [b"".join(wire)]), end="complete")
+    assert last_payload(play.body)["error"]["message"] == "first"
+    assert play.row.error_message == "first"
 
 
 def test_secrets_are_removed_from_an_error_frame() -> None:

@@ -168,7 +168,7 @@ class Meter:
             self.note(Anomaly.BAD_TOOL_JSON)
 
     def _observe_failure(self, event: Failed, now: float) -> None:
-        self.failed = event
+        self.failed = self.failed or event  # the client is told the first, however they are read
 
     def _observe_shown(self, event: Shown, now: float) -> None:
         self.shown = True
