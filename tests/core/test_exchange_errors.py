@@ -215,6 +215,14 @@ def test_an_error_frame_in_the_read_of_its_text_comes_behind_it() -> None:
     assert (play.row.status, play.row.usage_source) == (Status.UPSTREAM_ERROR, "counted")
 
 
+def test_what_stopped_groqs_stream_early_is_an_error() -> None:
+    play = Play(ASKED)
+    play.stream(text("a"), chunk(choices=[], x_groq={"error": "over capacity"}), DONE)
+    play.do("upstream_end", "complete")
+    assert last_payload(play.body)["error"]["message"] == "over capacity"
+    assert (play.row.status, play.row.success) == (Status.UPSTREAM_ERROR, False)
+
+
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("client", ["openai", "anthropic"])
 def test_of_two_errors_the_first_is_told_however_they_are_read(client: Any, apart: bool) -> None:

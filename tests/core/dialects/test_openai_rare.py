@@ -236,6 +236,7 @@ MISMATCH = Noted("type_mismatch")
     ("members", "told"),
     [
         ({"x_groq": {"usage": COUNTS}}, UsageReported(TokenUsage(3, 2), running=True)),
+        ({"x_groq": {"id": "r", "error": "over capacity"}}, Failed("over capacity")),
         ({"usage": COUNTS}, UsageReported(TokenUsage(3, 2), running=True)),
         ({"service_tier": "flex"}, UsageReported(TokenUsage(), final=False, service_tier="flex")),
         ({"timings": {"predicted_n": 4}}, TimingsReported(Timings(predicted_n=4))),

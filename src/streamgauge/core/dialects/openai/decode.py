@@ -175,7 +175,7 @@ class ChatDecoder:
             text = clean_text(stopped) if isinstance(stopped, str) else None
             events.append(Finished(clean_label(choice.finish_reason), index, text or None))
         if choice.error and choice.error != _NULL:
-            self._read_error(choice.error, events)
+            _fail(_value(choice.error), events)
         elif choice.finish_reason == "error":
             events.append(_FINISHED_WITH_ERROR)
 
@@ -192,14 +192,19 @@ class ChatDecoder:
         self, chunk: Chunk, choices: Sequence[Choice] | None, events: list[Event]
     ) -> None:
         if chunk.x_groq and chunk.x_groq != _NULL:
-            groq = _value(chunk.x_groq)
-            self._read_usage(groq.get("usage") if isinstance(groq, dict) else None, choices, events)
+            self._read_groq(_value(chunk.x_groq), choices, events)
         if chunk.usage and chunk.usage != _NULL:
             self._read_usage(usage_of(chunk.usage), choices, events)
         if chunk.timings and chunk.timings != _NULL:
             events.extend(timings_events(chunk.timings))
         if chunk.error and chunk.error != _NULL:
-            self._read_error(chunk.error, events)
+            _fail(_value(chunk.error), events)
+
+    def _read_groq(self, groq: Any, choices: Sequence[Choice] | None, events: list[Event]) -> None:
+        """Read Groq's own object: usage, and why it stopped a stream early."""
+        if isinstance(groq, dict):
+            self._read_usage(groq.get("usage"), choices, events)
+            _fail(groq.get("error"), events)
 
     def _read_usage(
         self, usage: Any, choices: Sequence[Choice] | None, events: list[Event]
@@ -209,11 +214,6 @@ class ChatDecoder:
         running = bool(choices) and not any(choice.finish_reason for choice in choices or ())
         alone = choices is not None and not choices
         events.extend(usage_events(usage, running=running, alone=alone, service_tier=self._tier))
-
-    def _read_error(self, raw: msgspec.Raw, events: list[Event]) -> None:
-        error = _value(raw)
-        if is_failure(error):
-            _fail(failure_of(error), events)
 
     def _loosely(self, payload: bytes, *, failed: bool = False) -> Sequence[Event]:
         """Read a frame that typed decoding refused, or that has no choices at all."""
@@ -241,8 +241,7 @@ class ChatDecoder:
         choices = chunk.choices if chunk.choices or chunk.empty else None
         self._read_loose_extras(members, None if whole else choices, events)
         for error in (*chunk.errors, _top_error(members)):
-            if is_failure(error):
-                _fail(failure_of(error), events)
+            _fail(error, events)
         if chunk.odd:
             events.append(Noted(Anomaly.TYPE_MISMATCH))
         if native and members["stop"] and not whole:
@@ -252,9 +251,7 @@ class ChatDecoder:
     def _read_loose_extras(
         self, members: dict[str, Any], choices: Sequence[Choice] | None, events: list[Event]
     ) -> None:
-        groq = members.get("x_groq")
-        if isinstance(groq, dict):
-            self._read_usage(groq.get("usage"), choices, events)
+        self._read_groq(members.get("x_groq"), choices, events)
         self._read_usage(members.get("usage"), choices, events)
         if members.get("timings") is not None:
             events.extend(timings_of(members["timings"]))
@@ -278,12 +275,14 @@ def _read_thoughts(delta: Delta, index: int, events: list[Event]) -> None:
     events.extend(told)
 
 
-def _fail(failed: Failed, events: list[Event]) -> None:
-    """Add a failure; of several in one frame the first stands, but for one without words."""
+def _fail(error: Any, events: list[Event]) -> None:
+    """Add the failure that `error` tells of; of a frame's the first stands, but for one without words."""
+    if not is_failure(error):
+        return
     if _FINISHED_WITH_ERROR in events:
         events.remove(_FINISHED_WITH_ERROR)
     if not any(isinstance(event, Failed) for event in events):
-        events.append(failed)
+        events.append(failure_of(error))
 
 
 def _top_error(members: dict[str, Any]) -> Any:
