@@ -154,6 +154,27 @@ def test_an_answer_that_says_nothing_is_an_error_and_no_empty_message(
             assert json.loads(play.whole.body)["error"]["message"] == row.error_message
 
 
+@pytest.mark.parametrize("usage", [{}, {"usage": None}])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("client", ["anthropic", "openai"])
+def test_a_message_that_states_no_usage_has_none_in_its_row(
+    client: str, stream: bool, usage: dict[str, Any]
+) -> None:
+    whole = {**UPSTREAMS["anthropic"].whole, **usage}
+    if not usage:
+        del whole["usage"]
+    if client == "anthropic":
+        play = Play(request_of("anthropic", stream=stream))
+    else:
+        play = play_of(client, "anthropic", stream=stream)
+    play.answer(200, json.dumps(whole).encode())
+    row = play.row
+    assert (row.input_tokens, row.input_source) == (None, "none")
+    assert (row.output_tokens, row.usage_source) == ((1, "counted") if stream else (None, "none"))
+    if stream:
+        legal(client, play.body, OURS)
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_call_without_arguments_or_a_finish_is_an_answer(stream: bool) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "ls", "arguments": ""}}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamgauge.core.dialects.anthropic.streams import messages_stream
+from streamgauge.core.dialects.anthropic.usage import UNSTATED
 from streamgauge.core.dialects.codecs import UPSTREAMS
 from streamgauge.core.dialects.openai.streams import chat_stream
 from streamgauge.core.dialects.registry import DIALECTS, dialect_of
@@ -263,11 +264,11 @@ def test_a_message_as_a_stream() -> None:
 @pytest.mark.parametrize("usage", [None, 7, []])
 def test_a_message_without_usage_has_the_counts_that_clients_insist_on(usage: object) -> None:
     begin, end, stop = named(messages_stream(json.dumps({"content": [], "usage": usage}).encode()))
-    assert begin["message"]["usage"] == {"input_tokens": 0, "output_tokens": 0}
+    assert begin["message"]["usage"] == UNSTATED
     assert end == {
         "type": "message_delta",
         "delta": {"stop_reason": None, "stop_sequence": None},
-        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "usage": UNSTATED,
     }
     assert stop == {"type": "message_stop"}
 

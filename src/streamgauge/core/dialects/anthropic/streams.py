@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from streamgauge.core.dialects.anthropic.usage import UNSTATED
 from streamgauge.core.dialects.failures import is_failure
 from streamgauge.core.dialects.framing import json_frame
 from streamgauge.core.dialects.loose import dump, load
@@ -37,7 +38,7 @@ def _frame(event: _Members) -> bytes:
 
 def _events(answer: _Members, content: list[_Members]) -> Iterator[_Members]:
     stated = answer.get("usage")
-    usage = stated if isinstance(stated, dict) else {"input_tokens": 0, "output_tokens": 0}
+    usage = stated if isinstance(stated, dict) else UNSTATED
     end = {"stop_reason": answer.get("stop_reason"), "stop_sequence": answer.get("stop_sequence")}
     started = {**answer, "content": [], "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**started, "usage": {**usage, "output_tokens": 0}}}

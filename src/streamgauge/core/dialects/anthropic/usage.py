@@ -11,7 +11,14 @@ from streamgauge.core.events import Event, Noted, UsageReported
 from streamgauge.core.record import Anomaly
 from streamgauge.core.usage import TokenUsage
 
-__all__ = ["UsageState"]
+__all__ = ["UNSTATED", "UsageState"]
+
+UNSTATED: Mapping[str, object] = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "streamgauge": "unstated",
+}
+"""Usage for a stream made of an answer that states none: its readers insist on the counts."""
 
 _INPUT, _OUTPUT = "input_tokens", "output_tokens"
 _CACHE_READ, _CACHE_WRITE = "cache_read_input_tokens", "cache_creation_input_tokens"
@@ -35,6 +42,8 @@ class UsageState:
         """
         if not isinstance(usage, dict):
             return REFUSED.notes
+        if usage.get("streamgauge") == UNSTATED["streamgauge"]:
+            return ()
         if isinstance(tier := usage.get("service_tier"), str):
             self._tier = clean_label(tier)
         newer = self._merged(usage, final=final)
