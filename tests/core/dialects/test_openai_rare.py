@@ -111,6 +111,8 @@ def test_an_error_with_words_replaces_a_finish_with_error() -> None:
     choice = {"index": 0, "finish_reason": "error", "delta": {}}
     told = decode({"choices": [choice], "error": {"message": "b"}})
     assert told == [Finished("error"), Failed("b")]
+    several = decode({"choices": [choice, choice], "error": {"message": "b"}})
+    assert several == [Finished("error"), Finished("error"), Failed("b")]
     assert decode({"choices": [choice]}) == [
         Finished("error"),
         Failed("the upstream finished a choice with an error"),

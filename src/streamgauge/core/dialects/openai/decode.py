@@ -279,7 +279,7 @@ def _fail(error: Any, events: list[Event]) -> None:
     """Add the failure that `error` tells of; of a frame's the first stands, but for one without words."""
     if not is_failure(error):
         return
-    if _FINISHED_WITH_ERROR in events:
+    while _FINISHED_WITH_ERROR in events:
         events.remove(_FINISHED_WITH_ERROR)
     if not any(isinstance(event, Failed) for event in events):
         events.append(failure_of(error))
