@@ -60,6 +60,7 @@ def test_the_status_is_a_number_of_an_error_or_what_a_known_type_stands_for(
         ("request_too_large", 413),
         ("rate_limit_error", 429),
         ("rate_limit_exceeded", 429),
+        ("insufficient_quota", 429),
         ("server_error", 500),
         ("api_error", 500),
         ("not_supported_error", 501),

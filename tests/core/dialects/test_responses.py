@@ -99,9 +99,9 @@ def test_timings_stand_beside_the_response() -> None:
     ("frame", "event", "events"),
     [
         (
-            {"type": "error", "code": "server_error", "message": "m"},
+            {"type": "error", "code": "server_error", "message": "m", "param": "input"},
             b"error",
-            [Failed("m", None, "server_error", 500)],
+            [Failed("m", None, "server_error", 500, "input")],
         ),
         (
             {"type": "error", "error": {"type": "api_error", "message": "m"}},

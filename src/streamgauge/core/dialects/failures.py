@@ -33,6 +33,7 @@ _STATUS_OF_TYPE: Mapping[str, int] = {
     "request_too_large": 413,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
     "server_error": 500,
     "api_error": 500,
     "not_supported_error": 501,

@@ -200,4 +200,4 @@ def _finish(answer: LooseObject) -> str | None:
 
 def _plain(frame: LooseObject) -> dict[str, Any]:
     """Return an `error` event's own fields; its `type` says only that it is one."""
-    return {key: frame.value(key) for key in ("message", "code", "status")}
+    return {key: frame.value(key) for key in ("message", "code", "status", "param")}
