@@ -119,6 +119,88 @@ def test_a_read_only_directory_is_refused(public: Path) -> None:
     assert "make the directory writable" in line
 
 
+READING = """
+from pathlib import Path
+from streamgauge.ledger.following import FollowedFile
+from streamgauge.ledger.maintenance import vacuum
+from streamgauge.ledger.reader import Filter, LedgerReader
+
+PATH = Path(sys.argv[1])
+
+def ids(path):
+    with LedgerReader(path) as reader:
+        return [row["id"] for row in reader.newest(Filter())]
+
+def told(call, path):
+    try:
+        say(call(path))
+    except LedgerError as error:
+        say(type(error).__name__, error)
+"""
+FILLING = """
+ledger = opened(sys.argv[1])
+ledger.begin(*rows("one"), lambda _: None)
+ledger.stop(5)
+"""
+
+
+def test_a_ledger_in_a_directory_that_is_read_only_is_read(public: Path) -> None:
+    path = public / "ledger.db"
+    output_of(FILLING, path)
+    public.chmod(0o555)
+    link = public.with_name(public.name + ".link")
+    link.symlink_to(path)
+    look = "told(ids, PATH); told(lambda path: len(FollowedFile(path).look(5)), PATH)"
+    try:
+        assert output_of(READING + AS_NOBODY + look, path) == ["['one']", "1"]
+        path.with_name("ledger.db-wal").write_bytes(b"rows of a gateway that was killed")
+        for name in (path, link):
+            lines = output_of(READING + AS_NOBODY + look, name)
+            assert [line.split()[0] for line in lines] == ["LedgerUnreadable"] * 2
+            assert "its newest rows are in its -wal" in lines[0]
+    finally:
+        link.unlink()
+
+
+def test_who_follows_a_ledger_that_nobody_writes_sees_a_gateway_that_starts(public: Path) -> None:
+    path = public / "ledger.db"
+    output_of(FILLING, path)
+    public.chmod(0o555)
+    follow = """
+followed = FollowedFile(PATH)
+say([row["id"] for row in followed.look(5)])
+sys.stdin.readline()
+say([row["id"] for row in followed.look()])
+say([row["id"] for row in followed.look()])
+"""
+    with start(READING + AS_NOBODY + follow, path) as reader:
+        assert reader.stdout is not None
+        assert reader.stdin is not None
+        assert reader.stdout.readline() == "['one']\n"
+        output_of(FILLING.replace("one", "two"), path)
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        # The next start has closed the first one's row.
+        assert sorted(eval(reader.stdout.readline())) == ["one", "two"]
+        assert reader.stdout.readline() == "[]\n"
+
+
+def test_a_ledger_that_this_user_may_not_read_is_told_as_such(public: Path) -> None:
+    path = public / "ledger.db"
+    output_of(FILLING, path)
+    looks = """
+for call in (ids, vacuum, lambda path: FollowedFile(path).look()):
+    told(call, PATH)
+"""
+    for place, mode in ((path, 0o000), (public, 0o000)):
+        place.chmod(mode)
+        lines = output_of(READING + AS_NOBODY + looks, path)
+        assert len(lines) == 3
+        for line in lines:
+            assert line.startswith("LedgerUnreadable"), line
+            assert "permission denied" in line
+
+
 def test_a_directory_that_is_not_there_is_named(
     opened: Callable[..., SqliteLedger], tmp_path: Path
 ) -> None:

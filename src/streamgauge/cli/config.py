@@ -69,8 +69,11 @@ def _tell_json(error: ConfigError) -> None:
 def _about_ledger(loaded: Loaded) -> list[str]:
     """Return a line where a gateway could not begin here; elsewhere its directory may be there."""
     folder, place = Path(loaded.config.ledger.path).parent, loaded.origins.get(("ledger", "url"))
-    if folder.is_dir():
-        return []
+    try:
+        if folder.is_dir():
+            return []
+    except PermissionError:
+        return []  # Whoever checks may be another user than the gateway's.
     said = f"ledger.url: there is no directory {folder}: make it before the gateway starts"
     return [said if place is None else f"{place}: {said}"]
 

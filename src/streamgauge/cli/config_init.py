@@ -60,7 +60,7 @@ def init(upstreams: tuple[str, ...], force: bool, output: str) -> None:
 def _write(file: Path, text: str, force: bool) -> None:
     """Write whole or not at all: a gateway that runs may be watching the file."""
     target = Path(os.path.realpath(file))
-    if target.exists() and not force:
+    if os.path.exists(target) and not force:
         raise click.UsageError(f"{file} is there already; --force overwrites it, -o names another")
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:

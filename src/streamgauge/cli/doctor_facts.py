@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamgauge.gateway.descriptors import raise_limit
-from streamgauge.ledger.base import LedgerMissing, LedgerOpenError
+from streamgauge.ledger.base import LedgerMissing, LedgerOpenError, LedgerUnreadable
 from streamgauge.ledger.reader import Filter, LedgerReader
 from streamgauge.ledger.spool import holds_rows
 from streamgauge.tools.doctor import HouseFacts
@@ -45,8 +45,8 @@ def _newest_row(path: Path) -> tuple[str | None, int | None]:
     try:
         with LedgerReader(path) as reader:
             row = next(reader.newest(Filter(), 1), None)
-    except LedgerMissing:
-        return None, None  # serve makes it
+    except (LedgerMissing, LedgerUnreadable):
+        return None, None  # serve makes it; rights are looked at below
     except LedgerOpenError as error:
         return str(error), None
     return None, None if row is None else row["started_at"]
@@ -55,10 +55,16 @@ def _newest_row(path: Path) -> tuple[str | None, int | None]:
 def _cannot_write(path: Path) -> str | None:
     """Return why a gateway could not write there. SQLite and the lock need the directory, too."""
     folder = path.resolve().parent
-    if not folder.is_dir():
-        return f"there is no directory {folder}"
     for place in (folder, path):
-        if place.exists() and not os.access(place, os.W_OK):
+        try:
+            place.stat()
+        except PermissionError:
+            return f"{place}: permission denied"
+        except OSError:
+            if place is folder:
+                return f"there is no directory {folder}"
+            continue
+        if not os.access(place, os.W_OK):
             return f"{place} is not writable for this user"
     return None
 

@@ -65,7 +65,7 @@ def explain(
     except RequestError as error:
         raise click.UsageError(f"this is no request: {error.message}") from None
     click.echo(json.dumps(as_json(found)) if wants_json else as_text(found))
-    if model is not None and body is None and Path(model).is_file():
+    if model is not None and body is None and os.path.isfile(model):
         click.echo(f"{model} is taken for a model; the file is read with --request", err=True)
     if not loaded.config.upstreams:
         click.echo("no upstream is configured: see `streamgauge config init`", err=True)

@@ -166,9 +166,10 @@ def _writing(ledger: Path, *, must_exist: bool = False) -> Iterator[KeyStore]:
     """Yield the store; what it refuses ends the verb: 1 no such key, 2 unfit, 4 not to be had."""
     from streamgauge.ledger.base import LedgerMissing
     from streamgauge.ledger.keys import KeyRefused, KeyStore, KeyUnfit
+    from streamgauge.ledger.presence import is_there
 
     with written():
-        if must_exist and not ledger.is_file():
+        if must_exist and not is_there(ledger):
             raise LedgerMissing(f"there is no ledger at {ledger}")
         try:
             with KeyStore(ledger, now_us) as store:

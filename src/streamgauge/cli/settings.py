@@ -50,7 +50,7 @@ def default_ledger() -> tuple[Path, str | None]:
     if configured is not None:
         return sqlite_path(configured), None
     path = sqlite_path(DEFAULT_URL)
-    if not path.exists() and DEMO_LEDGER.exists():
+    if not os.path.exists(path) and os.path.exists(DEMO_LEDGER):
         return DEMO_LEDGER, f"no {path} here: this is --ledger {DEMO_LEDGER}, left by the demo"
     return path, None
 

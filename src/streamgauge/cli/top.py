@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def _configured_ledger(no_gateway: str) -> Source:
     from streamgauge.cli.top_sources import LedgerSource
 
     path, _ = default_ledger()
-    if not path.exists():
+    if not os.path.exists(path):
         raise NotThere(f"{no_gateway}, and there is no ledger at {path}")
     return LedgerSource(path, f"{no_gateway}: this is what the ledger knows")
 

@@ -109,7 +109,7 @@ def find_file(options: LoadOptions) -> tuple[Path | None, Place | None]:
 
 def _stamp(file: Path) -> Stamp:
     """Return the stamp of a file; that of a pipe changes as it is read."""
-    return stamp_of(file) if file.is_file() else None
+    return stamp_of(file) if os.path.isfile(file) else None
 
 
 def read_document(origin: Path, place: Place | None, cwd: Path | None) -> Document:

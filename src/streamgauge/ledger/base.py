@@ -21,6 +21,7 @@ __all__ = [
     "LedgerReadOnly",
     "LedgerStats",
     "LedgerUnavailable",
+    "LedgerUnreadable",
     "Notice",
     "Post",
     "RowRefused",
@@ -53,6 +54,10 @@ class LedgerLocked(LedgerOpenError):
 
 class LedgerReadOnly(LedgerOpenError):
     """The file or its directory cannot be written (FAULTS F11)."""
+
+
+class LedgerUnreadable(LedgerOpenError):
+    """This user may not read the file, or not even look for it."""
 
 
 class LedgerCorrupt(LedgerOpenError):

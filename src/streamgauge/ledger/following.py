@@ -9,6 +9,7 @@ from typing import Any
 
 from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerForeign, LedgerMissing
+from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.schema import opening
 
@@ -48,6 +49,8 @@ class Follower(LedgerReader):
 
     def changes(self) -> list[Row]:
         """Return what began or closed since the last look, in the order of its happening."""
+        if self._frozen:
+            self._look_afresh()
         version = self._data_version()
         if version == self._version:
             return []
@@ -60,6 +63,13 @@ class Follower(LedgerReader):
             self._last_id = begun[-1]["id"]
         self._open = self._open & still | _ids_in_flight(begun)
         return sorted([*begun, *ended], key=_moment)
+
+    def _look_afresh(self) -> None:
+        """Open again what was opened as if nobody ever wrote there: a gateway may have started since."""
+        self._connection.close()
+        with opening(self._path):
+            self._connection = self._connect()
+        self._version = None
 
     def _data_version(self) -> int:
         with opening(self._path):
@@ -139,6 +149,7 @@ class FollowedFile:
         try:
             found = self._path.stat()
         except OSError:
+            is_there(self._path)  # raises where nobody can tell
             return None
         return found.st_dev, found.st_ino
 

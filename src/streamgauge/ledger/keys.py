@@ -25,6 +25,7 @@ from streamgauge.ledger.base import LedgerError, LedgerForeign, LedgerLocked, Le
 from streamgauge.ledger.key_rows import KeyRow, check_of, columns_of, read_rows, ring_of
 from streamgauge.ledger.key_secret import KeySecretMissing, made_secret, read_secret
 from streamgauge.ledger.lock import LedgerLock
+from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.schema import APPLICATION_ID, LATEST, open_for_writing, opening
 
@@ -263,7 +264,7 @@ def _make_ready(path: Path) -> None:
 
 def _schema_of(path: Path) -> int | None:
     """Return the ledger's schema, None where there is no ledger yet. Raises LedgerForeign."""
-    if not path.is_file() or not path.stat().st_size:
+    if not is_there(path) or not path.stat().st_size:
         return None
     with opening(path), closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
         own = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID

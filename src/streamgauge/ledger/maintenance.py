@@ -13,6 +13,7 @@ from pathlib import Path
 from streamgauge.ledger.base import LedgerLocked, LedgerMissing
 from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.new_file import FileRefused, new_file
+from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.rollup_fill import catch_up, rebuild
 from streamgauge.ledger.schema import DAMAGE_CODES, LATEST, open_for_writing, opening
@@ -154,7 +155,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 @contextmanager
 def _alone(ledger: Path, verb: str) -> Iterator[None]:
     """Hold the ledger's lock, so that no gateway starts meanwhile."""
-    if not ledger.is_file():
+    if not is_there(ledger):
         raise LedgerMissing(f"there is no ledger at {ledger}")
     try:
         lock = LedgerLock(ledger, owner=f"ledger {verb}")

@@ -48,9 +48,11 @@ def new_file(path: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def _check(path: Path, *, replace: bool) -> None:
-    if path.exists() and not path.is_file():
+    # Of what this user may not look at: that nothing can be made there is what he is told.
+    there = os.path.exists(path)
+    if there and not path.is_file():
         raise FileRefused(f"{path} is no plain file")
-    if path.exists() and not replace:
+    if there and not replace:
         raise _exists(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamgauge.core.record import Status
-from streamgauge.ledger.base import LedgerForeign, LedgerMissing
+from streamgauge.ledger.base import LedgerForeign, LedgerMissing, LedgerUnreadable
 from streamgauge.ledger.globs import fits_glob
+from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
@@ -68,9 +70,10 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Open, or raise LedgerMissing, LedgerCorrupt, LedgerForeign or LedgerOpenError."""
+        """Open, or raise LedgerMissing, LedgerUnreadable, LedgerCorrupt, LedgerForeign or LedgerOpenError."""
         self._path = Path(path)
-        if not self._path.is_file():
+        self._frozen = False
+        if not is_there(self._path):
             raise LedgerMissing(f"there is no ledger at {self._path}")
         with opening(self._path):
             self._connection = self._connect()
@@ -163,22 +166,38 @@ class LedgerReader:
     def _connect(self) -> sqlite3.Connection:
         uri = self._path.absolute().as_uri()
         connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)
+        self._frozen = False
         try:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
         except sqlite3.OperationalError as error:
             connection.close()
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or self._has_log():
+            if not self._shut_to_readers(error):
                 raise
+            if self._has_log():
+                raise LedgerUnreadable(
+                    f"ledger {self._path} cannot be read: its newest rows are in its -wal, which only "
+                    f"a user who may write beside it can read: ask as such a one"
+                ) from error
             # No right to make the files that readers share: nobody writes, so none are needed.
             connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+            self._frozen = True
             application = connection.execute("PRAGMA application_id").fetchone()[0]
         if application != APPLICATION_ID:
             connection.close()
             raise LedgerForeign(f"{self._path} is not a streamgauge ledger")
         return connection
 
+    def _shut_to_readers(self, error: sqlite3.OperationalError) -> bool:
+        """Whether it failed because this user, or anybody, may make no file beside the ledger."""
+        refused = error.sqlite_errorcode & 0xFF in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        )
+        return refused and not os.access(self._path.resolve().parent, os.W_OK)
+
     def _has_log(self) -> bool:
-        log = self._path.with_name(self._path.name + "-wal")
+        real = self._path.resolve()
+        log = real.with_name(real.name + "-wal")
         return log.exists() and log.stat().st_size > 0
 
     def _columns(self, table: str, shape: RowShape) -> str:
