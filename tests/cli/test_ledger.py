@@ -107,6 +107,15 @@ def test_filters(path: Path, arguments: list[str], count: int) -> None:
     assert len(told("export", "jsonl", "--ledger", path, *arguments).splitlines()) == count
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", ".spool", ".keys-secret"])
+def test_an_export_takes_the_place_of_nothing_of_the_ledgers(path: Path, suffix: str) -> None:
+    before = told("export", "jsonl", "--ledger", path)
+    own = path.with_name(path.name + suffix)
+    result = run("export", "csv", "--ledger", path, "-o", own, "--force")
+    assert (result.exit_code, str(own) in result.stderr) == (1, True)
+    assert told("export", "jsonl", "--ledger", path) == before
+
+
 def test_a_reader_that_leaves_early_is_no_error_to_talk_about(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         columns = ", ".join(REQUESTS.names[1:])

@@ -66,6 +66,8 @@ def places() -> Iterator[tuple[Path, Path]]:
         (["keys", "revoke", "k", "--ledger", "DIR/books.db"], 4, "cannot be read (permission"),
         (["ledger", "rollup", "--ledger", "DIR/books.db"], 1, "cannot be read (permission denied)"),
         (["ledger", "vacuum", "--ledger", "DIR/books.db"], 4, "cannot be read (permission denied)"),
+        (["ledger", "backup", "DIR/copy.db", "--ledger", "books.db"], 1, "cannot write in"),
+        (["ledger", "export", "csv", "-o", "DIR/rows.csv", "--ledger", "books.db"], 1, "cannot write in"),
         (["ls", "--config", "DIR/gauge.yaml"], 3, "Permission denied"),
         (["config", "check", "DIR/gauge.yaml"], 3, "Permission denied"),
         (["config", "init", "-o", "DIR/new.yaml"], 2, "Permission denied"),

@@ -235,6 +235,37 @@ def test_a_backup_replaces_nothing_unasked(path: Path, tmp_path: Path) -> None:
         back_up(path, tmp_path / "no" / "where.db", replace=False, progress=silent)
 
 
+@pytest.mark.parametrize("beside", ["-wal", "-shm", ".lock", ".spool", ".keys-secret"])
+def test_a_backup_takes_the_place_of_nothing_of_the_ledgers(
+    path: Path, tmp_path: Path, opened: Callable[..., SqliteLedger], beside: str
+) -> None:
+    make(path, 5)
+    opened()
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    own = path.with_name(path.name + beside)
+    before = own.read_bytes() if own.exists() else None
+    for ledger in (path, link):
+        with pytest.raises(FileRefused, match="belongs to the ledger"):
+            back_up(ledger, own, replace=True, progress=silent)
+    assert (own.read_bytes() if own.exists() else None) == before
+
+
+def test_a_backup_is_not_laid_under_the_log_of_another_ledger(
+    path: Path, tmp_path: Path, opened: Callable[..., SqliteLedger]
+) -> None:
+    make(path, 5)
+    other = tmp_path / "other.db"
+    running = opened(path=other)
+    before = contents(other)
+    with pytest.raises(FileRefused, match=r"in use or was not closed: other\.db-wal"):
+        back_up(path, other, replace=True, progress=silent)
+    assert contents(other) == before
+    running.stop(5)
+    back_up(path, other, replace=True, progress=silent)
+    assert contents(other) == contents(path)
+
+
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
     """Let no file grow beyond `size` bytes, as on a disk that is full by then."""

@@ -82,7 +82,7 @@ def export(
     from streamgauge.ledger.reader import Filter
 
     wanted = Filter(since, statuses, model, session, until, upstream)
-    with reading(ledger) as reader, _opened(output, force=force) as out:
+    with reading(ledger) as reader, _opened(output, ledger, force=force) as out:
         rows = counted(reader.oldest(wanted), "rows", total=lambda: reader.count(wanted))
         if format == "csv":
             write_csv(rows, out)
@@ -91,7 +91,7 @@ def export(
 
 
 @contextmanager
-def _opened(output: Path, *, force: bool) -> Iterator[TextIO]:
+def _opened(output: Path, ledger: Path, *, force: bool) -> Iterator[TextIO]:
     """Yield stdout, or a file that appears when it is whole; UTF-8 and LF in any case."""
     if str(output) == "-":
         stdout = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
@@ -100,10 +100,11 @@ def _opened(output: Path, *, force: bool) -> Iterator[TextIO]:
         stdout.detach()
         return
     from streamgauge.ledger.new_file import FileRefused, new_file
+    from streamgauge.ledger.own_files import apart_from
 
     try:
         with (
-            new_file(output, replace=force) as partial,
+            new_file(apart_from(ledger, output), replace=force) as partial,
             partial.open("w", encoding="utf-8", newline="") as file,
         ):
             yield file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from streamgauge.ledger.base import LedgerLocked, LedgerMissing
 from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.new_file import FileRefused, new_file
+from streamgauge.ledger.own_files import apart_from, without_log
 from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.rollup_fill import catch_up, rebuild
@@ -52,7 +52,7 @@ def back_up(ledger: Path, target: Path, *, replace: bool, progress: Progress) ->
     """
     with (
         LedgerReader(ledger) as reader,
-        new_file(_not_itself(target, ledger), replace=replace) as made,
+        new_file(without_log(apart_from(ledger, target)), replace=replace) as made,
     ):
         with (
             opening(ledger),
@@ -178,9 +178,3 @@ def _schema_of(ledger: Path) -> int:
 def _size(ledger: Path) -> int:
     files = (ledger, ledger.with_name(ledger.name + "-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
-
-
-def _not_itself(target: Path, ledger: Path) -> Path:
-    if target.exists() and os.path.samefile(target, ledger):
-        raise FileRefused(f"{target} is the ledger itself")
-    return target
