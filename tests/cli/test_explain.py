@@ -102,12 +102,22 @@ def test_no_route_is_exit_1_with_what_the_client_would_be_told() -> None:
     )
 
 
+def test_a_name_too_long_for_a_file_is_a_model_and_a_header_holds_any_bytes() -> None:
+    start = ["explain", "--config", str(CONFIG), "--header", "x-team=\udcff"]
+    for model in ("m" * 256, "no/such/file"):
+        assert "Traceback" not in CliRunner().invoke(cli, [*start, model]).output
+    result = CliRunner().invoke(cli, [*start, "m" * 256])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+
+
 def test_what_is_no_request_or_no_header_is_exit_2_and_no_configuration_exit_3() -> None:
     start = ["explain", "--config", str(CONFIG)]
     for arguments, text, words in (
         (["--request", "-"], "{", "this is no request"),
         (["--request", "-", "m"], "[]", "this is no request"),
         (["--header", "x-team"], "", "a header is NAME=VALUE"),
+        (["--header", "x team=a"], "", "a header is NAME=VALUE"),
+        (["--header", "x-\udcff=a"], "", "a header is NAME=VALUE"),
     ):
         result = CliRunner().invoke(cli, [*start, *arguments], input=text)
         assert (result.exit_code, words in result.stderr) == (2, True), result.output

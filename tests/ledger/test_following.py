@@ -75,6 +75,14 @@ def test_it_begins_with_the_last_rows_and_those_in_flight(
     assert seen(followed, 2) == [("open", "completed")]
 
 
+def test_more_rows_may_be_asked_for_than_can_be_counted(
+    books: Books, followed: FollowedFile
+) -> None:
+    books.begin("a")
+    books.close("a")
+    assert seen(followed, 10**30) == [("a", "completed")]
+
+
 def test_more_rows_in_flight_than_one_query_takes(books: Books, followed: FollowedFile) -> None:
     ids = [f"id-{n}" for n in range(1200)]
     assert seen(followed) == []

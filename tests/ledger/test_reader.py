@@ -53,6 +53,7 @@ def test_filters(written: SqliteLedger, path: Path) -> None:
     with LedgerReader(path) as reader:
         assert ids(reader) == ["id-2-xyz", "id-1-xyz", "id-0-xyz"]
         assert ids(reader, 2) == ["id-2-xyz", "id-1-xyz"]
+        assert len(ids(reader, 10**30)) == 3, "more than SQLite can count"
         assert ids(reader, since=NOW + 1) == ["id-2-xyz", "id-1-xyz"]
         assert ids(reader, statuses=["in_flight", "shutdown"]) == ["id-0-xyz"]
         assert ids(reader, model="g*") == ["id-2-xyz", "id-0-xyz"]
@@ -62,6 +63,7 @@ def test_filters(written: SqliteLedger, path: Path) -> None:
         assert ids(reader, model="[!l]lama*") == []
         assert ids(reader, model="served", session="s0") == ["id-2-xyz"]
         assert ids(reader, model="none") == []
+        assert ids(reader, model="\udcff*") == [], "a byte of the command line that is no UTF-8"
 
 
 def test_an_exchange_with_its_attempts(written: SqliteLedger, path: Path) -> None:
@@ -96,6 +98,8 @@ def test_ids_by_their_beginning(written: SqliteLedger, path: Path) -> None:
         assert reader.ids_like("id-", 2) == ["id-0-xyz", "id-1-xyz"]
         assert reader.ids_like("id_", 5) == []
         assert reader.ids_like("%", 5) == []
+        assert reader.ids_like("\udcff", 5) == reader.ids_of_client_request("\udcff", 5) == []
+        assert reader.exchange("\udcff") is None
 
 
 def test_readers_see_each_commit_while_the_writer_works(

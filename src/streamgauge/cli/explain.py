@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from streamgauge.core.routing.strategies import Live, Standing
 
 __all__ = ["as_json", "as_text", "explain", "explanation_of"]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 _ENDPOINTS = ("chat/completions", "messages", "completions", "responses", "embeddings")
 _NO_ROUTE = 1
@@ -90,7 +93,9 @@ def explanation_of(
     from streamgauge.gateway.http import request_head
     from streamgauge.gateway.snapshot import snapshot_of
 
-    pairs = tuple((name.lower().encode(), value.encode()) for name, value in headers)
+    pairs = tuple(
+        (name.lower().encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers
+    )
     head = request_head("POST", f"/v1/{endpoint}", "", pairs, "")
     asked = asked_of(read_chat(head, endpoint, body), head, key_label)
     live = _live(config)
@@ -149,7 +154,7 @@ def _live(config: Config) -> Live:
 
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if not equals or not name.strip():
+    if not equals or _HEADER_NAME.fullmatch(name.strip()) is None:
         raise click.UsageError(f"a header is NAME=VALUE, not {text!r}")
     return name.strip(), value.strip()
 

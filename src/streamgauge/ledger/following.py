@@ -10,7 +10,7 @@ from typing import Any
 from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerForeign, LedgerMissing
 from streamgauge.ledger.presence import is_there
-from streamgauge.ledger.reader import LedgerReader
+from streamgauge.ledger.reader import MOST_ROWS, LedgerReader
 from streamgauge.ledger.schema import opening
 
 __all__ = ["FollowedFile", "Follower"]
@@ -40,7 +40,7 @@ class Follower(LedgerReader):
         self._version = self._data_version()
         tail = " WHERE status <> 'in_flight' ORDER BY rowid DESC LIMIT ?"
         with self.snapshot():
-            told = list(self._select(tail, [count]))
+            told = list(self._select(tail, [min(count, MOST_ROWS)]))
             told += self._rows_of(self._in_flight())
             newest = self._connection.execute("SELECT id FROM requests ORDER BY rowid DESC LIMIT 1")
             self._last_id = next((row[0] for row in newest), None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamgauge.ledger.rows import storable_text
+
 __all__ = ["fits_glob"]
 
 
@@ -13,6 +15,7 @@ def fits_glob(columns: Sequence[str], pattern: str) -> tuple[str, list[str | int
     Signs are `*`, `?` and `[…]`, as in settings. A bracket may also be a letter of a name such as
     `llama[q4]`, which is meant as often as a choice of letters: both fit.
     """
+    pattern = storable_text(pattern)
     patterns = [pattern.replace("[", "[[]")]
     if "[" in pattern:
         patterns.append(pattern.replace("[!", "[^"))

@@ -16,10 +16,13 @@ from streamgauge.core.record import Status
 from streamgauge.ledger.base import LedgerForeign, LedgerMissing, LedgerUnreadable
 from streamgauge.ledger.globs import fits_glob
 from streamgauge.ledger.presence import is_there
-from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape
+from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape, storable_text
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
-__all__ = ["Filter", "LedgerReader", "row_of"]
+__all__ = ["MOST_ROWS", "Filter", "LedgerReader", "row_of"]
+
+MOST_ROWS = 2**63 - 1
+"""What SQLite can count: a larger limit is none."""
 
 _PREFIX_END = "\U0010ffff"
 """Sorts after everything that an id may go on with."""
@@ -95,7 +98,9 @@ class LedgerReader:
         """Yield the rows that fit, the newest first, at most `limit` of them."""
         where, values = wanted.as_sql()
         tail = f"{where} ORDER BY started_at DESC, rowid DESC LIMIT ?"
-        yield from self._select(tail, [*values, -1 if limit is None else limit])
+        yield from self._select(
+            tail, [*values, MOST_ROWS if limit is None else min(limit, MOST_ROWS)]
+        )
 
     def oldest(self, wanted: Filter) -> Iterator[dict[str, Any]]:
         """Yield the rows that fit, the oldest first, in constant memory and all of one instant."""
@@ -133,6 +138,7 @@ class LedgerReader:
     def ids_like(self, prefix: str, limit: int) -> list[str]:
         """Return the ids that begin with `prefix`, at most `limit`; one that equals it, alone."""
         query = "SELECT id FROM requests WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+        prefix = storable_text(prefix)
         with opening(self._path):
             rows = self._connection.execute(query, (prefix, prefix + _PREFIX_END, limit))
             ids = [row[0] for row in rows]
@@ -142,7 +148,7 @@ class LedgerReader:
         """Return the newest ids that a client's own `x-request-id` belongs to, at most `limit`."""
         query = "SELECT id FROM requests WHERE client_request_id = ? ORDER BY rowid DESC LIMIT ?"
         with opening(self._path):
-            rows = self._connection.execute(query, (client_request_id, limit))
+            rows = self._connection.execute(query, (storable_text(client_request_id), limit))
             return [row[0] for row in rows]
 
     def exchange(self, id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
@@ -150,8 +156,8 @@ class LedgerReader:
         request = f"SELECT {self._request_columns} FROM requests WHERE id = ?"
         attempts = f"SELECT {self._attempt_columns} FROM attempts WHERE request_id = ? ORDER BY n"
         with self.snapshot() as connection:
-            row = connection.execute(request, (id,)).fetchone()
-            tries = connection.execute(attempts, (id,)).fetchall()
+            row = connection.execute(request, (storable_text(id),)).fetchone()
+            tries = connection.execute(attempts, (storable_text(id),)).fetchall()
         if row is None:
             return None
         return _as_dict(REQUESTS, row), [_as_dict(ATTEMPTS, each) for each in tries]
