@@ -56,6 +56,17 @@ MISTYPES = [
     (["verify", "no.sse"], 2, "No such file or directory"),
     (["verify", "words.yaml"], 1, "name it with --protocol"),
     (["replay", "words.yaml"], 1, "line 1: this is no JSON object"),
+    (["verify", "words.yaml", "--id", "x"], 2, "--id needs --ledger"),
+    (["verify", "words.yaml", "--strict"], 2, "--strict needs --grammar"),
+    (["doctor", "--silence", "3"], 2, "--silence needs URL"),
+    (["doctor", "--key", "sk-sg-a"], 2, "--key needs URL"),
+    (["doctor", "http://127.0.0.1:9", "--key", "sk-sg-ab…"], 2, "shows its beginning only"),
+    (["doctor", "http://127.0.0.1:9", "--key", "sk-sg-a\nb"], 2, "shows its beginning only"),
+    (["env", "openai", "--key", "sk-sg-ab…"], 2, "shows its beginning only"),
+    (["exec", "--key", "sk-sg-ab…", "--", "true"], 2, "shows its beginning only"),
+    (["doctor", "http://€.example"], 2, "has signs that no URL has: write it in ASCII"),
+    (["doctor", "http://127.0.0.1:9/a b"], 2, "has signs that no URL has: write it in ASCII"),
+    (["doctor", ""], 2, "'' is no URL such as https://llm.example.com"),
     (["doctor", "notaurl"], 2, "'notaurl' is no URL such as https://llm.example.com"),
     (["doctor"], 3, "see `streamgauge config init`"),
     (["explain", "gpt-5"], 1, "no upstream is configured: see `streamgauge config init`"),
@@ -114,6 +125,7 @@ def test_a_slip_is_answered_by_what_to_do(typed: list[str], code: int, words: st
     assert words in result.output
     assert result.exit_code == code
     assert "Traceback" not in result.output
+    assert "sk-sg-a" not in result.output, "a key is a secret, also one that is mistyped"
 
 
 @pytest.mark.parametrize("verb", [["sim"], ["serve", *LOCAL]], ids=["sim", "serve"])

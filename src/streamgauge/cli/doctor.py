@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from streamgauge.cli.key_option import key_option
 from streamgauge.cli.number_option import Number
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ _SECONDS = 240.0
 @click.argument("url", required=False)
 @click.option("--config", type=click.Path(path_type=Path), help="Instead of the file serve finds.")
 @click.option("--model", metavar="NAME", help="The model to ask for.  [default: the first listed]")
-@click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY",
-              help="The client key for URL.  [default: $STREAMGAUGE_CLIENT_KEY]")  # fmt: skip
+@key_option("The client key for URL.")
 @click.option("--spend", is_flag=True, help="Make calls that cost money: two short ones each.")
 @click.option("--silence", type=Number(0, 600), default=0.0, metavar="SECONDS",
               help="Let a simulated stream behind URL be silent for so long.")  # fmt: skip
@@ -54,6 +54,7 @@ def doctor(
 
     report = Report(lambda text: click.echo(text, err=True))
     if url is None:
+        _refuse_without_url()
         _examine_here(config, report, spend=spend, model=model)
     else:
         visit = _visit(url, config, report, silence, key=key, model=model, spend=spend)
@@ -66,6 +67,16 @@ def doctor(
 
 
 # --- without a URL ------------------------------------------------------------------------------
+
+
+def _refuse_without_url() -> None:
+    """A measurement that was asked for and not made would pass for one that found nothing."""
+    typed = click.get_current_context().get_parameter_source
+    for name in ("key", "silence"):
+        if typed(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name} needs URL, that of a gateway: no upstream is asked so"
+            )
 
 
 def _examine_here(config: Path | None, report: Report, *, spend: bool, model: str | None) -> None:

@@ -16,8 +16,9 @@ from streamgauge.cli.client_settings import (
     variables,
 )
 from streamgauge.cli.config_option import config_option
+from streamgauge.cli.key_option import key_option
 
-__all__ = ["env", "key_option", "models_option", "models_or_asked", "url_option", "url_or_default"]
+__all__ = ["env", "models_option", "models_or_asked", "url_option", "url_or_default"]
 
 
 def _checked_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -33,20 +34,12 @@ def _checked_url(_ctx: click.Context, _param: click.Parameter, value: str | None
     return base_url(value)
 
 
-def _key(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Return None for an empty key, such as of `--key "$NOT_SET"`: no client starts with one."""
-    return value or None
-
-
 url_option = click.option(
     "--url",
     callback=_checked_url,
     metavar="URL",
     help="The gateway.  [default: the configuration's, http://127.0.0.1:8066]",
 )
-key_option = click.option("--key", envvar="STREAMGAUGE_CLIENT_KEY", metavar="KEY", callback=_key,
-                          help="The client key, where keys are needed.  "
-                          "[default: $STREAMGAUGE_CLIENT_KEY]")  # fmt: skip
 models_option = click.option(
     "--model",
     "models",
@@ -77,7 +70,7 @@ def models_or_asked(models: tuple[str, ...], url: str, key: str | None) -> list[
 @click.argument("client", type=click.Choice(CLIENTS))
 @url_option
 @config_option
-@key_option
+@key_option("The client key, where keys are needed.")
 @models_option
 @click.option("--shell", type=click.Choice(SHELLS), default="sh", show_default=True,
               help="Whose words to use; sh is also bash's and zsh's.")  # fmt: skip

@@ -12,12 +12,12 @@ import click
 from streamgauge.cli.client_settings import CLIENTS, variables
 from streamgauge.cli.config_option import config_option
 from streamgauge.cli.env import (
-    key_option,
     models_option,
     models_or_asked,
     url_option,
     url_or_default,
 )
+from streamgauge.cli.key_option import key_option
 
 __all__ = ["exec_"]
 
@@ -34,7 +34,7 @@ _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 )
 @url_option
 @config_option
-@key_option
+@key_option("The client key, where keys are needed.")
 @models_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]…")
 def exec_(

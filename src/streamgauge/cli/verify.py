@@ -53,6 +53,10 @@ def verify(
     from streamgauge.tools.capture.proof import Unreadable
     from streamgauge.tools.capture.reading import CaptureError, is_capture
 
+    if row_id is not None and ledger is None:
+        raise click.UsageError("--id needs --ledger: the row that it names is there")
+    if strict and grammar is None:
+        raise click.UsageError("--strict needs --grammar: it is about what a grammar finds odd")
     head = file.read(256)
     if not head and grammar is None:
         raise click.ClickException("it is empty: there is no stream to verify")

@@ -29,6 +29,8 @@ class Address:
     @classmethod
     def of_url(cls, url: str) -> Self:
         """Return the address of a gateway's base URL. Raises ValueError for what is none."""
+        if not all("!" <= sign <= "~" for sign in url):
+            raise ValueError(f"{url!r} has signs that no URL has: write it in ASCII, %-encoded")
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"{url!r} is no URL such as https://llm.example.com")
