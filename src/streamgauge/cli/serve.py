@@ -41,8 +41,6 @@ from streamgauge.sinks.logline import LogLine
 __all__ = ["run"]
 
 _CANNOT_START = 4
-_COLLECTED = (10_000, 20, 50)
-"""Objects more than the last time before the young are looked at; rounds of these before the older are."""
 _LEDGER_STOP_SECONDS = 10.0
 _CONTROL_STOP_SECONDS = 3.0
 
@@ -219,12 +217,10 @@ def _cannot_start(reason: str, exit_code: int = _CANNOT_START) -> int:
 def _settle_down() -> None:
     """Spare the collector what lives as long as the process, some 60 000 objects.
 
-    Else each of its full rounds walks them all, for some 30 ms in which no frame passes. What an
-    exchange makes holds itself in no circle, so that the young are looked at seldom.
+    Else each of its full rounds walks them all, for some 30 ms in which no frame passes.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECTED)
 
 
 def _say(line: str) -> None:
