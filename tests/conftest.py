@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 from .faults.table import MARK, ROWS, markdown, marked_tests, merged, results_of, summary
+from .standstill import Watch
+from .timed import again_if_late
 
 # A loaded machine is slow, not wrong: no example has a deadline.
 settings.register_profile("streamgauge", deadline=None, print_blob=True)
@@ -21,6 +23,7 @@ settings.load_profile("streamgauge")
 _HERE = Path(__file__).parent
 _SOCKET_ROOMS = {"control", "e2e", "faults", "gateway", "soak", "tools"}
 _TABLE = "<!-- table -->\n"
+_WATCH = pytest.StashKey[Watch]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,25 +34,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark that names the rows of the fault matrix which a test proves."""
+    """Register the mark that names the rows of the fault matrix which a test proves; begin to watch."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # So a shell starts what runs in the background; programs of the tests would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[_WATCH] = Watch()
     config.addinivalue_line(
         "markers",
         f"{MARK}(*rows, seeds=1): the rows of docs/faults.md that this test proves; how many seeds it runs",
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that open sockets on one worker, so that they do not disturb each other's times."""
+    late = again_if_late(config.stash[_WATCH])
     for item in items:
+        item.add_marker(late)
         room = item.path.relative_to(_HERE).parts[0]
         if room in _SOCKET_ROOMS and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("sockets"))
         for mark in item.iter_markers(MARK):
             for row in mark.args:
                 item.user_properties.append((MARK, (row, mark.kwargs.get("seeds", 1))))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look whether this process stands still from here on."""
+    item.config.stash[_WATCH].begin()
 
 
 @pytest.fixture(scope="session")

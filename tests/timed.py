@@ -1,22 +1,37 @@
-"""Tests that hold the program to a time: another program's work on the machine must not fail them."""
+"""Tests that look at times: what else goes on upon the machine must not fail them."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-__all__ = ["TooLate", "in_time", "timed"]
+from .standstill import LATE_SECONDS, Watch
+
+__all__ = ["TooLate", "again_if_late", "in_time"]
+
+_TRIES = 2
+"""More than the first."""
 
 
 class TooLate(AssertionError):
     """Something took longer than it may."""
 
 
-timed = pytest.mark.flaky(reruns=2, reruns_delay=1, only_rerun=["TooLate"])
-"""Of three tries one must be in time: a machine that stands still for half a second does so for all of its
-processes. Whatever else is wrong fails at once."""
-
-
 def in_time(took: float, most: float) -> None:
     """Raise TooLate where `took` is more than `most`, in whatever unit both are."""
     if took > most:
         raise TooLate(f"{took:.4g} is more than {most:.4g}")
+
+
+def again_if_late(watch: Watch) -> pytest.MarkDecorator:
+    """Return the mark of a test that is tried again where it was late itself, or raised TooLate.
+
+    Of three tries one must pass. What is wrong while nothing stands still fails at once.
+    """
+    condition = partial(_was_late, watch)
+    return pytest.mark.flaky(reruns=_TRIES, reruns_delay=1, condition=condition)
+
+
+def _was_late(watch: Watch, error: BaseException | None) -> bool:
+    return isinstance(error, TooLate) or watch.longest > LATE_SECONDS

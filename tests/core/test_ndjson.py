@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamgauge.core.ndjson import NdjsonSplitter
 from streamgauge.core.sse import FRAME_LIMIT, READ_UP_TO, Frame, FrameKind, FrameTooLarge
 
-from ..timed import in_time, timed
+from ..timed import in_time
 
 BOM = b"\xef\xbb\xbf"
 PIECE = 64 * 1024
@@ -159,7 +159,6 @@ def test_a_line_beyond_32_mib_is_too_large_and_memory_stays_flat(piece: int) -> 
         fed(cut(b"x" * FRAME_LIMIT + b"\n", piece))
 
 
-@timed
 def test_a_long_line_in_small_pieces_costs_no_square_of_its_length() -> None:
     pieces = cut(b"x" * 1_000_000 + b"\n", 50)
     began = time.perf_counter()

@@ -16,7 +16,7 @@ from streamgauge.control.routes import PREFIX
 from streamgauge.gateway.live import Live, live_of
 from streamgauge.ledger.reader import Filter, LedgerReader
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .admin import Admin, admin_stand, chat
 from .schema_check import problems
 from .stand import until
@@ -322,7 +322,6 @@ async def test_the_last_moment_there_is_may_be_asked_for(admin: Admin) -> None:
     assert "since must be before until" in told[pages[0]].json()["error"]["message"]
 
 
-@timed
 @pytest.mark.asyncio
 async def test_many_streams_are_read_in_short_turns(tmp_path: Path) -> None:
     async with admin_stand(tmp_path) as admin:

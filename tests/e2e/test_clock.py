@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import Stand, stand, until
 
 CHAT = "/v1/chat/completions"
@@ -39,7 +39,6 @@ async def row_after(it: Stand, seconds: float, **sim: Any) -> dict[str, Any]:
     return await it.row(next(iter(it.notes.records)))
 
 
-@timed
 @pytest.mark.fault("F48")
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 @pytest.mark.asyncio

@@ -25,7 +25,7 @@ from streamgauge.sinks.labels import Labels
 from streamgauge.sinks.prometheus import ExchangeCounts
 from streamgauge.tools.simulator import Simulator
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .control_client import admin, metrics, runtime
 from .process import GatewayProcess, closed_rows, serving
 from .stand import Stand, frames_of, stand, until
@@ -118,7 +118,6 @@ async def test_while_it_drains_the_control_listener_answers_and_reloads_nothing(
     assert frames_of(answer.body)[-1] == b"[DONE]"
 
 
-@timed
 @pytest.mark.asyncio
 async def test_scrapers_that_read_nothing_hold_up_no_stop(tmp_path: Path) -> None:
     async with (

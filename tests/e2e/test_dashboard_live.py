@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .browser import chromium, sight
 from .dashboard_world import World, world
 
@@ -61,7 +61,6 @@ async def _fill(it: World, count: int) -> None:
         await asyncio.gather(*begun)
 
 
-@timed
 async def test_200_streams_update_each_second_and_no_task_takes_over_50_ms(
     tmp_path: Path, real_program: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from streamgauge.tools.doctor import Address, Finding, Report, Visit, examine_gateway
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .doctor_fakes import Meddling, fake_upstream, meddling, page, sse
 from .process import SOURCES
 from .programs import Finished, run
@@ -191,7 +191,6 @@ async def test_what_a_proxy_does_is_found_and_nothing_else(tmp_path: Path) -> No
     assert any("frames are not held" in remark.text for remark in without_id.well)
 
 
-@timed
 async def test_who_cuts_or_strips_a_silent_stream_is_found(tmp_path: Path) -> None:
     config = {"server": {"keepalive_seconds": 0.3}}
     patience = {"silence": 1.6, "keepalive_seconds": 0.3}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..faults.upstream import ScriptedUpstream, scripted
-from ..timed import in_time, timed
+from ..timed import in_time
 from .fallback import pair, started
 from .fallback_failures import FAILURES
 from .fallback_ways import SAID, Way, text_of
@@ -88,7 +88,6 @@ async def test_when_none_is_left_the_client_is_told_of_the_last(way: Way, tmp_pa
     ]
 
 
-@timed
 @pytest.mark.parametrize("way", BOTH, ids=lambda way: way.client)
 async def test_where_all_circuits_are_open_the_refusal_comes_at_once(
     way: Way, tmp_path: Path

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ..faults.upstream import scripted
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import stand
 
 OPENAI = ("/v1/chat/completions", {"model": "m", "stream": True, "messages": []})
@@ -177,7 +177,6 @@ async def test_a_header_of_an_upstream_that_repeats_its_key_tells_it_nobody(
     assert answer.headers["openai-key"] == answer.headers["x-ratelimit-for"] == "[redacted]"
 
 
-@timed
 @pytest.mark.asyncio
 async def test_frames_arrive_one_by_one_and_soon(tmp_path: Path) -> None:
     body = {**OPENAI[1], "sim": {"tokens": 15, "gap_ms": 100}}

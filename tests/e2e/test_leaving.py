@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import Client, Stand, frames_of, stand, until
 
 CHAT = "/v1/chat/completions"
@@ -64,7 +64,6 @@ async def left_row(it: Stand) -> dict[str, Any]:
     return await it.row(next(iter(it.notes.records)))
 
 
-@timed
 @pytest.mark.fault("F41")
 @pytest.mark.parametrize("how", LEAVES)
 @pytest.mark.parametrize("moment", MOMENTS)

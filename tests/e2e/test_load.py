@@ -14,7 +14,7 @@ import pytest
 
 from streamgauge.tools.simulator import Simulator
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .process import GatewayProcess, closed_rows, serving
 from .stand import Answer, Client, frames_of, stand, until
 
@@ -105,7 +105,6 @@ async def _first_content(client: Client, **headers: str) -> float:
     return next(at for at, piece in answer.chunks if b'"content":"w0"' in piece) - began
 
 
-@timed
 @pytest.mark.asyncio
 async def test_the_gateway_adds_little_to_the_first_token(tmp_path: Path) -> None:
     through: list[float] = []

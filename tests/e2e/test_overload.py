@@ -17,7 +17,7 @@ import pytest
 
 from streamgauge.tools.simulator import Simulator
 
-from ..timed import TooLate, timed
+from ..timed import TooLate
 from .process import GatewayProcess, closed_rows, serving
 from .stand import Answer, Client, Stand, frames_of, stand, until
 
@@ -285,7 +285,6 @@ async def one_round(gateway: GatewayProcess) -> Round:
     return Round(peak, over, seconds)
 
 
-@timed
 @pytest.mark.timeout(180)
 @pytest.mark.asyncio
 async def test_at_three_times_the_bound_the_goodput_stays_and_the_rest_is_refused_soon(

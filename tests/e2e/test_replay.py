@@ -13,7 +13,7 @@ import pytest
 from streamgauge.tools.capture.reading import CaptureError
 from streamgauge.tools.replay import FAULTS, Recorded, Replay, recorded_of
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .captured import CHAT, WAYS, asking, capturing, file_of
 from .process import SOURCES
 from .stand import Answer, frames_of, stand, until
@@ -94,7 +94,6 @@ async def gap(recorded: Recorded, **more: Any) -> float:
         return loop.time() - began
 
 
-@timed
 @pytest.mark.asyncio
 async def test_it_keeps_its_pace_or_is_as_much_faster_as_wanted(tmp_path: Path) -> None:
     async with capturing(tmp_path) as it:

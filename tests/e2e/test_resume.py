@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .resuming import CHAT, Reading, chat, config
 from .sdk_calls import chat_chunks, message_events
 from .stand import stand, until
@@ -73,7 +73,6 @@ async def test_an_end_that_nobody_saw_is_fetched_later(tmp_path: Path) -> None:
     assert (row["status"], row["delivered"]) == ("completed", "all")
 
 
-@timed
 @pytest.mark.parametrize("mode", ["cancel", "drain"])
 @pytest.mark.asyncio
 async def test_who_does_not_come_back_has_left(mode: str, tmp_path: Path) -> None:

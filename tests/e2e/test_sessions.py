@@ -10,7 +10,7 @@ import pytest
 
 from streamgauge.core.keys import Caller, KeyLimits
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .session_clients import CHAT, MESSAGES, SESSION_MODE, TOOLS, SlowClosing, begin, finish, talk
 from .stand import Stand, stand, until
 from .test_keys import bearer
@@ -28,7 +28,6 @@ def life(it: Stand) -> list[tuple[str, str, str | None]]:
     return [(event, line["trace"], line.get("reason")) for event, line in kept]
 
 
-@timed
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_the_older_stream_ends_before_the_newer_one_begins(path: str, tmp_path: Path) -> None:
     async with stand(tmp_path, config=SESSION_MODE) as it, it.client() as a, it.client() as b:
@@ -154,7 +153,6 @@ async def test_a_keys_only_place_goes_to_its_newer_stream(tmp_path: Path) -> Non
 # --- clean-up -------------------------------------------------------------------------------------
 
 
-@timed
 async def test_a_clean_up_of_three_seconds_holds_up_no_newer_stream(tmp_path: Path) -> None:
     slow: list[SlowClosing] = []
 

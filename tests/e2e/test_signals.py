@@ -15,7 +15,7 @@ import pytest
 
 from streamgauge.tools.simulator import Simulator
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .process import GatewayProcess, closed_rows, serving
 from .stand import Answer, frames_of, until
 
@@ -58,7 +58,6 @@ async def run_to_end(folder: Path, *arguments: str) -> tuple[int, str]:
     return code, "\n".join(gateway.lines)
 
 
-@timed
 @pytest.mark.asyncio
 async def test_it_is_ready_soon_and_small_when_idle(tmp_path: Path) -> None:
     async with Simulator() as simulator, serving(tmp_path, simulator) as gateway:
@@ -126,7 +125,6 @@ async def test_a_stream_longer_than_the_grace_gets_an_error_end(
     assert (rows[0]["success"], rows[0]["delivered"]) == (False, "part")
 
 
-@timed
 @pytest.mark.fault("F5")
 @pytest.mark.asyncio
 async def test_a_second_signal_ends_at_once_with_the_rows_written(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from streamgauge.tools.simulator import Simulator
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .process import GatewayProcess, closed_rows, serving
 from .stand import stand, until
 
@@ -152,7 +152,6 @@ def settled(read: Any, seconds: float = 0.7) -> Any:
     return still
 
 
-@timed
 @pytest.mark.fault("F45")
 @pytest.mark.timeout(240)
 @pytest.mark.asyncio
@@ -228,7 +227,6 @@ def descriptors_allow(count: int) -> bool:
     return hard == resource.RLIM_INFINITY or hard > count + 500
 
 
-@timed
 @pytest.mark.fault("F47")
 @pytest.mark.timeout(240)
 @pytest.mark.asyncio

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import Client, Stand, frames_of, stand
 
 CHAT = "/v1/chat/completions"
@@ -54,7 +54,6 @@ async def stop_by_body(it: Stand, stream_id: str) -> Any:
     return await it.ask("/v1/chat/stop", {"trace_id": stream_id})
 
 
-@timed
 @pytest.mark.parametrize("stop", [stop_by_path, stop_by_body])
 @pytest.mark.parametrize("sim", [TALKING, SILENT], ids=["talking", "silent"])
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])

@@ -13,7 +13,7 @@ import pytest
 
 from streamgauge.ledger.reader import LedgerReader
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import Stand, stand
 
 CHAT = "/v1/chat/completions"
@@ -61,7 +61,6 @@ async def test_a_scripted_stream_gives_its_own_times_and_rate(tmp_path: Path) ->
     }
 
 
-@timed
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 @pytest.mark.parametrize(
     "sim",
@@ -94,7 +93,6 @@ async def test_an_answer_that_is_no_stream_has_no_first_token(tmp_path: Path) ->
     ] * 4
 
 
-@timed
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("gap_ms", SLOW_GAPS_MS)
 @pytest.mark.asyncio
@@ -126,7 +124,6 @@ async def _until_closed(reader: LedgerReader, request_id: str) -> float:
     return time.monotonic()
 
 
-@timed
 @pytest.mark.parametrize("fault", [None, "hold_open"])
 @pytest.mark.asyncio
 async def test_the_row_is_closed_right_after_the_last_byte(

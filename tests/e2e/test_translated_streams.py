@@ -15,7 +15,7 @@ import pytest
 
 from ..faults.upstream import End, Step, head, in_chunks
 from ..grammar_check import OURS, legal
-from ..timed import in_time, timed
+from ..timed import in_time
 from .stand import Answer, stand, until
 from .translated import (
     DONE,
@@ -61,7 +61,6 @@ def written(client: str, answer: Answer) -> str:
 # --- pieces --------------------------------------------------------------------------------------
 
 
-@timed
 @pytest.mark.parametrize("client", ["anthropic", "simple", "frames"])
 async def test_no_piece_of_an_argument_waits_for_the_next(tmp_path: Path, client: str) -> None:
     """The upstream says each piece only after the client has the one before."""
@@ -165,7 +164,6 @@ async def test_a_cut_before_the_finish_ends_with_an_error_and_no_marker(
     assert row["error_code"] == "stream_incomplete"
 
 
-@timed
 async def test_a_missing_marker_is_waited_for_two_seconds_and_no_longer(tmp_path: Path) -> None:
     """Every pair at once: what they wait for is the same clock."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..e2e.stand import Answer, Client, Stand, until
-from ..timed import in_time, timed
+from ..timed import in_time
 from .oracle import check_row, read_wire
 from .trial import check_marker_end, dice_of, seeded, seeded_seldom, trial
 from .upstream import End, head, in_chunks
@@ -61,7 +61,6 @@ def frames_before(wire: Wire, moment: str) -> int | None:
     }[moment]
 
 
-@timed
 @pytest.mark.fault("F41")
 @pytest.mark.parametrize("policy", ["cancel", "drain"])
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -24,7 +24,7 @@ from streamgauge.ledger.sqlite import SqliteLedger
 
 from ..e2e.process import SOURCES
 from ..e2e.stand import Answer, Stand, frames_of, stand, until
-from ..timed import in_time, timed
+from ..timed import in_time
 from .trial import dice_of, seeded
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -91,7 +91,6 @@ async def test_a_full_disk_stops_what_is_new_and_only_when_the_spool_is_full(
     assert all(row["finished_at"] is not None for row in rows.values())
 
 
-@timed
 @pytest.mark.fault("F12")
 @seeded
 @pytest.mark.asyncio

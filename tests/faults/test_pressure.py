@@ -16,7 +16,7 @@ from streamgauge.tools.simulator import Simulator
 
 from ..e2e.process import closed_rows, serving
 from ..e2e.stand import Client, Stand, frames_of, stand, until
-from ..timed import in_time, timed
+from ..timed import in_time
 from .trial import check_marker_end, dice_of, seeded, seeded_seldom, trial
 from .upstream import End, head, in_chunks
 from .wires import wire_of
@@ -80,7 +80,6 @@ async def _drip(client: Client, data: bytes) -> None:
         await asyncio.sleep(0.05)  # the dripping itself: nothing is waited for
 
 
-@timed
 @pytest.mark.fault("F46")
 @pytest.mark.parametrize("what", ["header", "body"])
 @seeded

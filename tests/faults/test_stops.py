@@ -18,7 +18,7 @@ from streamgauge.tools.simulator import Simulator
 
 from ..e2e.process import GatewayProcess, closed_rows, serving
 from ..e2e.stand import frames_of, until
-from ..timed import in_time, timed
+from ..timed import in_time
 from .trial import dice_of, seeded_seldom
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
@@ -99,7 +99,6 @@ async def test_beyond_the_grace_streams_get_an_error_end(seed: int, tmp_path: Pa
     )
 
 
-@timed
 @pytest.mark.fault("F5")
 @seeded_seldom
 @pytest.mark.asyncio

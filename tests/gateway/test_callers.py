@@ -14,7 +14,7 @@ from streamgauge.core.keys import Caller, ClientKey, KeyRing, KeyState, digest_o
 from streamgauge.gateway.callers import Callers, Unauthenticated, check_model
 from streamgauge.gateway.http import RequestHead, request_head
 
-from ..timed import in_time, timed
+from ..timed import in_time
 
 SECRET = b"s" * 32
 MINE, OTHER, UNKNOWN = (key_text(bytes([n]) * 32) for n in range(3))
@@ -203,7 +203,6 @@ def test_a_model_outside_the_globs_is_a_403_that_names_it() -> None:
         assert not isinstance(caught.value, Unauthenticated), "its row is to be written"
 
 
-@timed
 def test_wrong_keys_take_the_same_time_whatever_is_wrong_with_them() -> None:
     near = MINE[:-1] + ("0" if MINE[-1] != "0" else "1")
     shown = {
@@ -234,7 +233,6 @@ def test_wrong_keys_take_the_same_time_whatever_is_wrong_with_them() -> None:
     in_time(max(medians.values()), 1.25 * min(medians.values()))
 
 
-@timed
 def test_without_keys_a_request_costs_next_to_nothing_and_with_them_some_microseconds() -> None:
     def microseconds(who: Callers, request: RequestHead) -> float:
         began = time.perf_counter()

@@ -10,7 +10,7 @@ import pytest
 
 from streamgauge.gateway.http import EndKind, FailKind
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .upstream_rig import (
     CHUNKED,
     OK,
@@ -274,7 +274,6 @@ async def test_the_receive_buffer_is_bounded() -> None:
         handle.close()
 
 
-@timed
 @both_loops
 @pytest.mark.parametrize("when", ["head", "data", "later"])
 async def test_close_is_seen_by_the_peer_at_once_and_nothing_more_is_told(when: str) -> None:

@@ -17,7 +17,7 @@ from streamgauge.ledger.base import LedgerCorrupt, LedgerOpenError, LedgerUnavai
 from streamgauge.ledger.spool import SpoolFile, spool_path
 from streamgauge.ledger.sqlite import SqliteLedger
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .ledger_rig import Owner, a_record, an_attempt, closed, rows_in
 
 SPOOL = 256 << 10
@@ -106,7 +106,6 @@ def test_while_the_database_is_locked_everything_is_committed_in_the_spool(
     assert notes[1][2]["replayed"] == "4"
 
 
-@timed
 def test_a_begin_waits_for_a_lock_no_longer_than_a_moment(
     spooling: SqliteLedger, owner: Owner, path: Path
 ) -> None:
@@ -120,7 +119,6 @@ def test_a_begin_waits_for_a_lock_no_longer_than_a_moment(
     in_time(sorted(waits)[10], 5 * 0.01)
 
 
-@timed
 def test_a_full_spool_refuses_begins_at_once_and_keeps_room_for_closes(
     spooling: SqliteLedger, owner: Owner, path: Path, notes: Notes
 ) -> None:

@@ -17,7 +17,7 @@ from streamgauge.ledger.rollup import Hours
 from streamgauge.ledger.rollup_sql import DAY_US, HOUR_US
 from streamgauge.ledger.session_queries import ScreenQueries
 
-from ..timed import in_time, timed
+from ..timed import in_time
 from .large_ledger import end_of, make_large
 
 ROWS = 500_000 if os.environ.get("STREAMGAUGE_FULL") == "1" else 25_000
@@ -68,7 +68,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@timed
 @pytest.mark.timeout(180)
 def test_every_screen_asks_in_time(large: Path, record_property: Callable[..., None]) -> None:
     took: dict[str, float] = {}
@@ -83,7 +82,6 @@ def test_every_screen_asks_in_time(large: Path, record_property: Callable[..., N
     print("\n".join(f"{ms:8.1f} ms  {name}" for name, ms in took.items()))
 
 
-@timed
 @pytest.mark.timeout(180)
 def test_a_page_far_down_costs_what_the_first_one_does(large: Path) -> None:
     with ScreenQueries(large) as queries:

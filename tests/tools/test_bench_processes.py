@@ -25,7 +25,7 @@ from streamgauge.tools.bench.targets import BadTarget, TargetFailed, find_nginx,
 from streamgauge.tools.bench.upstream import Plan, first_due, next_due
 
 from ..e2e.stand import until
-from ..timed import in_time, timed
+from ..timed import in_time
 
 SPIN = "import time\nwhile time.process_time() < {seconds}: pass\n"
 
@@ -66,7 +66,6 @@ def spinning(*, own_session: bool, ends: bool) -> Iterator[int]:
             process.communicate()  # its input ends, so it ends, and its child with it
 
 
-@timed
 @pytest.mark.parametrize("own_session", [False, True], ids=["one-session", "own-session"])
 @pytest.mark.parametrize("ends", [False, True], ids=["living-child", "ended-child"])
 def test_the_cpu_of_a_tree_counts_children_that_live_and_that_ended(

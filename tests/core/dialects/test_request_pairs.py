@@ -35,7 +35,7 @@ from streamgauge.core.dialects.openai.read_request import read_conversation as r
 from streamgauge.core.dialects.openai.write_request import write_request as write_openai
 from streamgauge.core.errors import RequestError
 
-from ...timed import in_time, timed
+from ...timed import in_time
 from .request_cases import (
     WRITERS,
     full_anthropic,
@@ -144,7 +144,6 @@ def test_a_recorded_claude_code_request_becomes_what_is_expected() -> None:
     }
 
 
-@timed
 def test_a_large_request_is_translated_in_a_moment() -> None:
     body = max(
         (body for _, path, body in RECORDED if "count" not in path),
