@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -200,3 +201,20 @@ def test_no_line_of_a_help_is_cut_short_and_no_option_is_without_a_word() -> Non
             silent = [p.name for p in each.params
                       if isinstance(p, click.Option) and not p.hidden and not p.help]  # fmt: skip
             assert silent == [], (verb, name)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", *LOCAL], ["demo", "--once"], ["config", "init"]], ids=lambda words: words[0]
+)  # fmt: skip
+def test_a_directory_that_is_gone_is_told_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        f"import os, sys; os.rmdir('../gone'); os.execv(sys.executable, {[*RUN, *arguments]!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=gone, env=ENVIRONMENT, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.stderr == "Error: this directory is gone: change to one that is there\n"
+    assert done.returncode == 4

@@ -68,12 +68,14 @@ def places() -> Iterator[tuple[Path, Path]]:
         (["ledger", "vacuum", "--ledger", "DIR/books.db"], 4, "cannot be read (permission denied)"),
         (["ledger", "backup", "DIR/copy.db", "--ledger", "books.db"], 1, "cannot write in"),
         (["ledger", "export", "csv", "-o", "DIR/rows.csv", "--ledger", "books.db"], 1, "cannot write in"),
+        (["ls", "--ledger", "."], 1, "ledger . is a directory: name a file"),
+        (["keys", "create", "--label", "a", "--ledger", "."], 4, "ledger . is a directory"),
         (["ls", "--config", "DIR/gauge.yaml"], 3, "Permission denied"),
         (["config", "check", "DIR/gauge.yaml"], 3, "Permission denied"),
         (["config", "init", "-o", "DIR/new.yaml"], 2, "Permission denied"),
     ],
 )  # fmt: skip
-def test_a_directory_that_is_shut_is_told(
+def test_a_directory_that_is_shut_or_no_ledger_is_told(
     places: tuple[Path, Path], arguments: list[str], code: int, words: str
 ) -> None:
     there, shut = places

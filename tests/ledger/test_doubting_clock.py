@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamgauge.ledger.doubting_clock import DOUBT_SECONDS, DoubtingClock
 
 SECOND = 1_000_000
@@ -11,10 +13,11 @@ YEAR = 365 * 86_400 * SECOND
 class Clocks:
     """What the two clocks of a machine say."""
 
-    def __init__(self) -> None:
+    def __init__(self, since_last: int | None = None) -> None:
         self.wall = 50 * YEAR
         self.seconds = 5.0
-        self.clock = DoubtingClock(lambda: self.wall, lambda: self.seconds)
+        last = None if since_last is None else self.wall - since_last
+        self.clock = DoubtingClock(lambda: self.wall, lambda: self.seconds, last)
 
     def go(self, seconds: float) -> int:
         self.seconds += seconds
@@ -62,3 +65,23 @@ def test_a_clock_that_is_slewed_has_not_jumped() -> None:
     for _ in range(100):
         clocks.wall += 300 * SECOND
         assert clocks.go(60.0) == clocks.wall
+
+
+def test_a_start_long_after_the_last_row_is_believed_after_a_day() -> None:
+    clocks = Clocks(since_last=YEAR)
+    assert clocks.go(60.0) == clocks.wall - YEAR
+    assert repr(clocks.clock) == "<DoubtingClock doubting>"
+    assert clocks.go(DOUBT_SECONDS - 61) == clocks.wall - YEAR
+    assert clocks.go(1.0) == clocks.wall
+
+
+def test_a_wrong_clock_that_is_set_right_after_the_start_is_believed() -> None:
+    clocks = Clocks(since_last=YEAR)
+    clocks.wall -= YEAR - 30 * SECOND
+    assert clocks.go(60.0) == clocks.wall
+
+
+@pytest.mark.parametrize("since_last", [-YEAR, 0, 3600 * SECOND])
+def test_a_start_soon_after_the_last_row_is_believed_at_once(since_last: int) -> None:
+    clocks = Clocks(since_last)
+    assert clocks.go(60.0) == clocks.wall

@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from streamgauge.ledger.base import (
     LedgerLocked,
     LedgerOpenError,
 )
+from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.reader import LedgerReader
 from streamgauge.ledger.spool import spool_path
 from streamgauge.ledger.sqlite import SqliteLedger
@@ -87,6 +89,16 @@ def test_a_second_ledger_in_the_same_process_is_refused_by_any_name(
     for name in (path, link, tmp_path / "." / path.name):
         with pytest.raises(LedgerLocked, match="in use by another gateway"):
             opened(path=name)
+
+
+def test_a_ledger_that_another_makes_is_waited_for(
+    opened: Callable[..., SqliteLedger], path: Path
+) -> None:
+    lock = LedgerLock(path, owner="keys")
+    letting_go = threading.Timer(0.1, lock.release)
+    letting_go.start()
+    opened()
+    letting_go.join()
 
 
 def test_a_refused_start_lets_the_lock_go(opened: Callable[..., SqliteLedger], path: Path) -> None:
@@ -209,8 +221,9 @@ def test_a_directory_that_is_not_there_is_named(
 
 
 def test_a_directory_is_no_ledger(opened: Callable[..., SqliteLedger], tmp_path: Path) -> None:
-    with pytest.raises(LedgerOpenError, match="cannot be opened"):
+    with pytest.raises(LedgerOpenError, match="is a directory: name a file, such as "):
         opened(path=tmp_path)
+    assert not tmp_path.with_name(tmp_path.name + ".lock").exists()
 
 
 def filled(path: Path, opened: Callable[..., SqliteLedger], owner: Owner) -> None:

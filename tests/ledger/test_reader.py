@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from streamgauge.ledger.base import LedgerCorrupt, LedgerForeign, LedgerMissing, LedgerOpenError
-from streamgauge.ledger.reader import Filter, LedgerReader
+from streamgauge.ledger.reader import Filter, LedgerReader, newest_start
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS
+from streamgauge.ledger.schema import open_for_writing
 from streamgauge.ledger.sqlite import SqliteLedger
 
 from .ledger_rig import NOW, Owner, a_record, an_attempt, closed
@@ -47,6 +48,12 @@ def test_rows_have_the_contracts_names_and_types(written: SqliteLedger, path: Pa
     assert newest["price"] == {"currency": "EUR", "input": "0.1"}
     assert (oldest["success"], oldest["anomalies"], oldest["price"]) == (None, [], None)
     assert oldest["input_tokens"] is None
+
+
+def test_when_the_newest_row_began(written: SqliteLedger, path: Path, tmp_path: Path) -> None:
+    assert newest_start(path) == NOW + 2
+    with closing(open_for_writing(tmp_path / "empty.db")):
+        assert newest_start(tmp_path / "empty.db") is None
 
 
 def test_filters(written: SqliteLedger, path: Path) -> None:

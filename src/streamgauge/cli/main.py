@@ -5,6 +5,7 @@ A verb's module is imported only when that verb runs, so that `--help` needs non
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -62,6 +63,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
     }
 )
 
+_CANNOT_START = 4
 _ALIASES: Mapping[str, str] = MappingProxyType({"run": "serve"})
 
 
@@ -116,4 +118,19 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the verb's code."""
     with standard_streams():
-        cli.main(args=None if args is None else list(args), prog_name="streamgauge")
+        try:
+            cli.main(args=None if args is None else list(args), prog_name="streamgauge")
+        except FileNotFoundError:
+            if _has_directory():
+                raise
+            click.echo("Error: this directory is gone: change to one that is there", err=True)
+            raise SystemExit(_CANNOT_START) from None
+
+
+def _has_directory() -> bool:
+    """Return whether the directory that relative names are in is there: one can be deleted under a shell."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -32,7 +32,7 @@ from streamgauge.gateway.server import Gateway, Wiring
 from streamgauge.gateway.stream_log import StreamLog
 from streamgauge.gateway.upstream_tls import TlsSettingsError
 from streamgauge.ledger.base import LedgerOpenError, Post
-from streamgauge.ledger.reader import row_of
+from streamgauge.ledger.reader import newest_start, row_of
 from streamgauge.ledger.spent import spent_this_month
 from streamgauge.ledger.sqlite import SqliteLedger
 from streamgauge.ledger.upkeep import Upkeep
@@ -121,6 +121,7 @@ async def _serve_ledger(
         gateway = Gateway(wiring, loop)
         keys.attach(gateway.callers, ledger.maintain, loop.call_later)
         gateway.limiting.remember(spent_this_month(config.ledger.path, now_us()))
+        last_us = newest_start(config.ledger.path)
         signals = StopSignals()
         url = url_of(*await gateway.start())
     except LedgerOpenError as error:
@@ -134,6 +135,7 @@ async def _serve_ledger(
         loop.call_later,
         now_us=now_us,
         retention_days=lambda: gateway.generation.config.ledger.retention_days,
+        last_us=last_us,
     )
     upkeep.start()
     exporters.start()

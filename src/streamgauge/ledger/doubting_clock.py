@@ -15,16 +15,22 @@ _DRIFT_US = 600_000_000
 class DoubtingClock:
     """The wall clock, in µs since the epoch; after a jump ahead it goes on as before it for a day.
 
-    `monotonic`: seconds, of a clock that nobody sets. A jump back is believed at once: it deletes nothing.
+    `monotonic`: seconds, of a clock that nobody sets. `last_us`: when something last happened before the
+    start, None if never: more than a day without is a jump too, as a wrong clock looks like a long rest.
+    A jump back is believed at once: it deletes nothing.
     """
 
     __slots__ = ("_jumped_at", "_monotonic", "_now_us", "_seen_at", "_seen_us")
 
-    def __init__(self, now_us: Callable[[], int], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, now_us: Callable[[], int], monotonic: Callable[[], float], last_us: int | None = None
+    ) -> None:
         self._now_us = now_us
         self._monotonic = monotonic
         self._seen_us, self._seen_at = now_us(), monotonic()
         self._jumped_at: float | None = None
+        if last_us is not None and self._seen_us - last_us > DOUBT_SECONDS * 1_000_000:
+            self._seen_us, self._jumped_at = last_us, self._seen_at
 
     def __repr__(self) -> str:
         return f"<DoubtingClock {'as set' if self._jumped_at is None else 'doubting'}>"

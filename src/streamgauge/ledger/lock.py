@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from streamgauge.ledger.base import LedgerLocked, LedgerOpenError, LedgerReadOnly
+from streamgauge.ledger.presence import a_directory
 
 __all__ = ["LedgerLock"]
 
@@ -25,6 +26,8 @@ class LedgerLock:
         """Lock, or raise LedgerLocked (who holds it), LedgerReadOnly or LedgerOpenError."""
         # The real path: a second name for the same file must meet the same lock.
         real = ledger.resolve()
+        if real.is_dir():
+            raise a_directory(ledger)
         path = real.with_name(real.name + ".lock")
         self._fd = _open(path, ledger)
         try:

@@ -19,7 +19,7 @@ from streamgauge.ledger.presence import is_there
 from streamgauge.ledger.rows import ATTEMPTS, REQUESTS, Kind, RowShape, storable_text
 from streamgauge.ledger.schema import APPLICATION_ID, opening
 
-__all__ = ["MOST_ROWS", "Filter", "LedgerReader", "row_of"]
+__all__ = ["MOST_ROWS", "Filter", "LedgerReader", "newest_start", "row_of"]
 
 MOST_ROWS = 2**63 - 1
 """What SQLite can count: a larger limit is none."""
@@ -216,6 +216,13 @@ def row_of(path: Path | str, request_id: str) -> dict[str, Any] | None:
     with LedgerReader(path) as reader:
         found = reader.exchange(request_id)
     return None if found is None else found[0]
+
+
+def newest_start(path: Path | str) -> int | None:
+    """Return when the newest row of the ledger at `path` began, in µs; None where it has none."""
+    with LedgerReader(path) as reader, reader.snapshot() as connection:
+        (newest,) = connection.execute("SELECT max(started_at) FROM requests").fetchone()
+    return None if newest is None else int(newest)
 
 
 def _status_terms(statuses: Sequence[str]) -> list[str]:

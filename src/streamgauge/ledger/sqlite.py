@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
-from streamgauge.ledger.base import Done, LedgerStats, Notice, Post
+from streamgauge.ledger.base import Done, LedgerLocked, LedgerStats, Notice, Post
 from streamgauge.ledger.lock import LedgerLock
 from streamgauge.ledger.operations import AddAttempt, Begin, Close, Insert, Maintain
 from streamgauge.ledger.recovery import close_left_open, recovered_spool
@@ -21,6 +22,8 @@ __all__ = ["SqliteLedger"]
 
 _SPOOL_MS = 50
 """How long a begin waits for another process's lock before it goes into the spool."""
+_LOCK_SECONDS, _LOOK_SECONDS = 1.0, 0.02
+"""`keys create` has the lock while it makes a ledger, and a gateway that stops until its last commit."""
 
 
 class SqliteLedger:
@@ -47,7 +50,7 @@ class SqliteLedger:
         max_page_count: int | None = None,
     ) -> None:
         self._path = Path(path)
-        self._lock = LedgerLock(self._path, owner=owner)
+        self._lock = _locked(self._path, owner)
         with ExitStack() as undo:
             undo.callback(self._lock.release)
             connection = open_for_writing(self._path, max_page_count=max_page_count)
@@ -134,3 +137,15 @@ class SqliteLedger:
         """
         if self._writer.stop(timeout):
             self._lock.release()  # Else it may still write; the lock goes with the process.
+
+
+def _locked(path: Path, owner: str) -> LedgerLock:
+    """Lock, also where another has the ledger for a moment."""
+    until = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return LedgerLock(path, owner=owner)
+        except LedgerLocked:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_LOOK_SECONDS)  # a file has no event to wait for

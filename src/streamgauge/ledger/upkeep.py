@@ -46,7 +46,7 @@ class Upkeep:
 
     Each call does one batch, and is followed at once by the next while there is more to do, with
     streams' own commits in between. A failed one (disk full, locked) waits for its next turn.
-    `retention_days` is asked each time; 0 keeps all. `now_us`, `monotonic`: as in DoubtingClock.
+    `retention_days` is asked each time; 0 keeps all. `now_us`, `last_us`, `monotonic`: as in DoubtingClock.
     """
 
     def __init__(
@@ -56,9 +56,10 @@ class Upkeep:
         *,
         now_us: Callable[[], int],
         retention_days: Callable[[], int],
+        last_us: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = DoubtingClock(now_us, monotonic)
+        self._clock = DoubtingClock(now_us, monotonic, last_us)
         self._retention_days = retention_days
         self._chores = (
             _Chore("roll-ups", catch_up, ROLLUP_SECONDS, maintain, later),
