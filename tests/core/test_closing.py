@@ -19,11 +19,13 @@ from streamgauge.core.events import (
     UsageReported,
 )
 from streamgauge.core.meter import Meter
+from streamgauge.core.price import Price, Rates, Tier
 from streamgauge.core.record import AttemptRecord, ExchangeRecord, Status
 from streamgauge.core.usage import Timings, TokenUsage
 
 from .playbook import PRICE
 
+USD = 10**9
 TIMINGS = Timings(
     prompt_n=3,
     prompt_ms=12.5,
@@ -46,8 +48,10 @@ def metered(events: list[tuple[float, Event]], *, streaming: bool = True) -> Met
     return meter
 
 
-def booked(meter: Meter, *, ended: float = 9.0, **attempt: Any) -> ExchangeRecord:
-    record = ExchangeRecord("id", "owner", 0, status=Status.COMPLETED)
+def booked(
+    meter: Meter, *, ended: float = 9.0, endpoint: str | None = None, **attempt: Any
+) -> ExchangeRecord:
+    record = ExchangeRecord("id", "owner", 0, status=Status.COMPLETED, endpoint=endpoint)
     book(record, Attempt("up", "openai", "m", **attempt), meter, 10.0 + ended)
     return record
 
@@ -170,6 +174,31 @@ def test_the_cost_is_of_the_rows_own_numbers(
     assert (row.cost_nano, row.cost_source, row.cost_reason) == (nano, source, reason)
     assert row.currency == (None if nano is None else "USD")
     assert (row.price is not None) is (price is not None)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "written", "nano", "reason"),
+    [
+        ("embeddings", None, 3_003, None),
+        ("embeddings", 0, 3_003, None),
+        ("embeddings", 2, 23_003, None),
+        ("chat/completions", None, None, "output_unknown"),
+    ],
+)
+def test_an_embedding_costs_what_it_reads(
+    endpoint: str, written: int | None, nano: int | None, reason: str | None
+) -> None:
+    tier = Tier(100, Rates(2 * USD, 15 * USD, reasoning=USD))
+    price = Price("config", "USD", USD, 10 * USD, reasoning=USD, fee=3, tiers=(tier,))
+    meter = metered([(1, used(3, written))], streaming=False)
+    row = booked(meter, price=price, endpoint=endpoint)
+    assert (row.output_tokens, row.cost_nano, row.cost_reason) == (written, nano, reason)
+    assert row.price is not None
+    kept = Price.from_json(row.price)
+    if endpoint == "embeddings" and written is None:
+        assert (kept.rates, kept.rates_for(101)) == (Rates(USD, None), Rates(2 * USD, None))
+    else:
+        assert (kept.rates, kept.rates_for(101)) == (price.rates, tier.rates)
 
 
 @pytest.mark.parametrize(

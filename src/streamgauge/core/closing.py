@@ -132,6 +132,8 @@ def _context_used(timings: Timings | None, usage: TokenUsage) -> int | None:
 def _book_cost(record: ExchangeRecord, attempt: Attempt, meter: Meter, booked: Booked) -> None:
     """Price the row: configured price, the upstream's own, the price data, null (SPEC §7.2)."""
     price = attempt.price and attempt.price.served_as(meter.service_tier)
+    if price is not None and record.endpoint == "embeddings" and booked.usage.output is None:
+        price = price.for_input()  # it states no output, as it has none
     cost = book_cost(booked.usage, price, meter.cost)
     record.cost_source = cost.source
     record.cost_reason = None if cost.reason is None else cost.reason.value

@@ -135,6 +135,11 @@ class Price:
                 )
         return replace(self, service_tiers=())
 
+    def for_input(self) -> Price:
+        """Return the price of a call that writes nothing, an embedding: that of what it reads."""
+        tiers = tuple([Tier(tier.above, _read_only(tier.rates)) for tier in self.tiers])
+        return replace(self, output=None, reasoning=None, tiers=tiers)
+
     def as_plain(self) -> dict[str, Any]:
         """Return the row's `price` object: rates and fee as decimal text for a million tokens."""
         plain: dict[str, Any] = {"source": self.source, "currency": self.currency}
@@ -178,6 +183,10 @@ class Price:
             ),
             **{name: plain.get(name) for name in _ORIGIN},
         )
+
+
+def _read_only(rates: Rates) -> Rates:
+    return msgspec.structs.replace(rates, output=None, reasoning=None)
 
 
 def _tiers_as_plain(tiers: tuple[Tier, ...]) -> dict[str, Any]:
