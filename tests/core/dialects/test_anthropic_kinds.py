@@ -41,7 +41,7 @@ def test_what_a_model_takes_is_known_by_its_name(
     assert (takes_no_budget(model), always_thinks(model)) == (no_budget, always)
 
 
-ADAPTIVE = {"thinking": {"type": "adaptive"}}
+ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
 OFF = {"thinking": {"type": "disabled"}}
 ROWS: list[tuple[str, Reasoning, dict[str, Any], tuple[str, ...]]] = [
     ("claude-opus-4-8", Reasoning(), {}, ()),

@@ -77,7 +77,8 @@ def _add_adaptive(body: Members, reasoning: Reasoning, *, always: bool, losses: 
     if _forces_call(body):
         losses.note(Loss.REASONING)
     else:
-        body["thinking"] = {"type": "adaptive"}
+        # These models keep what they think to themselves unless they are asked for it.
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
 
 
 def _add_effort(body: Members, effort: str) -> None:
