@@ -496,6 +496,23 @@ async def test_what_a_key_spent_in_two_currencies_stands_side_by_side(
     assert row.count("21.00\u00a0sat") == row.count("USD") == 2, row
 
 
+async def test_keys_of_one_label_are_told_apart_where_usage_is_by_key(
+    seen: Sight, played: Played
+) -> None:
+    for words in (3, 5):  # each time another key of the same label
+        await played.it.make_key("twins")
+        await played.it.ask("gpt-5-mini", sim={"tokens": words}, **played.it.holding("twins"))
+    rows = await played.it.settle()
+    ids = {row["key_id"] for row in sorted(rows, key=lambda each: each["started_at"])[-2:]}
+    assert len(ids) == 2
+    await seen.go("/usage?by=key")
+    named = await seen.page.locator("table[aria-label='Usage by key'] tbody th").all_inner_texts()
+    assert {name for name in named if "twins" in name} == {f"twins ({key_id})" for key_id in ids}
+    legend = await seen.page.locator("figure").first.inner_text()
+    for key_id in ids:
+        assert f"twins ({key_id})" in legend
+
+
 @pytest.mark.parametrize("name", ["odd[q4", "odd*", "odd?"])
 async def test_usage_leads_to_the_rows_of_its_model_whatever_the_name(
     seen: Sight, played: Played, name: str

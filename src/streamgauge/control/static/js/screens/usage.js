@@ -6,7 +6,7 @@ import { globOf, rangeOptions, selectField, sinceOf } from "../parts/filters.js"
 import { count } from "../parts/format.js";
 import { missing } from "../parts/marks.js";
 import { here, sessionPath } from "../parts/place.js";
-import { groupName } from "../parts/groups.js";
+import { namerOf } from "../parts/groups.js";
 import * as sums from "../parts/sums.js";
 import { panel, table } from "../parts/table.js";
 import { budgetTable } from "./budgets.js";
@@ -90,8 +90,9 @@ function pathFor(by, { group }) {
 }
 
 function groupTable(page, by) {
+  const called = namerOf(page.groups, by);
   const columns = [
-    { title: nameOf(by), head: true, cell: ({ group }) => groupName(group, by) ?? missing(by === "key" ? "no key was shown" : "not named") },
+    { title: nameOf(by), head: true, cell: ({ group }) => called(group) ?? missing(by === "key" ? "no key was shown" : "not named") },
     { title: "Exchanges", num: true, cell: (row) => count(row.exchanges) },
     { title: "Errors", num: true, cell: (row) => sums.failures(row) },
     { title: "Read, exact", num: true, cell: (row) => sums.exact(row.input), hint: "tokens, the provider's final numbers" },

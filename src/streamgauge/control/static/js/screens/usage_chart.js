@@ -3,7 +3,7 @@
 import { QUIET, axis, figure, stacked } from "../parts/chart.js";
 import { h } from "../parts/dom.js";
 import { count, money, short } from "../parts/format.js";
-import { groupName, timeName } from "../parts/groups.js";
+import { namerOf, timeName } from "../parts/groups.js";
 
 const SHOWN = 7;
 const HOUR_S = 3600;
@@ -98,8 +98,9 @@ function seconds(value) {
 /** Return times, names and a column of numbers for each name; what is beyond the largest is one more. */
 function arranged(groups, grain, split, value) {
   const totals = new Map();
+  const nameOf = namerOf(groups, split);
   for (const group of groups) {
-    const name = groupName(group.group, split) ?? "not named";
+    const name = nameOf(group.group) ?? "not named";
     totals.set(name, (totals.get(name) ?? 0) + value(group));
   }
   const ranked = [...totals].filter(([, total]) => total > 0).sort((a, b) => b[1] - a[1]).map(([name]) => name);
@@ -109,7 +110,7 @@ function arranged(groups, grain, split, value) {
   const row = new Map(times.map((time, at) => [time, at]));
   const columns = names.map(() => times.map(() => 0));
   for (const group of groups) {
-    const name = groupName(group.group, split) ?? "not named";
+    const name = nameOf(group.group) ?? "not named";
     const at = kept.indexOf(name) === -1 ? names.length - 1 : kept.indexOf(name);
     if (names.length > 0 && totals.get(name) > 0) {
       columns[at][row.get(seconds(group.group[grain]))] += value(group);
