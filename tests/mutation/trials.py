@@ -30,6 +30,7 @@ OPTIONS = [
     "no:xdist",
 ]
 OPTIONS += ["-o", "timeout=0", "--no-header", "--disable-warnings", "-s"]
+OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is here already
 OPTIONS += ["-k", "not cut_in_two and not same_place_of_each_frame"]
 """Without the two that cut every recorded wire everywhere: minutes, for what others notice first."""
 
