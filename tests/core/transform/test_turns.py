@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -29,3 +30,14 @@ def test_a_request_with_an_odd_role_goes_to_a_local_upstream_as_it_came(role: An
     play = Play(request, kind="llamacpp", attempt={"transformers": chain("llamacpp", [])})
     play.connect()
     assert play.requests == [request.raw]
+
+
+def test_a_turn_without_content_behind_a_system_message_adds_nothing_to_it() -> None:
+    said = {"role": "user", "content": "hi"}
+    messages = [said, {"role": "assistant", "content": "yes"}, {"role": "system", "content": "s"}]
+    request = chat_request(messages=[*messages, {"role": "user"}], stream=False)
+    play = Play(request, kind="llamacpp", attempt={"transformers": chain("llamacpp", [])})
+    play.connect()
+    (sent,) = play.requests
+    reminder = {"type": "text", "text": "<system-reminder>\ns\n</system-reminder>"}
+    assert json.loads(sent)["messages"] == [*messages[:2], {"role": "user", "content": [reminder]}]

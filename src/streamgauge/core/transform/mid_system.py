@@ -110,7 +110,7 @@ def _said(messages: Sequence[Members], form: Form) -> list[Members]:
         turn = _reminder(message) if told else message
         beside = bool(said) and said[-1].get("role") == turn.get("role") == "user"
         if beside and (told or ours):
-            said[-1] = {**said[-1], "content": joined(said[-1].get("content"), turn["content"])}
+            said[-1] = {**said[-1], "content": joined(said[-1].get("content"), turn.get("content"))}
         else:
             said.append(turn)
         ours = told
