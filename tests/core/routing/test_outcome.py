@@ -40,6 +40,13 @@ def test_how_an_attempt_speaks_for_its_upstream(
     status: Status | None, http: int | None, first_byte: float | None, outcome: Outcome
 ) -> None:
     attempt = AttemptRecord("id", 1, "up", "openai")
-    attempt.outcome = status
+    attempt.outcome, attempt.error_code = status, "upstream_error"
     attempt.http_status, attempt.first_byte_ms = http, first_byte
     assert outcome_of(attempt) is outcome
+
+
+@pytest.mark.parametrize("status", [Status.STREAM_INCOMPLETE, Status.UPSTREAM_TIMEOUT])
+def test_an_answer_that_lacks_only_its_end_marker_speaks_well(status: Status) -> None:
+    attempt = AttemptRecord("id", 1, "up", "openai", http_status=200)
+    attempt.outcome, attempt.first_byte_ms = status, 5.0
+    assert outcome_of(attempt) is GOOD

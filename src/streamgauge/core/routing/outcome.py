@@ -30,12 +30,17 @@ class Outcome(Enum):
 
 
 def outcome_of(attempt: AttemptRecord) -> Outcome:
-    """Return what a closed attempt tells: an upstream that blames the request is well."""
+    """Return what a closed attempt tells: an upstream that blames the request is well.
+
+    So is one whose answer was whole but for its end marker: nobody was told of an error.
+    """
     status = attempt.http_status
     if attempt.outcome == Status.COMPLETED:
         return Outcome.GOOD
     if attempt.outcome not in _FAULTS:
         return Outcome.SILENT if attempt.first_byte_ms is None else Outcome.GOOD
+    if attempt.error_code is None:
+        return Outcome.GOOD
     if status is None or not 400 <= status < 500:
         return Outcome.FAULTY
     return Outcome.SILENT if status in _OVERWORKED else Outcome.GOOD
