@@ -10,7 +10,7 @@ import pytest
 
 from streamgauge.core.routing.breaker import Circuit
 
-from .stand import stand
+from .stand import stand, until
 
 pytestmark = [pytest.mark.asyncio]
 CHAT = "/v1/chat/completions"
@@ -33,3 +33,20 @@ async def test_answers_that_lack_only_their_end_marker_open_no_circuit(
     assert all(b"error" not in answer.body for answer in answers)
     assert {row["status"] for row in rows} == {"stream_incomplete"}
     assert (circuit.failures, circuit.state(time.monotonic())) == (0, Circuit.CLOSED)
+
+
+async def test_a_probe_whose_client_leaves_before_any_content_says_nothing(tmp_path: Path) -> None:
+    bounds = {"routing": {"breaker": {"failures": 3, "open_seconds": 0.2}}}
+    async with stand(tmp_path, config=bounds) as it:
+        circuit = it.gateway.upstreams["sim"].breaker
+        for _ in range(3):
+            circuit.failed(time.monotonic())
+        await until(lambda: circuit.allows(time.monotonic()))
+        async with it.client() as client:
+            await client.post(CHAT, chat(role_ms=0, first_ms=20_000))
+            await client.head()
+            assert b"role" in (await client.chunk() or b"")
+        await until(lambda: not it.gateway.relays)
+        assert circuit.state(time.monotonic()) is Circuit.HALF_OPEN
+        assert (await it.ask(CHAT, chat())).status == 200
+        assert circuit.state(time.monotonic()) is Circuit.CLOSED

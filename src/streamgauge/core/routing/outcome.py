@@ -26,19 +26,20 @@ class Outcome(Enum):
     GOOD = auto()
     FAULTY = auto()
     SILENT = auto()
-    """It says nothing: the client left early, or the upstream has no room just now."""
+    """It says nothing: it was ended before any content, or the upstream has no room just now."""
 
 
 def outcome_of(attempt: AttemptRecord) -> Outcome:
     """Return what a closed attempt tells: an upstream that blames the request is well.
 
-    So is one whose answer was whole but for its end marker: nobody was told of an error.
+    So is one whose answer was whole but for its end marker: nobody was told of an error. What comes
+    before the first content, such as a ping, is no answer.
     """
     status = attempt.http_status
     if attempt.outcome == Status.COMPLETED:
         return Outcome.GOOD
     if attempt.outcome not in _FAULTS:
-        return Outcome.SILENT if attempt.first_byte_ms is None else Outcome.GOOD
+        return Outcome.SILENT if attempt.last_token_ms is None else Outcome.GOOD
     if attempt.error_code is None:
         return Outcome.GOOD
     if status is None or not 400 <= status < 500:
