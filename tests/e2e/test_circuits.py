@@ -10,6 +10,7 @@ import pytest
 
 from streamgauge.core.routing.breaker import Circuit
 
+from .fallback import started
 from .stand import stand, until
 
 pytestmark = [pytest.mark.asyncio]
@@ -50,3 +51,18 @@ async def test_a_probe_whose_client_leaves_before_any_content_says_nothing(tmp_p
         assert circuit.state(time.monotonic()) is Circuit.HALF_OPEN
         assert (await it.ask(CHAT, chat())).status == 200
         assert circuit.state(time.monotonic()) is Circuit.CLOSED
+
+
+async def test_who_refuses_quickly_is_not_the_one_with_the_lowest_latency(tmp_path: Path) -> None:
+    async with started() as other:
+        to = {"default": {"to": ["sim", "other"], "strategy": "lowest_latency"}}
+        also = [{"name": "other", "kind": "sim", "base_url": other.url}]
+        async with stand(tmp_path, config={"routing": to}, also=also) as it:
+            first = await it.ask(CHAT, chat(head_ms=100))
+            second = await it.ask(CHAT, chat(head_ms=300))
+            refuse = {**chat(fault="http_400"), "model": "other/m"}
+            refused = [await it.ask(CHAT, refuse) for _ in range(9)]
+            last = await it.ask(CHAT, chat())
+    served = [a.headers["x-streamgauge-upstream"] for a in (first, second, last)]
+    assert {answer.status for answer in refused} == {400}
+    assert served == ["sim", "other", "sim"]

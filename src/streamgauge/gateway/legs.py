@@ -17,6 +17,7 @@ __all__ = ["Leg", "Made", "Trial", "header_text"]
 
 _Item = TypeVar("_Item")
 
+_REFUSED = 400
 _ANSWERED_BADLY = 500
 _COOLING = frozenset({429, 503})
 """With these an upstream says when it wants to be asked again."""
@@ -91,7 +92,8 @@ class Trial:
     def answered(self, status: int, headers: Sequence[Header], now: float) -> None:
         """The head of an answer came."""
         upstream = self._upstream
-        upstream.answered(now - self._began)
+        if status < _REFUSED:  # who refuses at once is not the quickest
+            upstream.answered(now - self._began)
         upstream.note_call(f"status {status}" if status >= _ANSWERED_BADLY else None)
         if status in _COOLING:
             wait = header_text(headers, b"retry-after") or ""

@@ -46,8 +46,8 @@ class UpstreamRuntime:
     """One configured upstream. `usable` until a probe or a call has failed (SPEC §1.4).
 
     `in_flight`: attempts that have begun and not ended. `response_seconds`: the moving mean of the
-    time to an answer's head, None before the first. `drained`: an admin wants no attempt to begin;
-    those that run go on. No file remembers it.
+    time to an answer's head, refusals left out, None before the first. `drained`: an admin wants no
+    attempt to begin; those that run go on. No file remembers it.
     """
 
     def __init__(self, config: Upstream) -> None:
@@ -123,7 +123,7 @@ class UpstreamRuntime:
         return self.breaker.began(now)
 
     def answered(self, seconds: float) -> None:
-        """Note how long an attempt waited for the head of its answer."""
+        """Note how long an attempt waited for the head of an answer that is no refusal."""
         mean = self.response_seconds
         self.response_seconds = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
