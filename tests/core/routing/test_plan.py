@@ -143,6 +143,19 @@ def test_a_target_that_no_upstream_has_is_passed_over() -> None:
     assert plan(Snapshot((ANY,), route), asked("openai", "m")) == decided("any", "m", "default")
 
 
+def test_a_try_that_a_models_name_makes_of_two_targets_is_made_once() -> None:
+    to = (Target("any"), Target("cloud"), Target("any", "m"), Target("any", "other"))
+    found = Snapshot((ANY, CLOUD), Route(Phase.DEFAULT, "default", to))
+    tried = [
+        (choice.upstream, choice.model) for choice in plan(found, asked("openai", "m")).choices
+    ]
+    assert tried == [("any", "m"), ("cloud", "m"), ("any", "other")]
+    *_, last = explain(found, asked("openai", "m")).considered
+    assert (last.model, last.place) == ("m", None)
+    assert last.reason == "stands before it already, with this model"
+    assert len(plan(found, asked("openai", "x")).choices) == 4
+
+
 def test_where_there_is_no_route_that_is_what_is_explained() -> None:
     told = explain(Snapshot(()), asked("openai", "m"))
     assert (told.phase, told.route, told.strategy, told.considered) == (None, None, None, ())

@@ -25,6 +25,8 @@ _MAX_KEPT = 512
 _LONGEST_KEPT = 256
 """Characters of a model's name; nobody keeps megabytes for a name that fits no rule."""
 
+_AGAIN = "stands before it already, with this model"
+
 _Likeness = tuple[str | None, str | None, str, str, bool]
 
 
@@ -175,16 +177,21 @@ class Snapshot:
     def way(self, route: Route, asked: Asked) -> Way:
         """Return a route as it is for a request and those alike."""
         targets: list[Place | LeftOut] = []
+        tries: set[Choice] = set()
         for target in route.to:
             candidate, model = self._by_name.get(target.upstream), target.model or asked.model
             if candidate is None:
                 continue  # the configuration's checks let none through
             if reason := _unfit(candidate, asked, route, target):
                 targets.append(LeftOut(target.upstream, model, reason))
+                continue
+            there = candidate.model_there(model)
+            choice = Choice(target.upstream, there, candidate.translation(asked))
+            if choice in tries:
+                targets.append(LeftOut(target.upstream, there, _AGAIN))
             else:
-                there = candidate.model_there(model)
-                choice = Choice(target.upstream, there, candidate.translation(asked))
                 targets.append(Place(choice, candidate.kind == _KEEPS_PREFIXES))
+            tries.add(choice)
         return Way(route, tuple(targets))
 
     # --- which route, phase by phase (SPEC §14.1) --------------------------------------------------
