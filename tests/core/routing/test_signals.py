@@ -137,6 +137,19 @@ def test_what_a_tool_said_counts_and_nobody_said_it() -> None:
     assert signals.user_text == "hi"
 
 
+@pytest.mark.parametrize(("output", "image"), [
+    ([{"type": "input_text", "text": "x"}, {"type": "input_image", "image_url": "data:"}], True),
+    ({"type": "computer_screenshot", "image_url": "data:"}, True),
+    ([{"type": "input_text", "text": "x"}], False), ("input_image", False), (None, False),
+])  # fmt: skip
+def test_an_image_in_a_result_of_the_responses_api_is_seen(output: Any, image: bool) -> None:
+    result = {"type": "function_call_output", "call_id": "c", "output": output}
+    fields: dict[str, Any] = {"input": [{"role": "user", "content": "hi"}, result]}
+    signals = Signals(Asked("openai", "responses", "m", size=200, fields=fields))
+    assert signals.has_image is image
+    assert not signals.is_plain(1000)
+
+
 def test_a_conversation_is_looked_through_once_however_often_it_is_asked_about() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://h/i"}}
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": [image, "Hi"]}]}

@@ -11,7 +11,7 @@ from streamgauge.core.routing.asked import Asked
 
 __all__ = ["Signals"]
 
-_IMAGES = frozenset({"image", "image_url", "input_image"})
+_IMAGES = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
 _WORDS = frozenset(
     {
         "text",
@@ -66,7 +66,9 @@ class Signals(msgspec.Struct):
         if asked.size // _BYTES_A_TOKEN > tokens or not _TELLING.isdisjoint(asked.fields):
             return False
         for message in _messages(asked.fields):
-            if isinstance(message, dict) and isinstance(message.get("content"), list):
+            if isinstance(message, dict) and (
+                isinstance(message.get("content"), list) or "output" in message
+            ):
                 return False
         return True
 
@@ -151,11 +153,9 @@ class Signals(msgspec.Struct):
         """Look at all parts: for images, and for what is no words, whose number is returned."""
         dear = 0
         for message in _messages(self.asked.fields):
-            content = message.get("content") if isinstance(message, dict) else None
-            if isinstance(content, list):
-                for kind in _kinds(content):
-                    self._image = self._image or kind in _IMAGES
-                    dear += kind not in _WORDS
+            for kind in _kinds(_parts(message)):
+                self._image = self._image or kind in _IMAGES
+                dear += kind not in _WORDS
         self._dear = dear
         return dear
 
@@ -205,6 +205,16 @@ def _kinds(parts: list[Any]) -> Iterator[str]:
     for part in parts:
         yield _type_of(part)
         yield from map(_type_of, _list(_member(part, "content")))
+
+
+def _parts(message: object) -> list[Any]:
+    """Return what a message holds beside plain text; the Responses API has a call's result in `output`."""
+    if not isinstance(message, dict):
+        return []
+    if isinstance(content := message.get("content"), list):
+        return content
+    output = message.get("output")
+    return [output] if isinstance(output, dict) else _list(output)
 
 
 def _messages(fields: Mapping[str, Any]) -> list[Any]:
