@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 """What an endpoint calls it; the first is used where none is stated."""
 _LLAMA_CPP = "n_predict"
 """llama.cpp's own name of it, which it also reads in requests of OpenAI's dialect, before theirs."""
+_NUMBER = re.compile(r"[+-]?[0-9](_?[0-9]){0,17}(\.[0-9]*)?")
+_UNBOUNDED = -1
 _LEAST_BUDGET = 1024
 """Anthropic takes no smaller budget of thinking, and none that is not below max_tokens."""
 
@@ -47,7 +50,7 @@ class MaxTokens:
         return replace(conversation, sampling=replace(sampling, max_tokens=bounded))
 
     def change(self, body: Members, form: Form) -> Changes:
-        """Return the limits that differ. What is no number is the upstream's to refuse."""
+        """Return the limits that differ. What no server reads as a number is the upstream's to refuse."""
         keys = _KEYS.get(form.endpoint, ())
         named = (*keys, _LLAMA_CPP) if keys and form.kind == "llamacpp" else keys
         stated = [key for key in named if body.get(key) is not None]
@@ -57,10 +60,8 @@ class MaxTokens:
             return {} if bounded is None else {keys[-1] if newer else keys[0]: bounded}
         changes: Changes = {}
         for key in stated:
-            value = body[key]
-            if type(value) is float:
-                value = int(value)  # as lenient servers read 1e5, and 5000.5
-            if type(value) is not int:
+            value = _read(body[key], form.kind)
+            if value is None:
                 continue
             # Below zero is "no bound" to servers of one's own, and refused by all others.
             bounded = self.cap if value < 0 else self.bound(value)
@@ -69,6 +70,17 @@ class MaxTokens:
         if form.dialect == "anthropic" and "max_tokens" in changes:
             changes |= _fitting_thought(body.get("thinking"), changes["max_tokens"])
         return changes
+
+
+def _read(value: Any, kind: str) -> int | None:
+    """Return a limit as lenient servers read it: 1e5, 5000.5; None for what they refuse."""
+    if type(value) is int or type(value) is float:
+        return int(value)
+    if kind == "llamacpp":
+        return _UNBOUNDED  # instead of what is no number it takes its own default
+    if type(value) is str and _NUMBER.fullmatch(value.strip()):
+        return int(float(value))  # as vLLM does
+    return None
 
 
 def _fitting_thought(thinking: Any, room: int) -> Changes:
