@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -174,6 +175,33 @@ def test_the_cost_is_of_the_rows_own_numbers(
     assert (row.cost_nano, row.cost_source, row.cost_reason) == (nano, source, reason)
     assert row.currency == (None if nano is None else "USD")
     assert (row.price is not None) is (price is not None)
+
+
+LISTED = replace(PRICE, source="genai-prices 1", cache_read=0)
+ALL = 2**53
+
+
+@pytest.mark.parametrize(
+    ("price", "first", "then"),
+    [
+        (PRICE, used(1000, 100), used(ALL, ALL)),  # more than a column holds
+        (LISTED, used(1000, 100), used(1000, 100, cost="0.25")),
+        (replace(PRICE, output=None), used(1000, 0), used(1000, 5)),
+        (PRICE, used(1000, 100), used(1000, 0)),
+    ],
+)
+def test_usage_behind_the_end_leaves_nothing_of_what_was_booked_at_it(
+    price: Price, first: Event, then: Event
+) -> None:
+    attempt = Attempt("up", "openai", "m", price=price)
+    meter = metered([*pieces(1, 2), (3, first), (3, Ended())])
+    row = ExchangeRecord("id", "owner", 0, status=Status.COMPLETED)
+    book(row, attempt, meter, 13.0)
+    meter.observe([then], 13.5)
+    book(row, attempt, meter, 13.0)
+    meter.booked_as_of = None
+    assert row == booked(meter, ended=3.0, price=price)
+    assert (row.cost_nano is None) is (row.cost_source is None) is (row.cost_reason is not None)
 
 
 @pytest.mark.parametrize(

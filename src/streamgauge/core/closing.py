@@ -58,7 +58,10 @@ def _ms(start: float, end: float | None) -> float | None:
 
 
 def book(record: ExchangeRecord, attempt: Attempt, meter: Meter, ended_at: float) -> Booked:
-    """Write what `meter` read into `record`; `ended_at`: monotonic seconds of the stream's end."""
+    """Write what `meter` read into `record`; `ended_at`: monotonic seconds of the stream's end.
+
+    What usage behind the end marker takes back is taken back: of an earlier booking nothing stays.
+    """
     record.frames_in = meter.frames
     as_of = meter.booked_as_of
     if as_of is not None and as_of[0] == ended_at and as_of[1] == meter.ended:
@@ -90,7 +93,7 @@ def _book_usage(record: ExchangeRecord, booked: Booked) -> None:
 
 def _book_speed(record: ExchangeRecord, meter: Meter, booked: Booked) -> None:
     timings = meter.timings
-    record.tps_source = "none"
+    record.tps_source, record.generation_tps, record.generation_ms = "none", None, None
     if timings is not None:
         record.prompt_tps = timings.prompt_per_second
         record.prompt_ms = timings.prompt_ms
@@ -137,6 +140,7 @@ def _book_cost(record: ExchangeRecord, attempt: Attempt, meter: Meter, booked: B
     cost = book_cost(booked.usage, price, meter.cost)
     record.cost_source = cost.source
     record.cost_reason = None if cost.reason is None else cost.reason.value
+    record.cost_nano, record.currency, record.price = None, None, None
     if cost.money is not None:
         record.cost_nano, record.currency = cost.money.nano, cost.money.currency
     if price is not None and cost.source != UPSTREAM_SOURCE:
