@@ -108,6 +108,21 @@ def test_a_price_without_a_rate_for_output_is_none_where_output_is_expected() ->
     assert blended(only_read, Ratio(10, 0, 1)) == Money(2 * UNIT, "USD")
 
 
+def test_embeddings_are_compared_and_capped_by_what_is_read() -> None:
+    live = priced({"a": price(3, None), "b": price(1, 90), "c": price(2, None)})
+    asked = Asked("openai", "embeddings", "m")
+
+    def choices(most: Money | None) -> str:
+        found = plan(snapshot(Strategy.CHEAPEST, most), asked, live)
+        return "".join(choice.upstream for choice in found.choices)
+
+    assert choices(None) == "bca"
+    assert choices(Money(2 * UNIT, "USD")) == "bc"
+    with pytest.raises(RequestError, match="a 3 USD per 1M, over"):
+        choices(Money(UNIT // 2, "USD"))
+    assert order(snapshot(Strategy.CHEAPEST), live) == "bac", "a chat writes, too"
+
+
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(1, 10**9), st.integers(0, 10**9))
 def test_a_blended_rate_lies_between_its_rates(read: int, written: int, i: int, o: int) -> None:
     money = blended(Price("config", "USD", read, written), Ratio(i, o, 1))

@@ -117,7 +117,8 @@ def _sort_out(way: Way, asked: Asked, live: Live) -> _Sorted:
             choice, wait = target.choice, standing.reopens_in
             left_out.append(LeftOut(choice.upstream, choice.model, bar, True, wait))
     if len(places) > 1 or way.route.most is not None:
-        places = in_order(way.route, places, live, asked.session_id)
+        only_read = asked.endpoint == "embeddings"
+        places = in_order(way.route, places, live, asked.session_id, only_read=only_read)
         over = [place for place in places if place.over]
         left_out += [LeftOut(p.choice.upstream, p.choice.model, p.reason) for p in over]
         places = [place for place in places if not place.over]

@@ -28,6 +28,8 @@ DRAINED = "drained by an admin"
 COOLING = "wants no call"
 _EVEN = Ratio(input_tokens=1, output_tokens=1, samples=0)
 """Taken while nothing has been learnt of a model: it prefers neither cheap input nor cheap output."""
+_ONLY_READ = Ratio(input_tokens=1, output_tokens=0, samples=0)
+"""Embeddings: nothing is written, and an answer says nothing from which that could be learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,16 @@ class Place:
 
 
 def in_order(
-    route: Route, places: Sequence[Place], live: Live, session: str | None = None
+    route: Route,
+    places: Sequence[Place],
+    live: Live,
+    session: str | None = None,
+    *,
+    only_read: bool = False,
 ) -> list[Place]:
     """Return `places` in the order in which they are tried; those over the route's price go last.
 
+    `only_read`: the request asks for embeddings, which have no output to be priced.
     Where several are of a group that keeps prefixes, the one that served `session` last is its
     first, unless another of them has less to do.
     """
@@ -116,7 +124,7 @@ def in_order(
         case Strategy.FIRST:
             return list(places)
         case Strategy.CHEAPEST:
-            return _by_price(route, places, live)
+            return _by_price(route, places, live, only_read)
         case Strategy.ROUND_ROBIN:
             start = live.turn(route.name) % len(places) if places else 0
             found = [*places[start:], *places[:start]]
@@ -165,9 +173,9 @@ def blended(price: Price, ratio: Ratio | None) -> Money | None:
     return Money((nano + total // 2) // total, price.currency)
 
 
-def _by_price(route: Route, places: Sequence[Place], live: Live) -> list[Place]:
+def _by_price(route: Route, places: Sequence[Place], live: Live, only_read: bool) -> list[Place]:
     """Cheapest first; what is priced otherwise or not at all is never compared, and goes behind."""
-    priced = [(place, _rate(place, live)) for place in places]
+    priced = [(place, _rate(place, live, only_read)) for place in places]
     currency = route.most.currency if route.most else _first_currency(priced)
     same = [(p, m) for p, m in priced if m is not None and m.currency == currency]
     same.sort(key=lambda pair: pair[1].nano)
@@ -179,10 +187,12 @@ def _by_price(route: Route, places: Sequence[Place], live: Live) -> list[Place]:
     return sorted(found, key=lambda place: place.over)
 
 
-def _rate(place: Place, live: Live) -> Money | None:
+def _rate(place: Place, live: Live, only_read: bool) -> Money | None:
     choice = place.choice
     price = live.price(choice.upstream, choice.model)
-    return None if price is None else blended(price, live.ratio(choice.model))
+    if price is None:
+        return None
+    return blended(price, _ONLY_READ if only_read else live.ratio(choice.model))
 
 
 def _first_currency(priced: Sequence[tuple[Place, Money | None]]) -> str | None:
