@@ -108,17 +108,27 @@ def test_a_clock_that_jumps_over_midnight_and_back_finds_its_sum_again() -> None
     assert spending.spent(Span.DAY, "USD", at(2026, 5, 1, 23, 32)) == 7
 
 
-def test_only_the_last_two_windows_are_kept() -> None:
+def test_days_and_months_that_a_clock_has_dreamt_of_do_not_put_today_out() -> None:
+    spending, now = Spending(), at(2026, 5, 1)
+    for day in (100, 101, 102, 140):
+        spending.add(Money(1, "USD"), now + day * DAY_US)
+    for _ in range(3):
+        spending.add(Money(7, "USD"), now)
+    assert spending.spent(Span.DAY, "USD", now) == 21
+    assert spending.spent(Span.MONTH, "USD", now) == 21
+
+
+def test_only_the_last_windows_are_kept() -> None:
     spending = Spending()
-    for day in range(5):
+    for day in range(40):
         spending.add(Money(1, "USD"), at(2026, 5, 1) + day * DAY_US)
-    assert spending.spent(Span.DAY, "USD", at(2026, 5, 3)) == 0
-    assert spending.spent(Span.DAY, "USD", at(2026, 5, 4)) == 1
-    assert spending.spent(Span.MONTH, "USD", at(2026, 5, 4)) == 5
-    for month in (6, 7):
-        spending.add(Money(2, "USD"), at(2026, month, 1))
+    assert spending.spent(Span.DAY, "USD", at(2026, 5, 8)) == 0
+    assert spending.spent(Span.DAY, "USD", at(2026, 5, 9)) == 1
+    assert spending.spent(Span.MONTH, "USD", at(2026, 5, 4)) == 31
+    for month in range(31):
+        spending.add(Money(2, "USD"), at(2027 + month // 12, month % 12 + 1, 1))
     assert spending.spent(Span.MONTH, "USD", at(2026, 5, 4)) == 0
-    assert spending.spent(Span.MONTH, "USD", at(2026, 6, 4)) == 2
+    assert spending.spent(Span.MONTH, "USD", at(2026, 6, 4)) == 9
 
 
 @pytest.mark.parametrize(

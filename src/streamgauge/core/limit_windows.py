@@ -15,8 +15,9 @@ _DAY_US = 86_400_000_000
 SLOTS = 61
 """Slots of a second: sixty whole ones, and the one in which the minute begins."""
 _EPOCH = date(1970, 1, 1).toordinal()
-_WINDOWS_KEPT = 2
-"""A wall clock that jumps over midnight and back finds its old sum again (FAULTS F48)."""
+_WINDOWS_KEPT = 32
+"""A wall clock that jumps over midnight and back finds its old sum again (FAULTS F48), also one that
+was ahead for weeks: of days to come a few stand beside today, which is the oldest of them."""
 
 
 class MinuteWindow:
