@@ -213,6 +213,24 @@ def test_money_that_is_only_held_comes_back_soon() -> None:
     assert key.refused(demand(10, 5)).retry_after == 1.0
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (
+            KeyLimits(per_day=money(30_000)),
+            "0.00001 USD of it is left while running calls hold 0.00002 USD, and",
+        ),
+        (KeyLimits(tpm=20), "5 of them are left while running calls hold 15, and"),
+    ],
+)
+def test_a_refusal_tells_what_is_held_beside_what_is_left(limits: KeyLimits, told: str) -> None:
+    key = Key(limits)
+    grant = key.granted(demand(10, 5))
+    assert told in key.refused(demand(10, 5)).message
+    key.settle(grant, Used(10, 5, money(20_000)))
+    assert "left, and" in key.refused(demand(10, 5)).message
+
+
 def test_a_call_that_can_never_be_paid_is_not_told_to_wait() -> None:
     assert Key(KeyLimits(per_day=money(10))).refused(demand(10, 5)).retry_after is None
 

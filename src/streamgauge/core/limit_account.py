@@ -76,8 +76,9 @@ class Account:
 
     def no_tokens(self, limits: KeyLimits, tpm: int, least: int, left: int, now: float) -> Refusal:
         """Refuse a call that may take `least` tokens, more than are left of the last minute's."""
+        held = f" while running calls hold {self.held_tokens}" if self.held_tokens else ""
         message = (
-            f"the key has {tpm} tokens a minute, {max(0, left)} of them are left, "
+            f"the key has {tpm} tokens a minute, {max(0, left)} of them are left{held}, "
             f"and the request may take {least}"
         )
         # When what runs is given back, nobody knows: what has been used leaves the window by itself.
@@ -109,9 +110,11 @@ class Account:
         self, limits: KeyLimits, sums: _Sums, least: int, left: int, now: float, wall: int
     ) -> Refusal:
         currency = sums[0][1].currency
+        held = self.held[currency]
+        running = f" while running calls hold {Money(held, currency)}" if held else ""
         message = (
             f"the key may spend {' and '.join(f'{m} a {s.value}' for s, m in sums)}, "
-            f"{Money(max(0, left), currency)} of it is left, "
+            f"{Money(max(0, left), currency)} of it is left{running}, "
             f"and the request may cost {Money(least, currency)}"
         )
         wait = self._money_wait(sums, least, wall)
