@@ -144,6 +144,7 @@ def test_without_a_configuration_each_kind_of_the_list_is_asked(
         (("--upstream", "nobody"), "configured: local, cloud"),
         (("--kind", "gpt"), "must be one of llamacpp"),
         (("--at", "soon"), "must be a date or time"),
+        (("--at", "0001-01-01T00:00+14:00"), "must be a date or time"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(file: Path, arguments: tuple[str, ...], says: str) -> None:

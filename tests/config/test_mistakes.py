@@ -152,6 +152,11 @@ ONE_LINE = [
         "1:21: prices[0].valid_from: must be a date or time such as 2025-01-31 "
         "or 2025-01-31T12:00:00Z",
     ),
+    (
+        "prices: [{input: 0, valid_from: '9999-12-31T23:59-12:00'}]",
+        "1:21: prices[0].valid_from: must be a date or time such as 2025-01-31 "
+        "or 2025-01-31T12:00:00Z",
+    ),
     ("prices: [{input: 1}]", f"1:10: prices[0].currency: {CURRENCY}"),
     ("prices: [{input: 0, fee: '0.001'}]", f"1:10: prices[0].currency: {CURRENCY}"),
     ("prices: [{input: 0, currency: , cache_read: 1}]", f"1:21: prices[0].currency: {CURRENCY}"),

@@ -114,11 +114,11 @@ def _moment(text: str | None) -> int:
         return time.time_ns() // 1000
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         message = "must be a date or time such as 2025-01-31 or 2025-01-31T12:00:00Z"
         raise click.BadParameter(message, param_hint="--at") from None
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _upstreams(loaded: Loaded, name: str | None, kind: str | None) -> list[tuple[str, str]]:

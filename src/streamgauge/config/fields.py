@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
@@ -156,12 +157,12 @@ def _instant(value: Any) -> int | None:
             value = ""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        since = moment - _EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if value is None:
         return None
+    if isinstance(value, datetime):
+        with contextlib.suppress(OverflowError):  # in UTC it lies before the year 1, or behind 9999
+            moment = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+            return (moment - _EPOCH) // timedelta(microseconds=1)
     raise refuse("must be a date or time such as 2025-01-31 or 2025-01-31T12:00:00Z")
 
 
