@@ -106,6 +106,12 @@ def test_what_is_no_limit_is_a_usage_error_and_makes_no_key(arguments: list[str]
     assert not Path("streamgauge.db").exists()
 
 
+@pytest.mark.parametrize("said", ["0 USD", "-5 USD", "5"])
+def test_a_limit_in_money_that_is_none_is_told_what_one_is(said: str) -> None:
+    told = run("create", "--label", "ann", "--per-day", said).stderr
+    assert 'is not an amount above 0 with its currency, such as "5 USD", or none' in told
+
+
 def test_a_label_is_needed() -> None:
     assert run("create").exit_code == 2
 

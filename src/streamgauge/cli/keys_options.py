@@ -65,7 +65,7 @@ class Bound(_Option):
 
 
 class Amount(_Option):
-    name = 'an amount with its currency, such as "5 USD", or none'
+    name = 'an amount above 0 with its currency, such as "5 USD", or none'
 
     def read(self, text: str) -> Money:
         from streamgauge.config.money import read_money

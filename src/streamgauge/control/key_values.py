@@ -117,7 +117,7 @@ def _money(name: str, value: Any) -> Money | None:
     try:
         return read_money(value if isinstance(value, str) else "")
     except ValueError:
-        raise Refused(422, f'{name} must be an amount such as "5 USD", or null') from None
+        raise Refused(422, f'{name} must be an amount above 0 such as "5 USD", or null') from None
 
 
 def _expiry(name: str, value: Any) -> int | None:
