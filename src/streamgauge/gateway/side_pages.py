@@ -193,8 +193,9 @@ class SidePages:
         globs = [entry.match for entry in host.generation.config.routing.models]
         names: set[str] = set()
         for upstream in host.upstreams.values():
-            names.update(host.discovery.models_of(upstream))
             globs += upstream.config.models
+        for upstream in host.upstreams.values():
+            names.update(self._offered(upstream, globs))
         names.update(_plain(globs))
         name = unquote(endpoint.name) if endpoint.name else None
         if name is not None and (_fits(name, globs) or self._is_explicit(name)):
@@ -207,6 +208,15 @@ class SidePages:
         if name not in names:
             raise RequestError("there is no such model", status=404, code=ErrorCode.NO_ROUTE)
         return _send(responder, 200, model_entry(name, anthropic=anthropic))
+
+    def _offered(self, upstream: UpstreamRuntime, globs: Iterable[str]) -> Iterable[str]:
+        """Return what an upstream lists, without what would be refused by that name."""
+        listed = self._host.discovery.models_of(upstream)
+        default = self._host.generation.config.routing.default.to
+        takes_all = any(target.partition("/")[0] == upstream.name for target in default)
+        if takes_all or not upstream.config.models:
+            return listed
+        return [name for name in listed if _fits(name, globs)]
 
     def _is_explicit(self, name: str) -> bool:
         """Whether `name` is `upstream/model`, with a model that this upstream has (SPEC §14.1)."""
