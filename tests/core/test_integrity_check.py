@@ -182,6 +182,10 @@ def test_each_kind_of_harm_has_its_name_and_its_place() -> None:
     assert kinds([frames[0], text("a"), *frames[2:]])[0] == (Kind.UNSTAMPED, 2)
     other = frames[1].replace(b'"stream_id":"exchange', b'"stream_id":"strange')
     assert kinds([frames[0], other, *frames[2:]])[0] == (Kind.FOREIGN, 2)
+    first = frames[0].replace(b'"stream_id":"exchange', b'"stream_id":"strange')
+    checker = Check("openai", Integrity.COMMENT, stream_id=play.row.id)
+    checker.feed(joined([first, *frames[1:]]))
+    assert _kinds(checker.findings()) == [(Kind.FOREIGN, 1), (Kind.MISSING, 1)]
     longer = [frame.replace(b'"a"', b'"ab"') for frame in frames]
     assert kinds(longer) == [(Kind.ALTERED, 2), (Kind.LENGTH, 2)]
     lost = [frame.replace(b'"frames_out":5', b'"frames_out":6') for frame in frames]

@@ -46,6 +46,44 @@ async def test_a_thousand_times_spoilt_each_way_and_every_time_the_frame_is_name
             assert named & wanted, f"{name} seed {seed}: {wanted} of {proof.findings}"
 
 
+@pytest.mark.parametrize("mode", ["comment", "field"])
+@pytest.mark.asyncio
+async def test_the_altered_frame_is_told_before_what_follows_from_it(
+    mode: str, tmp_path: Path
+) -> None:
+    it = Captured.read(await captured(tmp_path, mode, "openai"))
+    for seed in range(TIMES // 5):
+        frames, wanted = SPOILS["flip"](it, random.Random(seed))
+        (seq,) = wanted
+        findings = prove_lines(it.opening, it.lines(frames), it.closing).findings
+        assert findings[0].offset == len(b"".join(it.frames[: seq - 1])), findings
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.asyncio
+async def test_one_fault_is_told_once(mode: str, tmp_path: Path) -> None:
+    config = {"integrity": mode}
+    async with capturing(tmp_path, config=config, prefix="/fault/no_done", odd=True) as it:
+        answer = await it.ask(WAYS["openai"], asking(tokens=9))
+        spoilt = Captured.read(await file_of(it, answer.id))
+    frames = [*spoilt.frames[:3], *spoilt.frames[4:]]
+    found = prove_lines(spoilt.opening, spoilt.lines(frames), spoilt.closing).findings
+    assert [one.kind.value for one in found] == ["missing", "incomplete"]
+
+
+@pytest.mark.parametrize(("mode", "protocol"), [("comment", "openai"), ("ledger", "frames")])
+@pytest.mark.asyncio
+async def test_a_first_frame_of_another_stream_is_the_foreign_one(
+    mode: str, protocol: str, tmp_path: Path
+) -> None:
+    it = Captured.read(await captured(tmp_path / "a", mode, protocol))
+    other = Captured.read(await captured(tmp_path / "b", mode, protocol))
+    found = prove_lines(
+        it.opening, it.lines([other.frames[0], *it.frames[1:]]), it.closing
+    ).findings
+    assert [one.seq for one in found if one.kind.value == "foreign"] == [1]
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.asyncio
 async def test_the_verb_says_it_with_its_exit_code(mode: str, tmp_path: Path) -> None:

@@ -73,10 +73,12 @@ class Check:
         expected: Expected | None = None,
         *,
         own_stamps: bool = True,
+        stream_id: str | None = None,
     ) -> None:
         """`protocol`: one of PROTOCOLS. `mode`: of its stamps, None where that is to be found out.
 
         `own_stamps` False: a protocol's stamps of its own are payload like the rest of a frame.
+        `stream_id`: whose all stamps must be; None: whose the first one is.
         """
         known = PROTOCOLS[protocol]
         self._record_apart = known.stamps
@@ -98,7 +100,7 @@ class Check:
         self.strange = False
         """Whether stamps of another stream than the expected one were passed over."""
         self._rest = 0  # frames that have no number: behind the marker, and our record in `frames`
-        self._stream_id: str | None = None
+        self._stream_id = stream_id
         self._raw = 0
         self._known = True  # no frame was too large to be hashed
         self._over = self._error_end = self._dead = False

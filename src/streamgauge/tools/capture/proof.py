@@ -145,7 +145,8 @@ def prove_lines(
         return Proof("whole", witness, frames, tuple(findings), notes=notes, id=opening.id)
     mode = Integrity(opening.integrity)
     by_text = protocol == "frames" or mode is Integrity.FIELD
-    check = Check(protocol, mode, _expected(closing, row, by_text))
+    expected = _expected(closing, row, by_text)
+    check = Check(protocol, mode, expected, stream_id=opening.id)
     checker = _Grammar(checker_of(grammar) if grammar is not None else None)
     again = _by_hashes(protocol, mode, closing, row)
     for _, piece in told.pieces:
@@ -154,11 +155,9 @@ def prove_lines(
         if again is not None:
             again.feed(piece)
     findings += [one for one in check.findings() if not _is_hidden(one, masked)]
-    named = {finding.seq for finding in findings}
     more = () if again is None else again.findings()
-    findings += [one for one in more if one.seq not in named and not _is_hidden(one, masked)]
-    faults = checker.end()
-    return Proof(protocol, mode.value, check.frames, tuple(findings), faults, notes, opening.id)
+    found = _together(findings, [one for one in more if not _is_hidden(one, masked)])
+    return Proof(protocol, mode.value, check.frames, found, checker.end(), notes, opening.id)
 
 
 def _hole(closing: Closing | None) -> Finding:
@@ -199,6 +198,14 @@ def _by_hashes(
     frames = _expected(closing, row, by_text=True).frames_out
     expected = Expected(frames, whole, closing.sha1s)
     return Check(protocol, Integrity.LEDGER, expected, own_stamps=False)
+
+
+def _together(findings: list[Finding], more: list[Finding]) -> tuple[Finding, ...]:
+    """Return what both checks found by its place, the cause before what follows from it."""
+    seqs = {one.seq for one in findings}
+    places = {(one.kind, one.offset) for one in findings}
+    new = [one for one in more if one.seq not in seqs and (one.kind, one.offset) not in places]
+    return tuple(sorted([*findings, *new], key=lambda one: one.offset))
 
 
 def _is_hidden(finding: Finding, masked: frozenset[int]) -> bool:
