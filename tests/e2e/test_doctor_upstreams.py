@@ -17,6 +17,7 @@ from streamgauge.cli.doctor_facts import house_facts
 from streamgauge.config.load import LoadOptions, load
 from streamgauge.config.upstream import Upstream
 from streamgauge.gateway.pool import Pool, PoolSettings
+from streamgauge.gateway.upstreams import UpstreamRuntime
 from streamgauge.ledger.spool import SpoolFile, spool_path
 from streamgauge.tools.doctor import (
     CATALOGUE,
@@ -26,6 +27,10 @@ from streamgauge.tools.doctor import (
     examine_house,
     examine_upstream,
 )
+from streamgauge.tools.doctor.asking import SHORT, chat_body
+from streamgauge.tools.doctor.hearing import hear
+from streamgauge.tools.doctor.patient import Patient
+from streamgauge.tools.doctor.upstream import judge_stream
 from streamgauge.tools.simulator import Simulator
 
 from .doctor_fakes import Page, fake_upstream, page, sse
@@ -214,6 +219,31 @@ async def test_each_fault_of_an_upstream_is_found_and_nothing_else() -> None:
     assert [ids(report) for report in reports] == [[id] for id, _, _ in FAULTS]
     for report, (_, _, words) in zip(reports, FAULTS, strict=True):
         assert words in report.findings[0].measured
+
+
+@pytest.mark.asyncio
+async def test_of_a_stream_that_was_cut_nobody_says_that_it_has_no_usage() -> None:
+    async with simulator("llamacpp") as it:
+        finding = only(await examined(f"{it.url}/fault/cut"))
+    assert finding.id == "end_marker_missing"
+    assert "after 3 frames: the connection was closed" in finding.measured
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("fault", "frames"), [("stall", 3), ("first_token_stall", 0)])
+async def test_a_stream_that_is_late_is_not_one_without_its_end_marker(
+    fault: str, frames: int
+) -> None:
+    report = Report()
+    async with simulator("llamacpp") as it:
+        given = {"name": "up", "kind": "llamacpp", "base_url": f"{it.url}/fault/{fault}"}
+        patient = Patient(UpstreamRuntime(Upstream.model_validate(given)), report)
+        request = patient.request(*chat_body("openai", "sim", SHORT))
+        answer, heard = await hear(patient.address, request, "openai", seconds=0.5)
+    assert judge_stream(patient, answer, heard) is bool(frames)
+    finding = only(report)
+    assert finding.id == "stream_unfinished"
+    assert finding.measured == f"no end marker after {frames} frames: it had not ended after 0.5 s"
 
 
 @pytest.mark.asyncio

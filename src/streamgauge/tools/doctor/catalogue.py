@@ -108,6 +108,12 @@ _UPSTREAM = {
         "It, or a proxy before it, keeps the answer until it is whole. At the server switch fake "
         "streaming off; at the proxy switch buffering off (nginx: proxy_buffering off;).",
     ),
+    "stream_unfinished": Disease(
+        _ERROR,
+        "It loads its model still, is very slow, or has stopped: its log says which. Run this again "
+        "when it is loaded, or name a smaller model with --model; keep timeouts.first_token and "
+        "timeouts.idle above its pauses.",
+    ),
     "end_marker_missing": Disease(
         _ERROR,
         "Its streams end without their end marker, so that a cut cannot be told from an end: "

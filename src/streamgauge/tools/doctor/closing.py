@@ -67,7 +67,7 @@ async def examine_closing(patient: Patient, model: str) -> None:
         return report.leave_out(subject, "closing on cancel: it has no page that tells")
     left_at = await _leave(patient, model)
     if left_at is None:
-        return report.leave_out(subject, "closing on cancel: its stream had ended before we left")
+        return report.leave_out(subject, "closing on cancel: its stream had ended, or said nothing")
     while True:
         busy = await count(patient)
         took_ms = (time.monotonic() - left_at) * 1000
@@ -82,7 +82,7 @@ async def examine_closing(patient: Patient, model: str) -> None:
 
 
 async def _leave(patient: Patient, model: str) -> float | None:
-    """Return when we left, monotonic seconds; None where the stream had ended before."""
+    """Return when we left, monotonic seconds; None where there was none to be left."""
     dialect = dialect_of(patient.kind)
     newer = patient.kind is Kind.OPENAI
     path, body = chat_body(dialect, model, LONG, newer_name=newer)

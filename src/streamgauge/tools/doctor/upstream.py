@@ -75,7 +75,7 @@ async def _short_stream(patient: Patient, model: str) -> tuple[Answer, Heard]:
 
 
 def judge_stream(patient: Patient, answer: Answer, heard: Heard) -> bool:
-    """Note what a short stream shows; False where it was none."""
+    """Note what a short stream shows; False where there was none, or nothing in it."""
     if answer.status in KEY_REFUSED:
         patient.find("upstream_key_refused", f"a chat request got {heard.refusal}")
     elif heard.refusal is not None:
@@ -88,7 +88,7 @@ def judge_stream(patient: Patient, answer: Answer, heard: Heard) -> bool:
     else:
         _judge_pace(patient, answer, heard)
         _judge_end(patient, answer, heard)
-        return True
+        return not answer.late or bool(heard.content)
     return False
 
 
@@ -120,9 +120,10 @@ def _judge_pace(patient: Patient, answer: Answer, heard: Heard) -> None:
 def _judge_end(patient: Patient, answer: Answer, heard: Heard) -> None:
     if heard.end_at is None:
         how = answer.cut or "the body ended properly"
-        patient.find(
-            "end_marker_missing", f"no end marker after {len(heard.content)} frames: {how}"
-        )
+        id = "stream_unfinished" if answer.late else "end_marker_missing"
+        patient.find(id, f"no end marker after {len(heard.content)} frames: {how}")
+        if answer.cut is not None:
+            return  # usage comes last, if it would have
     usage = heard.usage
     if usage is None or usage.input is None or usage.output is None:
         text = f"no token counts in a stream of {len(heard.content)} frames, though asked for"

@@ -36,7 +36,7 @@ class Answer:
     """An answer as it came. Times are monotonic seconds; names in `headers` are lower case.
 
     `reads`: when body bytes came. `whole`: the body ended as its framing says. `left`: we went.
-    `cut`: why it is neither.
+    `cut`: why it is neither; `late`: because its time was up.
     """
 
     sent_at: float
@@ -50,6 +50,7 @@ class Answer:
     whole: bool = False
     left: bool = False
     cut: str | None = None
+    late: bool = False
     body: bytes = b""
 
     @property
@@ -121,7 +122,7 @@ async def call(address: Address, request: bytes, seconds: float, listen: Listene
         async with asyncio.timeout(seconds):
             await _converse(reader, writer, request, answer, listen)
     except TimeoutError:
-        answer.cut = f"it had not ended after {seconds:g} s"
+        answer.cut, answer.late = f"it had not ended after {seconds:g} s", True
     except (OSError, asyncio.IncompleteReadError) as error:
         answer.cut = f"the connection broke: {type(error).__name__}"
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, InflateError) as error:
