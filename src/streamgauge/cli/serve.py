@@ -121,7 +121,7 @@ async def _serve_ledger(
         gateway = Gateway(wiring, loop)
         keys.attach(gateway.callers, ledger.maintain, loop.call_later)
         gateway.limiting.remember(spent_this_month(config.ledger.path, now_us()))
-        last_us = newest_start(config.ledger.path)
+        upkeep = _upkeep(ledger, gateway)
         signals = StopSignals()
         url = url_of(*await gateway.start())
     except LedgerOpenError as error:
@@ -130,13 +130,6 @@ async def _serve_ledger(
         return _cannot_start(f"an upstream's TLS settings cannot be used: {error}")
     except OSError as error:
         return _cannot_start(_cannot_listen(config, error))
-    upkeep = Upkeep(
-        ledger.maintain,
-        loop.call_later,
-        now_us=now_us,
-        retention_days=lambda: gateway.generation.config.ledger.retention_days,
-        last_us=last_us,
-    )
     upkeep.start()
     exporters.start()
     seeding = seed_ratios(config.ledger.path, boot_id, learner)
@@ -194,6 +187,17 @@ async def _run_house(
         if control is not None:
             # Last: whoever watches the drain is answered until it is over.
             await asyncio.to_thread(control.stop, _CONTROL_STOP_SECONDS)
+
+
+def _upkeep(ledger: SqliteLedger, gateway: Gateway) -> Upkeep:
+    """Return what keeps the books; it is made before this start writes a row."""
+    return Upkeep(
+        ledger.maintain,
+        asyncio.get_running_loop().call_later,
+        now_us=now_us,
+        retention_days=lambda: gateway.generation.config.ledger.retention_days,
+        last_us=newest_start(ledger.path),
+    )
 
 
 def _poster(loop: asyncio.AbstractEventLoop) -> Post:
