@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_a_rotation_gives_a_new_text_to_the_same_key() -> None:
     (row,) = listed()
     assert (row["rpm"], row["shown"]) == (7, rotated["key"][:10])
     assert row["rotated_at"] is not None
+
+
+def test_a_rotation_of_a_key_that_has_expired_says_so() -> None:
+    made = create("--expires", "1d")
+    assert "warning" not in run("rotate", made["id"]).stderr
+    with closing(sqlite3.connect("streamgauge.db")) as ledger, ledger:
+        ledger.execute("UPDATE client_keys SET expires_at = 1")
+    told = run("rotate", made["id"]).stderr
+    assert f"warning: {made['id']} has expired, so it opens nothing" in told
+    assert "--expires 30d" in told
 
 
 def test_a_revoked_key_is_listed_as_such_and_has_no_way_back() -> None:

@@ -154,6 +154,9 @@ def _warn(wanted: Mapping[str, Any]) -> None:
 
 def _show(made: NewKey, as_json: bool) -> None:
     """The only place where a key is ever written."""
+    if made.expired:
+        cure = f"streamgauge keys set {made.key_id} --expires 30d"
+        click.echo(f"warning: {made.key_id} has expired, so it opens nothing; {cure}", err=True)
     if as_json:
         click.echo(json.dumps({"id": made.key_id, "key": made.text, "label": made.label}))
         return

@@ -48,11 +48,12 @@ class KeyUnfit(KeyRefused):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made: the only time that its text is anywhere."""
+    """A key just made: the only time that its text is anywhere. `expired`: it opens nothing as it stands."""
 
     key_id: str
     text: str = field(repr=False)
     label: str
+    expired: bool = False
 
 
 class KeyStore:
@@ -116,7 +117,8 @@ class KeyStore:
             until = now + round(grace_seconds * 1_000_000) if grace_seconds else None
             changes = {**digests, "rotated_at": now, "old_digest": old, "old_until": until}
             self._update(key_id, changes)
-        return NewKey(key_id, text, row.key.caller.label)
+        expired = row.key.state.why_dead(now) is not None
+        return NewKey(key_id, text, row.key.caller.label, expired)
 
     def revoke(self, key_id: str) -> None:
         """Let the key open nothing any more, for good. Raises KeyRefused if there is none."""

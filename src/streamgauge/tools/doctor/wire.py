@@ -131,8 +131,9 @@ async def call(address: Address, request: bytes, seconds: float, listen: Listene
         answer.ended_at = time.monotonic()
         writer.close()
     if answer.head_at is None:
-        late = answer.ended_at - answer.sent_at >= seconds
-        raise Unanswered("timeout" if late else "closed", f"no answer: {answer.cut}")
+        if answer.late:
+            raise Unanswered("timeout", f"nothing came in {seconds:g} s")
+        raise Unanswered("closed", answer.cut or "the connection was closed")
     return answer
 
 
