@@ -43,6 +43,7 @@ sys.stdin.read()
 """
 # The superuser may write everywhere: rights are tried as somebody else.
 AS_NOBODY = """
+import urllib.parse  # pathlib needs it late, where nobody may read
 if os.getuid() == 0:
     os.setgid(65534); os.setuid(65534)
 """

@@ -120,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> None:
     with standard_streams():
         try:
             cli.main(args=None if args is None else list(args), prog_name="streamgauge")
-        except FileNotFoundError:
+        except (FileNotFoundError, SystemError):  # the latter of extension modules, in Python 3.13
             if _has_directory():
                 raise
             click.echo("Error: this directory is gone: change to one that is there", err=True)
