@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from streamgauge.core.actions import Commit
 from streamgauge.core.attempt import Allowance, Attempt
 from streamgauge.core.errors import ErrorCode, GatewayError
-from streamgauge.core.record import Status
+from streamgauge.core.record import Disposition, Status
 
 from .playbook import DONE, FINISH, ROLE, USAGE, Play, chat_request, text
 
@@ -37,6 +38,27 @@ def test_an_answer_within_its_allowance_is_the_same_as_without_one() -> None:
         each.stream(read, end="complete")
         assert (each.row.status, each.row.usage_source) == (Status.COMPLETED, "provider")
     assert play.body == free.body
+
+
+def test_a_drain_goes_no_further_than_the_allowance() -> None:
+    play = Play(ASKED, attempt={"on_disconnect": "drain"}, allowance=Allowance(3, ERROR))
+    play.stream(text("a"))
+    play.do("client_gone")
+    play.data(text("b"))
+    assert not play.of(Commit)
+    play.data(b"".join([*map(text, "cdef"), FINISH, USAGE, DONE]))
+    row = play.row
+    assert (row.status, row.disposition) == (Status.CLIENT_DISCONNECTED, Disposition.DRAIN_CAPPED)
+    assert (row.output_tokens, row.usage_source, play.closes) == (3, "counted", 1)
+
+
+def test_a_drain_that_ends_within_the_allowance_is_read_to_its_numbers() -> None:
+    play = Play(ASKED, attempt={"on_disconnect": "drain"}, allowance=Allowance(3, ERROR))
+    play.stream(text("a"))
+    play.do("client_gone")
+    play.data(text("b") + FINISH + USAGE + DONE)
+    play.do("upstream_end", "complete")
+    assert (play.row.disposition, play.row.usage_source) == (Disposition.DRAINED, "provider")
 
 
 def test_what_stands_behind_an_error_is_not_read_as_the_next_attempt_s() -> None:

@@ -468,17 +468,6 @@ def test_a_stream_that_used_up_its_allowance_ends_with_the_error(client: Any, di
     )
 
 
-def test_a_drain_is_bounded_by_its_own_frames_and_not_by_the_allowance() -> None:
-    error = GatewayError(402, ErrorCode.LIMIT_REACHED, "no money")
-    play = Play(ASKED, attempt={"on_disconnect": "drain"}, allowance=Allowance(3, error))
-    play.stream(text("a"))
-    play.do("client_gone")
-    play.data(*[text("b")] * 5, FINISH, USAGE, DONE)
-    play.do("upstream_end", "complete")
-    assert play.row.status is Status.CLIENT_DISCONNECTED
-    assert play.row.output_tokens == 4
-
-
 def test_the_pause_before_a_repeat_is_asked_for_by_a_wake() -> None:
     play = Play(ASKED, retries=spending(1))
     refused(play)

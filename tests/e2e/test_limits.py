@@ -312,6 +312,24 @@ async def test_a_stream_that_has_used_up_the_minute_s_tokens_ends_too(tmp_path: 
 
 
 @pytest.mark.asyncio
+async def test_a_stream_whose_client_has_left_is_read_no_further_than_its_money_goes(
+    tmp_path: Path,
+) -> None:
+    limits = KeyLimits(per_day=usd(20 * TOKEN_NANO))
+    async with keyed(tmp_path, limits, kind="openai") as it:
+        async with it.it.client() as client:
+            asked = chat(max_tokens=None, tokens=400, gap_ms=2)
+            await client.post(CHAT, asked, authorization="Bearer sk-sg-one")
+            _, headers = await client.head()
+            await client.chunk()
+            await client.chunk()
+        row = await it.it.row(headers["x-request-id"])
+        await until(lambda: it.holds == 0)
+    assert (row["status"], row["disposition"]) == ("client_disconnected", "drain_capped")
+    assert (row["output_tokens"], row["cost_nano"]) == (20, 20 * TOKEN_NANO)
+
+
+@pytest.mark.asyncio
 async def test_the_money_limit_holds_with_many_streams_at_once(tmp_path: Path) -> None:
     limit = 60 * TOKEN_NANO
     async with keyed(tmp_path, KeyLimits(per_day=usd(limit))) as it:

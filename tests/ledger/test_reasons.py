@@ -82,7 +82,8 @@ def test_whatever_a_row_holds_there_are_sentences(status: Status) -> None:
         ({"status": Status.CLIENT_DISCONNECTED, "disposition": Disposition.DRAIN_CAPPED,
           "frames_out": 1},
          "The client closed its connection after 1 frame. "
-         "The upstream was read on for its final numbers until `drain` allowed no more."),
+         "The upstream was read on for its final numbers until `drain` or a limit of its key allowed "
+         "no more."),
         ({"status": Status.CLIENT_DISCONNECTED, "disposition": Disposition.CANCELLED,
           "frames_in": None, "frames_out": None, "first_byte_ms": None, "http_status": None},
          "The client closed its connection before the upstream had answered. "

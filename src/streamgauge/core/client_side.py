@@ -77,7 +77,8 @@ class ClientSide(Ending):
         if self._relaying is not None:
             self._relaying.mute()
         self._until = now + self.attempt.drain.max_seconds
-        self._most_frames = self._books.meter.content_frames + self.attempt.drain.max_tokens
+        most = self._books.meter.content_frames + self.attempt.drain.max_tokens
+        self._most_frames = min(self._most_frames, most)
         return [*self._read_on(now), WakeAt(self._until)]
 
     def client_away(self, now: float) -> list[Action]:

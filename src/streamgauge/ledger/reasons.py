@@ -165,7 +165,8 @@ def _drained(row: Row) -> str:
 
 
 def _drain_capped(_row: Row) -> str:
-    return "the upstream was read on for its final numbers until `drain` allowed no more"
+    until = "until `drain` or a limit of its key allowed no more"
+    return f"the upstream was read on for its final numbers {until}"
 
 
 def _closed(_row: Row) -> str:
