@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from codecs import BOM_UTF8
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamgauge.tools.capture.reading import CaptureError
-from streamgauge.tools.replay import FAULTS, Recorded, Replay, recorded_of
+from streamgauge.tools.replay import FAULTS, Recorded, Replay, recorded_of, steps_of
+from streamgauge.tools.simulator.script import Write
 
 from ..timed import in_time
 from .captured import CHAT, WAYS, asking, capturing, file_of
@@ -152,6 +155,67 @@ async def test_what_we_closed_ourselves_goes_on_in_silence(tmp_path: Path) -> No
         async with stand(tmp_path / "again", config={"upstreams": [there]}) as it:
             row = await it.row((await it.ask(CHAT, asking())).id)
     assert row["status"] == "upstream_timeout"
+
+
+async def through(folder: Path, upstream: Replay, stream: bool = True) -> tuple[Answer, Any]:
+    """Ask a gateway in front of a replay; return its answer and its row."""
+    folder.mkdir()
+    there = {"name": "sim", "kind": "sim", "base_url": upstream.url}
+    there["timeouts"] = {"first_token": 0.3, "idle": 0.3}
+    async with stand(folder, config={"upstreams": [there]}, odd=True) as it:
+        answer = await it.ask(CHAT, asking(stream))
+        return answer, await it.row(answer.id)
+
+
+@pytest.mark.parametrize("fault", ["duplicate", "garbage", "double_done"])
+@pytest.mark.parametrize(
+    ("captured", "status"),
+    [("cut", "stream_incomplete"), ("reset", "stream_incomplete"), ("stall", "upstream_timeout")],
+)
+@pytest.mark.asyncio
+async def test_a_fault_that_ends_nothing_leaves_the_end_that_was_captured(
+    captured: str, status: str, fault: str, tmp_path: Path
+) -> None:
+    async with capturing(tmp_path / "first", odd=True, timeouts={"idle": 0.3}) as it:
+        first = await it.ask(CHAT, asking(tokens=20, fault=captured, after=6))
+        recorded = recorded_of(await file_of(it, first.id))
+    async with Replay(recorded, fault=fault) as upstream:
+        answer, row = await through(tmp_path / "again", upstream)
+    more = len(frames_of(answer.body)) - len(frames_of(first.body))
+    assert (row["status"], more) == (status, int(fault != "double_done"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.asyncio
+async def test_an_answer_that_is_no_stream_ends_in_its_middle_or_as_it_did(
+    fault: str, tmp_path: Path
+) -> None:
+    async with capturing(tmp_path / "first") as it:
+        first = await it.ask(CHAT, asking(stream=False, tokens=20))
+        recorded = recorded_of(await file_of(it, first.id))
+    async with Replay(recorded, fault=fault) as upstream:
+        answer, row = await through(tmp_path / "again", upstream, stream=False)
+    expected = {"cut": "stream_incomplete", "reset": "stream_incomplete"}
+    expected |= {"stall": "upstream_timeout", "first_token_stall": "upstream_timeout"}
+    assert row["status"] == expected.get(fault, "completed")
+    if fault not in expected:
+        assert answer.body == first.body
+    elif fault != "first_token_stall":
+        assert row["bytes_in"] == len(recorded.body) // 2
+
+
+@pytest.mark.asyncio
+async def test_what_was_cut_within_a_frame_is_sent_behind_a_fault_too(tmp_path: Path) -> None:
+    async with capturing(tmp_path) as it:
+        first = await it.ask(CHAT, asking(tokens=4))
+        recorded = recorded_of(await file_of(it, first.id))
+    pieces = [data for _, data in recorded.pieces]
+    cut = replace(recorded, pieces=((0.0, BOM_UTF8), (0.0, b"".join(pieces)[:-7])), whole=False)
+    sent = b""
+    for step in steps_of(cut, 1.0, "double_done"):
+        sent += step.data if isinstance(step, Write) else b""
+    assert b": [DON" not in sent
+    assert sent.endswith(b"\r\ndata: [\r\n")
 
 
 @pytest.mark.asyncio

@@ -6,6 +6,7 @@ It plays what was captured and knows no dialect. Pace and sockets are the simula
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from streamgauge.core.sse import FrameKind, FrameSplitter
 from streamgauge.gateway.capture.format import Line, Opening, Side, Way
 from streamgauge.tools.capture.reading import CaptureError, CaptureReader, Message, message_of
 from streamgauge.tools.simulator.connection import Connection, SeenRequest
-from streamgauge.tools.simulator.faults import FRAME_FAULTS, Setting, faulty
+from streamgauge.tools.simulator.faults import FRAME_FAULTS, PLAIN_ENDS, Setting, faulty
 from streamgauge.tools.simulator.flavours import head as head_of
 from streamgauge.tools.simulator.journal import Entry
 from streamgauge.tools.simulator.script import (
@@ -56,6 +57,7 @@ _ENDS: Mapping[str | None, End] = MappingProxyType(
     {"complete": End.KEEP, "reset": End.RESET, "cut": End.CLOSE, "protocol": End.CLOSE}
 )
 _PING = Frame(b": ping\n\n", Kind.PING)
+_DATA = frozenset({Kind.CONTENT, Kind.MARK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +134,15 @@ def _recorded(opening: Opening, lines: list[Line], n: int, answer: Message) -> R
 def steps_of(
     recorded: Recorded, speed: float, fault: str | None = None, after: int = 3
 ) -> Iterator[Step]:
-    """Yield what is written when: `speed` 2 is twice as fast; `fault` stands behind `after` frames."""
+    """Yield what is written when: `speed` 2 is twice as fast; `fault` stands behind `after` frames.
+
+    An answer that is no stream has none: what ends or holds it stands in the middle of its body.
+    """
     yield Write(recorded.head, recorded.head_at / speed)
-    if fault is not None:
-        yield from _faulty_steps(recorded, speed, fault, after)
-        return
-    for at, data in recorded.pieces:
-        yield Write(chunked(data), at / speed, len(data))
+    for step in _body_steps(recorded, speed, fault, after):
+        yield step
+        if isinstance(step, End):
+            return
     if recorded.whole:
         yield Write(_LAST_CHUNK, recorded.end_at / speed, whole=True, last=True)
     else:
@@ -148,29 +152,51 @@ def steps_of(
     yield recorded.end
 
 
-def _faulty_steps(recorded: Recorded, speed: float, fault: str, after: int) -> Iterator[Step]:
+def _body_steps(recorded: Recorded, speed: float, fault: str | None, after: int) -> Iterator[Step]:
+    """Yield the body, with the end that a fault gives it, if it does."""
+    frames = () if fault is None else tuple(_frames(recorded))
+    if fault is not None and any(frame.kind in _DATA for _, frame in frames):
+        yield from _faulty_steps(recorded, frames, speed, fault, after)
+        return
+    end = None if fault is None else PLAIN_ENDS.get(fault)
+    left = len(recorded.body)
+    if end is not None:
+        left = 0 if fault == "first_token_stall" else left // 2
+    for at, data in recorded.pieces:
+        part = data[:left]
+        left -= len(part)
+        if part:
+            yield Write(chunked(part), at / speed, len(part))
+    if end is not None:
+        yield end
+
+
+def _faulty_steps(
+    recorded: Recorded,
+    frames: Sequence[tuple[float, Frame]],
+    speed: float,
+    fault: str,
+    after: int,
+) -> Iterator[Step]:
     at = recorded.head_at
 
     def timed() -> Iterator[Frame]:
         nonlocal at
-        for moment, frame in _frames(recorded):
+        for moment, frame in frames:
             at = moment
             yield frame
 
     for step in faulty(fault, timed(), Setting(after, b"", _PING, 1.0)):
         if isinstance(step, Frame):
             yield Write(chunked(step.data), at / speed, len(step.data), 1)
-            continue
-        yield step
-        if isinstance(step, End):
-            return
-    yield Write(_LAST_CHUNK, recorded.end_at / speed, whole=True, last=True)
-    yield recorded.end
+        else:
+            yield step
 
 
 def _frames(recorded: Recorded) -> Iterator[tuple[float, Frame]]:
-    """Yield the frames of the body, each when its last byte came."""
+    """Yield the frames of the body, each when its last byte came; last what ended within one."""
     splitter = NdjsonSplitter() if recorded.lines else FrameSplitter()
+    at, left = recorded.head_at, len(recorded.body.removeprefix(BOM_UTF8))
     for at, data in recorded.pieces:
         for frame in splitter.feed(data):
             kind = Kind.CONTENT if frame.kind is FrameKind.DATA else Kind.PING
@@ -179,7 +205,10 @@ def _frames(recorded: Recorded) -> Iterator[tuple[float, Frame]]:
                 kind = Kind.MARK
             if recorded.lines and b'"done":true' in payload:
                 kind = Kind.MARK
+            left -= len(frame.raw)
             yield at, Frame(frame.raw, kind)
+    if left:
+        yield at, Frame(recorded.body[-left:], Kind.OTHER)
 
 
 class Replay:
