@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from streamgauge.core.keys import Caller, KeyLimits
+from streamgauge.core.verdict import State
+
 from ..timed import in_time
 from .resuming import CHAT, Reading, chat, config
 from .sdk_calls import chat_chunks, message_events
 from .stand import stand, until
+from .test_keys import bearer
+from .test_keys_inside import knowing
 from .test_leaving import CLOSED_WITHIN, leave
 
 TEXT = "Grüße – 你好, 👋 said the gateway."
@@ -71,6 +76,27 @@ async def test_an_end_that_nobody_saw_is_fetched_later(tmp_path: Path) -> None:
     assert reading.numbers == list(range(1, row["frames_out"] + 1))
     assert again.events == reading.events
     assert (row["status"], row["delivered"]) == ("completed", "all")
+
+
+@pytest.mark.asyncio
+async def test_an_end_that_waits_gives_its_place_to_the_keys_next_call(tmp_path: Path) -> None:
+    reading = Reading()
+    async with stand(tmp_path, config=config(20)) as it:
+        (ann,) = await knowing(it, Caller("", "ann", limits=KeyLimits(max_streams=1)))
+        async with it.client() as client:
+            await reading.begin(client, chat(tokens=30, gap_ms=15), **bearer(ann.text))
+            await reading.read(client, 3)
+        beside = await it.ask(CHAT, chat(tokens=1), **bearer(ann.text))
+        await asyncio.wait_for(it.simulator.until_ended(1), 5)
+        await until(lambda: it.gateway.relays[reading.stream_id].exchange.state is State.DRAINING)
+        behind = await it.ask(CHAT, chat(tokens=1), **bearer(ann.text))
+        assert reading.stream_id in it.gateway.relays, "it still waits for its client"
+        async with it.client() as client:
+            assert await reading.take_up(it, client, **bearer(ann.text)) == 200
+            await reading.read(client)
+        row = await it.row(reading.stream_id)
+    assert (beside.status, behind.status) == (429, 200)
+    assert (row["status"], reading.ended, it.gateway.limiting.holds) == ("completed", True, 0)
 
 
 @pytest.mark.parametrize("mode", ["cancel", "drain"])
