@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from .faults.table import MARK, ROWS, markdown, marked_tests, merged, results_of, summary
 from .standstill import Watch
-from .timed import again_if_late
+from .timed import again_if_late, ask_at_once
 
 # A loaded machine is slow, not wrong: no example has a deadline.
 settings.register_profile("streamgauge", deadline=None, print_blob=True)
@@ -48,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests that open sockets on one worker, so that they do not disturb each other's times."""
     late = again_if_late(config.stash[_WATCH])
+    ask_at_once(config)
     for item in items:
-        item.add_marker(late)
+        if not config.option.usepdb:  # a debugger stands still for long
+            item.add_marker(late)
         room = item.path.relative_to(_HERE).parts[0]
         if room in _SOCKET_ROOMS and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("sockets"))
