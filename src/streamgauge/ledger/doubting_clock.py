@@ -8,6 +8,8 @@ __all__ = ["DOUBT_SECONDS", "DoubtingClock"]
 
 DOUBT_SECONDS = 86_400.0
 """How long a jump ahead is not believed: time for somebody to see it in the log, and set the clock right."""
+_REST_US = 31 * 86_400_000_000
+"""So long may nothing have happened before a start: who calls once a week has old rows deleted, too."""
 _DRIFT_US = 600_000_000
 """Less than this is no jump: a clock that is slewed, or a machine that slept for a moment."""
 
@@ -16,7 +18,7 @@ class DoubtingClock:
     """The wall clock, in µs since the epoch; after a jump ahead it goes on as before it for a day.
 
     `monotonic`: seconds, of a clock that nobody sets. `last_us`: when something last happened before the
-    start, None if never: more than a day without is a jump too, as a wrong clock looks like a long rest.
+    start, None if never: more than a month without is a jump too, as a wrong clock looks like a long rest.
     A jump back is believed at once: it deletes nothing.
     """
 
@@ -29,7 +31,7 @@ class DoubtingClock:
         self._monotonic = monotonic
         self._seen_us, self._seen_at = now_us(), monotonic()
         self._jumped_at: float | None = None
-        if last_us is not None and self._seen_us - last_us > DOUBT_SECONDS * 1_000_000:
+        if last_us is not None and self._seen_us - last_us > _REST_US:
             self._seen_us, self._jumped_at = last_us, self._seen_at
 
     def __repr__(self) -> str:
